@@ -47,8 +47,9 @@ class Err(Generic[E]):
         return False
 
     def unwrap(self) -> NoReturn:
-        """Raises the error."""
-        raise self.error
+        """Raises the error (a fresh copy where instances are shared: `KafkaError.fresh`)."""
+        fresh = getattr(self.error, "fresh", None)
+        raise self.error if fresh is None else fresh()
 
     def __eq__(self, other: Any) -> bool:
         return isinstance(other, Err) and bool(self.error == other.error)

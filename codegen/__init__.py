@@ -1,0 +1,1 @@
+"""From Kafka's message schemas to `kafka/protocol`. Never imported by `kafka`."""
