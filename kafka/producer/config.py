@@ -341,13 +341,14 @@ def _socket_options(key: str, value: Any) -> tuple[tuple[int, int, int | bytes],
 def _bootstrap_servers(key: str, value: Any) -> tuple[tuple[str, int], ...]:
     """(host, port) of each server, in order, without repetition.
 
-    Accepted are a string, with commas between several, and any iterable of strings; each is `host`, `host:port`,
+    Accepted are a string, with commas between several, and any collection of strings; each is `host`, `host:port`,
     `[IPv6]`, `[IPv6]:port` or a bare IPv6 address, and may begin with `PROTOCOL://`. The port is 9092 where not given.
     """
     wanted = "'host:port', several with commas between, or a list of such strings"
-    entries = value.split(",") if isinstance(value, str) else value
     try:
-        entries = [entry.strip() for entry in entries]
+        if iter(value) is value:  # read once here, it would be empty for whoever reads `producer.config`
+            raise _wrong(key, wanted, value)
+        entries = [entry.strip() for entry in (value.split(",") if isinstance(value, str) else value)]
     except (TypeError, AttributeError):
         raise _wrong(key, wanted, value) from None
     if not all(isinstance(entry, str) for entry in entries):
