@@ -1,0 +1,5 @@
+"""Managing a cluster. The client is still to come."""
+
+from kafka.admin.client import KafkaAdminClient
+
+__all__ = ["KafkaAdminClient"]

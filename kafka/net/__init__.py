@@ -1,0 +1,1 @@
+"""Import paths of kafka-python 3 that users' code names."""

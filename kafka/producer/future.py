@@ -1,0 +1,5 @@
+"""What `send()` returns and what that resolves to, under the path of kafka-python."""
+
+from kafka.structs import RecordMetadata
+
+__all__ = ["RecordMetadata"]

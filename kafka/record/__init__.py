@@ -1,0 +1,1 @@
+"""Import paths of kafka-python that instrumentation names; record batches themselves are in `kafka.records`."""

@@ -1,0 +1,74 @@
+"""Whatever a user passes as a serializer, behind the one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kafka.serializer.abstract import Deserializer, Headers, Serializer
+
+
+class SerializeWrapper(Serializer):
+    """A plain function of the data, `fn(data)`, as a Serializer; `fn` None passes the data through."""
+
+    def __init__(self, fn: Callable[[Any], Any] | None) -> None:
+        self.fn = fn
+
+    def serialize(self, topic: str, headers: Headers, data: Any) -> Any:
+        return data if self.fn is None else self.fn(data)
+
+
+class DeserializeWrapper(Deserializer):
+    """A plain function of the bytes, `fn(data)`, as a Deserializer; `fn` None passes the bytes through."""
+
+    def __init__(self, fn: Callable[[Any], Any] | None) -> None:
+        self.fn = fn
+
+    def deserialize(self, topic: str, headers: Headers, data: bytes) -> Any:
+        return data if self.fn is None else self.fn(data)
+
+
+class _WithoutHeaders(Serializer):
+    """A serializer written for kafka-python 1 or 2, whose `serialize` takes (topic, value)."""
+
+    def __init__(self, old: Any) -> None:
+        self.old = old
+
+    def serialize(self, topic: str, headers: Headers, data: Any) -> Any:
+        return self.old.serialize(topic, data)
+
+    def close(self) -> None:
+        close = getattr(self.old, "close", None)
+        if close is not None:
+            close()
+
+
+def as_serializer(given: Any) -> Serializer | None:
+    """A Serializer for None, a Serializer (of either signature), anything with a `serialize` method, or a function.
+
+    Raises:
+        TypeError: `given` is none of these.
+    """
+    if given is None:
+        return None
+    method = getattr(given, "serialize", None)
+    if method is None:
+        if callable(given):
+            return SerializeWrapper(given)
+        raise TypeError(f"a function or a kafka.serializer.Serializer, not {given!r}")
+    if _takes(method, 3):
+        return given  # type: ignore[no-any-return]
+    return _WithoutHeaders(given)
+
+
+def _takes(method: Callable[..., Any], count: int) -> bool:
+    # inspect costs some 10 ms to import: only for serializers, which most producers do not have.
+    from inspect import signature
+
+    try:
+        signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # no signature to be had, as for some C functions: trust the interface
+        return True
+    return True
