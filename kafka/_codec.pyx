@@ -4,9 +4,17 @@ One extension, cut into files that are read one at a time; this one only puts th
 No socket, clock, thread or random source in here: the accumulator is handed its clock.
 """
 
+cimport cython
+
+from collections.abc import Sequence
+
+from kafka.result import Err, Ok
+
 include "_codec_primitives.pxi"
 include "_codec_kernel.pxi"
 include "_codec_records.pxi"
 include "_codec_partition.pxi"
 include "_codec_scan.pxi"
 include "_codec_accumulator.pxi"
+include "_codec_future.pxi"
+include "_codec_producer.pxi"

@@ -1,0 +1,462 @@
+# What send() gives back. A batch has one Cell, which knows how the batch ended; a future is a Cell and an index, so
+# that a million futures cost little and none of them keeps a batch's bytes alive.
+
+import logging
+
+from kafka import errors as Errors
+from kafka.structs import RecordMetadata, TopicPartition
+
+log = logging.getLogger("kafka.producer")
+
+cdef enum:
+    ON_SUCCESS = 1
+    ON_FAILURE = 2
+
+
+cdef class Cell:
+    """How a batch ended, for all the futures of its records."""
+
+    cdef readonly str topic
+    cdef readonly int32_t partition
+    cdef readonly int32_t count
+    cdef readonly int64_t base_offset
+    cdef readonly int64_t log_append_time
+    cdef readonly object error
+    cdef readonly bint done
+    cdef list waiters           # locks of threads in wait()
+    cdef list callbacks         # (future, when, function, args, kwargs)
+    cdef int32_t unseen         # failed records that nobody has looked at
+    cdef int failures_taken
+    cdef int64_t call               # the send_many call that last put a record in
+    cdef Accumulator accumulator    # while unresolved, and after a failure for the count of unseen ones
+    # The accumulator's list of unresolved cells.
+    cdef PyObject *older
+    cdef PyObject *newer
+
+    def __cinit__(self):
+        self.partition = -1
+        self.base_offset = -1
+        self.log_append_time = -1
+
+    def wait(self, timeout=None):
+        """Wait until the batch has an outcome; False where `timeout` (seconds) ended first. Ctrl-C interrupts."""
+        if self.done:
+            return True
+        if timeout is not None and timeout <= 0:
+            return False
+        lock = allocate_lock()
+        lock.acquire()
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append(lock)
+        if self.done:
+            return True
+        if timeout is None:
+            lock.acquire()
+        else:
+            lock.acquire(True, min(timeout, 4e6))
+        if not self.done and self.waiters is not None and lock in self.waiters:
+            self.waiters.remove(lock)
+        return self.done
+
+    cdef resolve(self, error, Accumulator accumulator):
+        cdef list waiters, callbacks
+        self.error = error
+        if error is not None:
+            self.unseen = self.count
+            self.failures_taken = accumulator.failures_taken
+            accumulator.note_failure(self.topic, self.partition, self.count, error)
+        else:
+            self.accumulator = None
+        self.done = True
+        waiters, self.waiters = self.waiters, None
+        callbacks, self.callbacks = self.callbacks, None
+        if waiters is not None:
+            for lock in waiters:
+                lock.release()
+        if callbacks is not None:
+            for future, when, function, args, kwargs in callbacks:
+                (<Future>future).call(when, function, args, kwargs)
+
+    cdef seen(self):
+        """One more of its failed records was looked at."""
+        if self.unseen > 0:
+            self.unseen -= 1
+            self.accumulator.failure_seen(self.topic, self.partition, self.failures_taken)
+
+
+cdef class Future:
+    """The common part of what `send` and `send_many` give back: waiting and callbacks."""
+
+    cdef bint looked_at
+
+    cdef Cell cell_at_end(self):
+        """The cell that is resolved last as far as is known; None where there is nothing to wait for."""
+        raise NotImplementedError
+
+    cdef look(self):
+        """Somebody sees how it ended: its failure is no longer one that nobody has looked at."""
+
+    @property
+    def is_done(self):
+        """Whether the outcome is known."""
+        raise NotImplementedError
+
+    @property
+    def value(self):
+        """What it succeeded with, else None."""
+        return None
+
+    @property
+    def exception(self):
+        """The error it failed with, else None."""
+        return None
+
+    def succeeded(self):
+        return self.is_done and self.exception is None
+
+    def failed(self):
+        return self.is_done and self.exception is not None
+
+    def retriable(self):
+        """Whether it failed with an error that trying again may mend."""
+        return self.is_done and isinstance(self.exception, Errors.RetriableError)
+
+    def add_callback(self, f, *args, **kwargs):
+        """Call `f(*args, value, **kwargs)` on success: on the IO thread, or here and now if that is known already."""
+        return self.add(ON_SUCCESS, f, args, kwargs)
+
+    def add_errback(self, f, *args, **kwargs):
+        """Call `f(*args, exception, **kwargs)` on failure: on the IO thread, or here and now if that is known."""
+        return self.add(ON_FAILURE, f, args, kwargs)
+
+    def add_both(self, f, *args, **kwargs):
+        """`add_callback` and `add_errback` in one."""
+        return self.add(ON_SUCCESS | ON_FAILURE, f, args, kwargs)
+
+    cdef add(self, int when, function, tuple args, dict kwargs):
+        cdef Cell cell
+        if not callable(function):
+            raise TypeError(f"a callback must be callable, not {type(function).__name__}")
+        cell = self.cell_at_end()
+        if cell is None or cell.done:
+            self.call(when, function, args, kwargs)
+            return self
+        if cell.callbacks is None:
+            cell.callbacks = []
+        cell.callbacks.append((self, when, function, args, kwargs))
+        return self
+
+    cdef call(self, int when, function, tuple args, dict kwargs):
+        cdef Cell cell = self.cell_at_end()
+        if cell is not None and not cell.done:
+            # One of several batches is done and another is not: go on with that one.
+            self.add(when, function, args, kwargs)
+            return
+        try:
+            error = self.exception if when & ON_FAILURE else self.peek_error()
+            if error is None:
+                if when & ON_SUCCESS:
+                    function(*args, self.value, **kwargs)
+            elif when & ON_FAILURE:
+                function(*args, error, **kwargs)
+        except Exception:
+            # As in kafka-python: a callback's own failure is told in the log, and stops nothing.
+            log.exception("callback %r of %r failed", function, self)
+
+    cdef object peek_error(self):
+        """The error, without having looked at it."""
+        raise NotImplementedError
+
+    cdef wait_until_done(self, timeout):
+        cdef Cell cell
+        cdef Accumulator accumulator
+        cdef double deadline = 0
+        while True:
+            cell = self.cell_at_end()
+            if cell is None or cell.done:
+                return
+            accumulator = cell.accumulator
+            if timeout is not None and deadline == 0:
+                deadline = accumulator.now() + timeout
+            if accumulator.io_thread == PyThread_get_thread_ident():
+                raise Errors.IllegalStateError(
+                    "get() was called in a callback, on the thread that has to bring the answer: it would wait for "
+                    "ever. Use add_callback, or hand the future to another thread."
+                )
+            if not cell.wait(None if timeout is None else deadline - accumulator.now()):
+                raise Errors.KafkaTimeoutError(f"No answer within {timeout} seconds; the record may still be delivered")
+
+
+@cython.no_gc
+cdef class FutureRecordMetadata(Future):
+    """The outcome of one `send`: a `RecordMetadata`, or the error that says why not."""
+    # no_gc: a cycle through a callback ends when the batch has its outcome, and every batch gets one.
+
+    cdef Cell cell
+    cdef int32_t index
+    cdef int32_t key_size       # -1: null
+    cdef int32_t value_size
+    cdef int32_t headers_size
+    cdef int64_t timestamp
+
+    cdef Cell cell_at_end(self):
+        return self.cell
+
+    cdef look(self):
+        if not self.looked_at and self.cell.done:
+            self.looked_at = True
+            if self.cell.error is not None:
+                self.cell.seen()
+
+    @property
+    def is_done(self):
+        """Whether the outcome is known."""
+        return self.cell.done
+
+    @property
+    def value(self):
+        """The `RecordMetadata` of a delivered record, else None."""
+        cdef Cell cell = self.cell
+        if not cell.done or cell.error is not None:
+            return None
+        return RecordMetadata(
+            cell.topic, cell.partition, TopicPartition(cell.topic, cell.partition),
+            cell.base_offset + self.index if cell.base_offset >= 0 else -1,
+            self.timestamp if cell.log_append_time < 0 else cell.log_append_time,
+            None, self.key_size, self.value_size, self.headers_size,
+        )
+
+    @property
+    def exception(self):
+        """The error of a record that was not delivered, else None."""
+        self.look()
+        return self.cell.error
+
+    cdef object peek_error(self):
+        return self.cell.error
+
+    @property
+    def topic_partition(self):
+        """Where the record goes; None while no partition was chosen."""
+        if self.cell.partition < 0:
+            return None
+        return TopicPartition(self.cell.topic, self.cell.partition)
+
+    @property
+    def _produce_future(self):
+        # OpenTelemetry's instrumentor reads `future._produce_future.topic_partition`.
+        return self
+
+    def get(self, timeout=None):
+        """Wait for the `RecordMetadata`, at most `timeout` seconds.
+
+        Raises the error if the record was not delivered, KafkaTimeoutError if nothing is known in time.
+        """
+        self.wait_until_done(timeout)
+        if self.cell.error is not None:
+            self.look()
+            raise self.cell.error.fresh()
+        return self.value
+
+    def __repr__(self):
+        cdef Cell cell = self.cell
+        state = "pending" if not cell.done else f"failed: {cell.error}" if cell.error is not None else "delivered"
+        return f"<FutureRecordMetadata {cell.topic}[{cell.partition}] {state}>"
+
+
+cdef struct Run:
+    # `count` records from number `first` of the call on are `index`, `index` + 1, ... of a batch.
+    PyObject *cell              # borrowed from `cells`
+    int32_t first
+    int32_t index
+    int32_t count
+    int64_t timestamp           # of all of them, where the clock gave it
+
+
+cdef class FutureRecords(Future):
+    """The outcomes of one `send_many`, a `Result` for each record: `len(future)`, `future[i]`, iteration."""
+
+    cdef list cells             # of all its batches, each once
+    cdef Py_ssize_t done_cells  # how many of them, from the first on, were seen done
+    cdef Run *runs
+    cdef Py_ssize_t run_count
+    cdef Py_ssize_t run_capacity
+    cdef int32_t count
+    # For the records' metadata, each NULL where no record has any.
+    cdef int64_t *timestamps
+    cdef int32_t *key_sizes
+    cdef int32_t *value_sizes
+    cdef int32_t *headers_sizes
+
+    def __cinit__(self):
+        self.cells = []
+
+    def __dealloc__(self):
+        free(self.runs)
+        free(self.timestamps)
+        free(self.key_sizes)
+        free(self.value_sizes)
+        free(self.headers_sizes)
+
+    cdef bint reserve(self) except False:
+        """Make room for one more run, before the critical section."""
+        cdef Run *runs
+        cdef Py_ssize_t capacity
+        if self.run_count == self.run_capacity:
+            capacity = self.run_capacity * 2 + 16
+            runs = <Run *>realloc(self.runs, capacity * sizeof(Run))
+            if runs == NULL:
+                raise MemoryError()
+            self.runs = runs
+            self.run_capacity = capacity
+        return True
+
+    cdef inline add_record(self, PyObject *cell, int32_t index, int64_t timestamp, int64_t call):
+        cdef Run *run
+        if self.run_count > 0:
+            run = &self.runs[self.run_count - 1]
+            if run.cell == cell and run.index + run.count == index and run.timestamp == timestamp:
+                run.count += 1
+                self.count += 1
+                return None
+        if (<Cell>cell).call != call:
+            (<Cell>cell).call = call
+            self.cells.append(<Cell>cell)
+        run = &self.runs[self.run_count]
+        run.cell = cell
+        run.first = self.count
+        run.index = index
+        run.count = 1
+        run.timestamp = timestamp
+        self.run_count += 1
+        self.count += 1
+
+    cdef Cell cell_at_end(self):
+        cdef Py_ssize_t total = len(self.cells)
+        while self.done_cells < total:
+            if not (<Cell>self.cells[self.done_cells]).done:
+                return <Cell>self.cells[self.done_cells]
+            self.done_cells += 1
+        return None
+
+    @property
+    def is_done(self):
+        """Whether the outcome of every record is known."""
+        return self.cell_at_end() is None
+
+    cdef look(self):
+        cdef Py_ssize_t i
+        cdef int32_t k
+        if self.looked_at or self.cell_at_end() is not None:
+            return
+        self.looked_at = True
+        for i in range(self.run_count):
+            if (<Cell>self.runs[i].cell).error is not None:
+                for k in range(self.runs[i].count):
+                    (<Cell>self.runs[i].cell).seen()
+
+    cdef object peek_error(self):
+        cdef Cell cell
+        cdef Py_ssize_t i
+        failed = 0
+        first = {}
+        for i in range(self.run_count):
+            cell = <Cell>self.runs[i].cell
+            if cell.error is not None:
+                failed += self.runs[i].count
+                first.setdefault(TopicPartition(cell.topic, cell.partition), cell.error)
+        return Errors.DeliveryFailed(failed, first) if failed else None
+
+    @property
+    def value(self):
+        """The records' `RecordMetadata`, in order, made when asked for; None unless all were delivered."""
+        if self.cell_at_end() is not None or self.peek_error() is not None:
+            return None
+        return RecordsMetadata(self)
+
+    @property
+    def exception(self):
+        """A `DeliveryFailed` where at least one record was not delivered, else None."""
+        if self.cell_at_end() is not None:
+            return None
+        self.look()
+        return self.peek_error()
+
+    def get(self, timeout=None):
+        """Wait for all records, at most `timeout` seconds: their `RecordMetadata`, a sequence in order.
+
+        Raises DeliveryFailed where at least one was not delivered (`future[i]` says which and why), KafkaTimeoutError
+        where not everything is known in time.
+        """
+        self.wait_until_done(timeout)
+        error = self.exception
+        if error is not None:
+            raise error
+        return self.value
+
+    cdef Run *find(self, Py_ssize_t number) noexcept:
+        cdef Py_ssize_t low = 0
+        cdef Py_ssize_t high = self.run_count - 1
+        cdef Py_ssize_t middle
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.runs[middle].first <= number:
+                low = middle
+            else:
+                high = middle - 1
+        return &self.runs[low]
+
+    cdef metadata(self, Py_ssize_t number):
+        cdef Run *run = self.find(number)
+        cdef Cell cell = <Cell>run.cell
+        cdef int64_t timestamp = cell.log_append_time
+        if timestamp < 0:
+            timestamp = run.timestamp if self.timestamps == NULL else self.timestamps[number]
+        return RecordMetadata(
+            cell.topic, cell.partition, TopicPartition(cell.topic, cell.partition),
+            cell.base_offset + run.index + number - run.first if cell.base_offset >= 0 else -1,
+            timestamp, None,
+            -1 if self.key_sizes == NULL else self.key_sizes[number],
+            -1 if self.value_sizes == NULL else self.value_sizes[number],
+            -1 if self.headers_sizes == NULL else self.headers_sizes[number],
+        )
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, Py_ssize_t number):
+        """Record `number`'s outcome: `Ok(RecordMetadata)` or `Err(error)`; None while it is not known."""
+        cdef Cell cell
+        if number < 0:
+            number += self.count
+        if not 0 <= number < self.count:
+            raise IndexError(f"record {number} of {self.count}")
+        cell = <Cell>self.find(number).cell
+        if not cell.done:
+            return None
+        self.look()
+        if cell.error is not None:
+            return Err(cell.error)
+        return Ok(self.metadata(number))
+
+    def __repr__(self):
+        return f"<FutureRecords of {self.count}, {'done' if self.is_done else 'pending'}>"
+
+
+class RecordsMetadata(Sequence):
+    """The `RecordMetadata` of all records of a `send_many`, in order, each made when asked for."""
+
+    def __init__(self, FutureRecords future not None):
+        self._future = future
+
+    def __len__(self):
+        return len(self._future)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        return self._future[number].unwrap()
+
+    def __repr__(self):
+        return f"<RecordMetadata of {len(self)} records>"

@@ -1,0 +1,402 @@
+# send() and send_many(): from a record to its place in the accumulator.
+#
+# Their order: checks, serializers and partitioner (they may run anybody's Python); the future; then the critical
+# section, again after each wait for memory.
+
+import re
+from cpython.exc cimport PyErr_CheckSignals
+
+cdef object LEGAL_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+cdef enum:
+    # What a record costs beyond its key, value and headers, at most: for the check against max_request_size.
+    RECORD_OVERHEAD = 26
+    # How many records send_many puts in before it lets other threads have the GIL.
+    PIECE = 8192
+
+
+cdef bytes _bytes_of(data, str what):
+    if type(data) is bytes:
+        return <bytes>data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"{what} must be bytes, bytearray, memoryview or None once serialized, not {type(data).__name__}")
+
+
+cdef class ProducerBase:
+    """The hot half of a producer; `kafka.KafkaProducer` inherits it, with the methods that may wait."""
+
+    cdef Accumulator accumulator
+    cdef object key_serializer      # None, or a Serializer
+    cdef object value_serializer
+    cdef object partitioner         # None: murmur2 of the key, and keyless records bound when sent
+    cdef Py_ssize_t max_request_size
+    cdef double max_block           # seconds
+    cdef TopicQueues last
+    cdef int64_t calls
+
+    def __init__(self, Accumulator accumulator not None, *, key_serializer=None, value_serializer=None,
+                 partitioner=None, Py_ssize_t max_request_size=1048576, double max_block=60.0):
+        self.accumulator = accumulator
+        self.key_serializer = key_serializer
+        self.value_serializer = value_serializer
+        self.partitioner = partitioner
+        self.max_request_size = max_request_size
+        self.max_block = max_block
+        self.last = None
+
+    cdef TopicQueues topic_queues(self, topic):
+        if not isinstance(topic, str):
+            raise TypeError(f"topic must be str, not {type(topic).__name__}")
+        cdef TopicQueues queues = self.accumulator.topics.get(topic)
+        if queues is None:
+            if LEGAL_TOPIC.fullmatch(topic) is None or topic in (".", ".."):
+                raise ValueError(
+                    f"{topic!r} is no legal topic name: 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'"
+                )
+            queues = self.accumulator.topic_queues(topic)
+        self.last = queues
+        return queues
+
+    # What KafkaProducer provides; each may wait.
+
+    def _refuse(self):
+        """Raise what says why no record is accepted any more."""
+        raise NotImplementedError
+
+    def _await_partitions(self, topic):
+        """Wait until the accumulator knows how many partitions `topic` has, or raise."""
+        raise NotImplementedError
+
+    def _partition_out_of_range(self, topic, partition, count):
+        """A partition past the known ones was named: wait for fresher metadata, or raise."""
+        raise NotImplementedError
+
+    cdef int32_t known_partitions(self, TopicQueues queues) except -2:
+        if queues.partition_count < 0:
+            self._await_partitions(queues.topic)
+        return queues.partition_count
+
+    cdef Queue explicit_queue(self, TopicQueues queues, partition):
+        cdef int32_t number
+        if not isinstance(partition, int) or isinstance(partition, bool):
+            raise TypeError(f"partition must be int or None, not {type(partition).__name__}")
+        if partition < 0 or partition > INT32_MAX:
+            raise ValueError(f"partition must not be negative, and fit 32 bits: {partition}")
+        number = partition
+        if number >= self.known_partitions(queues):
+            self._partition_out_of_range(queues.topic, number, queues.partition_count)
+        return queues.queue(number)
+
+    cdef Queue chosen_queue(self, TopicQueues queues, key, bytes key_bytes, value, bytes value_bytes):
+        self.known_partitions(queues)
+        partition = self.partitioner.partition(
+            queues.topic, key, key_bytes, value, value_bytes, self._cluster()
+        )
+        if partition is None:
+            raise ValueError(f"the partitioner {self.partitioner!r} gave no partition for topic {queues.topic}")
+        return self.explicit_queue(queues, partition)
+
+    cdef too_large(self, Py_ssize_t size, str where):
+        raise Errors.MessageSizeTooLargeError(
+            f"{where}a record of {size} bytes (key, value and headers encoded) is larger than max_request_size, "
+            f"{self.max_request_size} bytes"
+        )
+
+    cdef bint wait_for_memory(self, Py_ssize_t needed, double *deadline) except False:
+        """Wait for `needed` bytes, or raise; `deadline` is 0 before the first wait for a record."""
+        cdef Accumulator accumulator = self.accumulator
+        if needed > accumulator.memory:
+            raise Errors.MessageSizeTooLargeError(
+                f"a record needs a batch of {needed} bytes, more than buffer_memory, {accumulator.memory} bytes"
+            )
+        if deadline[0] == 0:
+            deadline[0] = accumulator.now() + self.max_block
+        if accumulator.io_thread == PyThread_get_thread_ident():
+            raise Errors.KafkaTimeoutError(
+                f"send() in a callback found buffer_memory ({accumulator.memory} bytes) full; it cannot wait there, as "
+                "the thread that runs callbacks is the one that frees memory. Send from another thread."
+            )
+        if not accumulator.wait_for_memory(needed, deadline[0]):
+            raise Errors.KafkaTimeoutError(
+                f"buffer_memory ({accumulator.memory} bytes) stayed full for max_block_ms ({self.max_block * 1000:.0f} "
+                f"ms): the brokers take records more slowly than send() brings them, or not at all. "
+                f"{accumulator.used} bytes wait."
+            )
+        if accumulator.closed:
+            self._refuse()
+        return True
+
+    def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None):
+        """Put a record in the buffer, to be sent soon by a thread in the background.
+
+        `value` and `key` are bytes, or what their serializers take; not both None. `headers`: a list of (str, bytes)
+        tuples. `partition`: where it goes; left out, the key decides (records without one are spread evenly).
+        `timestamp_ms`: milliseconds since 1970, by default now. Waits at most `max_block_ms` for buffer memory and for
+        the topic's partition count.
+
+        Returns a `FutureRecordMetadata`. Raises TypeError and ValueError for wrong arguments, MessageSizeTooLargeError
+        for a record over `max_request_size`, KafkaTimeoutError where it waited in vain, IllegalStateError once closed.
+        """
+        cdef Accumulator accumulator = self.accumulator
+        cdef TopicQueues queues = self.last
+        cdef Queue queue
+        cdef bytes key_bytes = None
+        cdef bytes value_bytes = None
+        cdef bytes headers_bytes = None
+        cdef const uint8_t *key_data = NULL
+        cdef const uint8_t *value_data = NULL
+        cdef const uint8_t *headers_data = NULL
+        cdef Py_ssize_t key_length = -1
+        cdef Py_ssize_t value_length = -1
+        cdef Py_ssize_t headers_length = 1
+        cdef Py_ssize_t needed = 0
+        cdef int64_t timestamp
+        cdef double deadline = 0
+        cdef PyObject *cell = NULL
+        cdef Appended appended
+        cdef FutureRecordMetadata future
+        if accumulator.closed:
+            self._refuse()
+        if value is None and key is None:
+            raise ValueError("a record needs a key or a value; both are None")
+        if queues is None or queues.topic is not topic:
+            queues = self.topic_queues(topic)
+
+        if headers:
+            headers_bytes = encode_headers(headers)
+            headers_data = <const uint8_t *>PyBytes_AS_STRING(headers_bytes)
+            headers_length = PyBytes_GET_SIZE(headers_bytes)
+        elif headers is not None and not isinstance(headers, (list, tuple)):
+            encode_headers(headers)     # raises
+        if self.key_serializer is None:
+            if key is not None:
+                key_bytes = _bytes_of(key, "key")
+        else:
+            data = self.key_serializer.serialize(topic, [] if headers is None else headers, key)
+            if data is not None:
+                key_bytes = _bytes_of(data, "key")
+        if self.value_serializer is None:
+            if value is not None:
+                value_bytes = _bytes_of(value, "value")
+        else:
+            data = self.value_serializer.serialize(topic, [] if headers is None else headers, value)
+            if data is not None:
+                value_bytes = _bytes_of(data, "value")
+        if key_bytes is not None:
+            key_data = <const uint8_t *>PyBytes_AS_STRING(key_bytes)
+            key_length = PyBytes_GET_SIZE(key_bytes)
+        if value_bytes is not None:
+            value_data = <const uint8_t *>PyBytes_AS_STRING(value_bytes)
+            value_length = PyBytes_GET_SIZE(value_bytes)
+
+        if partition is not None:
+            queue = self.explicit_queue(queues, partition)
+        elif self.partitioner is not None:
+            queue = self.chosen_queue(queues, key, key_bytes, value, value_bytes)
+        elif key_bytes is not None:
+            queue = queues.queue(_partition_of(key_data, key_length, self.known_partitions(queues)))
+        else:
+            queue = queues.unbound
+
+        needed = BATCH_HEADER_SIZE + RECORD_OVERHEAD + headers_length
+        needed += (key_length if key_length > 0 else 0) + (value_length if value_length > 0 else 0)
+        if needed > self.max_request_size:
+            self.too_large(needed, "")
+        timestamp = accumulator.host.wall_ms(accumulator.host.context) if timestamp_ms is None else timestamp_ms
+        future = FutureRecordMetadata.__new__(FutureRecordMetadata)
+        future.key_size = <int32_t>key_length
+        future.value_size = <int32_t>value_length
+        future.headers_size = <int32_t>(headers_length if headers_data != NULL else -1)
+        future.timestamp = timestamp
+        while True:
+            if accumulator.spare == NULL:
+                accumulator.make_spare()
+            appended = accumulator.append(
+                &queue.links, timestamp, key_data, key_length, value_data, value_length, headers_data, headers_length,
+                &cell, &future.index, &needed,
+            )
+            if appended == APPENDED:
+                future.cell = <Cell>cell
+                return future
+            if appended == NEEDS_MEMORY:
+                self.wait_for_memory(needed, &deadline)
+
+    def send_many(self, topic, values, keys=None, headers=None, timestamps=None, partition=None):
+        """Put many records in the buffer in one call.
+
+        `values` is a sequence of bytes or None (or of what the serializer takes); `keys`, `headers` and `timestamps`
+        (milliseconds since 1970) are None or sequences as long, with an item per record; `partition` holds for all.
+        Every record is checked before the first is taken: an error names the index of the wrong one. Then they are
+        taken in order, waiting at most `max_block_ms` for each piece's memory.
+
+        Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; a KafkaTimeoutError has
+        `.accepted`, how many records were taken before, and `.future`, theirs.
+        """
+        cdef Accumulator accumulator = self.accumulator
+        cdef TopicQueues queues
+        cdef Queue queue = None
+        cdef list value_list, key_list, headers_list
+        cdef FutureRecords future
+        cdef Py_ssize_t count, i, size
+        cdef Py_ssize_t needed = 0
+        cdef const uint8_t *key_data
+        cdef const uint8_t *value_data
+        cdef const uint8_t *headers_data
+        cdef Py_ssize_t key_length, value_length, headers_length
+        cdef int64_t timestamp
+        cdef double deadline
+        cdef PyObject *cell = NULL
+        cdef int32_t index = 0
+        cdef int32_t partitions = -1
+        cdef Appended appended
+        cdef bint chosen = False
+        if accumulator.closed:
+            self._refuse()
+        queues = self.topic_queues(topic)
+        value_list = self.serialized(self.value_serializer, topic, values, headers, "values", -1)
+        count = len(value_list)
+        key_list = None if keys is None else self.serialized(self.key_serializer, topic, keys, headers, "keys", count)
+        headers_list = None if headers is None else self.encoded_headers(headers, count)
+        future = FutureRecords.__new__(FutureRecords)
+        self.fill_sizes(future, value_list, key_list, headers_list, timestamps)
+
+        if partition is not None:
+            queue = self.explicit_queue(queues, partition)
+        elif self.partitioner is not None:
+            chosen = True
+            placed = [
+                self.chosen_queue(queues, None if keys is None else keys[i], None if keys is None else key_list[i],
+                                  values[i], value_list[i])
+                for i in range(count)
+            ]
+        elif key_list is None:
+            queue = queues.unbound
+        else:
+            partitions = self.known_partitions(queues)
+
+        self.calls += 1
+        key_data = headers_data = NULL
+        key_length = -1
+        headers_length = 1
+        timestamp = accumulator.host.wall_ms(accumulator.host.context)
+        for i in range(count):
+            if i % PIECE == PIECE - 1:
+                with nogil:
+                    pass
+                PyErr_CheckSignals()
+                timestamp = accumulator.host.wall_ms(accumulator.host.context)
+            value_data = NULL
+            value_length = future.value_sizes[i]
+            if value_length >= 0:
+                value_data = <const uint8_t *>PyBytes_AS_STRING(value_list[i])
+            if key_list is not None:
+                key_length = future.key_sizes[i]
+                if key_length >= 0:
+                    key_data = <const uint8_t *>PyBytes_AS_STRING(key_list[i])
+            if headers_list is not None:
+                headers_data = <const uint8_t *>PyBytes_AS_STRING(headers_list[i])
+                headers_length = PyBytes_GET_SIZE(headers_list[i])
+            if chosen:
+                queue = <Queue>placed[i]
+            elif partitions >= 0:
+                queue = queues.unbound
+                if key_length >= 0:
+                    queue = queues.queue(_partition_of(key_data, key_length, partitions))
+            if future.timestamps != NULL:
+                timestamp = future.timestamps[i]
+            deadline = 0
+            while True:
+                if accumulator.spare == NULL:
+                    accumulator.make_spare()
+                future.reserve()
+                appended = accumulator.append(
+                    &queue.links, timestamp, key_data, key_length, value_data, value_length,
+                    headers_data, headers_length, &cell, &index, &needed,
+                )
+                if appended == APPENDED:
+                    future.add_record(cell, index, timestamp, self.calls)
+                    break
+                if appended == NEEDS_MEMORY:
+                    try:
+                        self.wait_for_memory(needed, &deadline)
+                    except Errors.KafkaError as error:
+                        error.accepted = i
+                        error.future = future
+                        raise
+        return future
+
+    cdef list serialized(self, serializer, topic, items, headers, str what, Py_ssize_t count):
+        cdef list result
+        cdef Py_ssize_t i
+        if isinstance(items, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"{what} must be a sequence with an item per record, not a single {type(items).__name__}")
+        result = list(items)
+        if count >= 0 and len(result) != count:
+            raise ValueError(f"{what} has {len(result)} items, values has {count}")
+        for i in range(len(result)):
+            item = result[i]
+            if serializer is not None:
+                item = serializer.serialize(topic, [] if headers is None or headers[i] is None else headers[i], item)
+                result[i] = item
+            if type(item) is not bytes and item is not None:
+                result[i] = _bytes_of(item, f"{what}[{i}]")
+        return result
+
+    cdef list encoded_headers(self, headers, Py_ssize_t count):
+        result = list(headers)
+        if len(result) != count:
+            raise ValueError(f"headers has {len(result)} items, values has {count}")
+        for i, item in enumerate(result):
+            try:
+                result[i] = encode_headers(item)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"record {i}: {error}") from None
+        return result
+
+    cdef fill_sizes(self, FutureRecords future, list values, list keys, list headers, timestamps):
+        """Check every record's size, and note what the metadata of its future will tell."""
+        cdef Py_ssize_t count = len(values)
+        cdef Py_ssize_t i, size, key_length, value_length
+        cdef size_t room = count if count > 0 else 1
+        if count > INT32_MAX:
+            raise ValueError(f"{count} records are too many for one call")
+        future.value_sizes = <int32_t *>malloc(room * sizeof(int32_t))
+        if keys is not None:
+            future.key_sizes = <int32_t *>malloc(room * sizeof(int32_t))
+        if headers is not None:
+            future.headers_sizes = <int32_t *>malloc(room * sizeof(int32_t))
+        if timestamps is not None:
+            future.timestamps = <int64_t *>malloc(room * sizeof(int64_t))
+            if len(timestamps) != count:
+                raise ValueError(f"timestamps has {len(timestamps)} items, values has {count}")
+        if (
+            future.value_sizes == NULL or (keys is not None and future.key_sizes == NULL)
+            or (headers is not None and future.headers_sizes == NULL)
+            or (timestamps is not None and future.timestamps == NULL)
+        ):
+            raise MemoryError()
+        for i in range(count):
+            item = values[i]
+            value_length = -1 if item is None else PyBytes_GET_SIZE(item)
+            size = value_length
+            key_length = -1
+            if keys is not None:
+                item = keys[i]
+                key_length = -1 if item is None else PyBytes_GET_SIZE(item)
+                future.key_sizes[i] = <int32_t>key_length
+                size += key_length
+            if value_length < 0 and key_length < 0:
+                raise ValueError(f"record {i} needs a key or a value; both are None")
+            if headers is not None:
+                future.headers_sizes[i] = <int32_t>PyBytes_GET_SIZE(headers[i])
+                size += future.headers_sizes[i]
+            if timestamps is not None:
+                try:
+                    future.timestamps[i] = timestamps[i]
+                except (TypeError, OverflowError) as error:
+                    raise type(error)(f"timestamps[{i}]: {error}") from None
+            size += BATCH_HEADER_SIZE + RECORD_OVERHEAD + 3
+            if size > self.max_request_size:
+                self.too_large(size, f"values[{i}]: ")
+            future.value_sizes[i] = <int32_t>value_length
