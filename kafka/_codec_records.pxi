@@ -1,7 +1,9 @@
 # Record batches, format v2 (magic 2): how one is written, and how one is read.
 # The writing half is what the accumulator appends with; it trusts its caller with the bounds, as the primitives do.
 
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+cimport cython
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from libc.stdlib cimport free, realloc
 
 # Where the fields of a batch header are. The length counts what follows it, the CRC covers what follows it.
 cdef enum:
@@ -167,3 +169,268 @@ cdef bytes encode_headers(headers):
             memcpy(p, PyBytes_AS_STRING(value), length)
             p += length
     return out
+
+
+def batch_header(
+    Py_ssize_t size, int64_t base_offset, int16_t attributes, int32_t last_offset_delta, int64_t base_timestamp,
+    int64_t max_timestamp, int64_t producer_id, int16_t producer_epoch, int32_t base_sequence, int32_t count,
+):
+    """The 61 bytes of a v2 batch header, its CRC zero, as a bytearray; `size` is that of the whole batch."""
+    cdef uint8_t header[BATCH_HEADER_SIZE]
+    put_batch_header(
+        header, size, base_offset, attributes, last_offset_delta, base_timestamp, max_timestamp, producer_id,
+        producer_epoch, base_sequence, count,
+    )
+    return bytearray((<char *>header)[:BATCH_HEADER_SIZE])
+
+
+cdef class RecordWriter:
+    """Encodes records one behind the other, without a batch header."""
+
+    cdef uint8_t *_buffer
+    cdef Py_ssize_t _size
+    cdef Py_ssize_t _capacity
+    cdef readonly int32_t count
+    cdef readonly int64_t base_timestamp
+    cdef readonly int64_t max_timestamp
+
+    def __cinit__(self, *args, **kwargs):
+        self._buffer = NULL
+        self._size = 0
+        self._capacity = 0
+        self.count = 0
+        self.base_timestamp = -1
+        self.max_timestamp = -1
+
+    def __dealloc__(self):
+        free(self._buffer)
+
+    def append(self, int64_t timestamp, key, value, headers=None):
+        """Appends a record and returns its offset within the batch.
+
+        `timestamp` is in milliseconds since the epoch; the first one becomes the batch's base. `key` and `value`
+        are bytes-like or None, `headers` a list of (str, bytes or None) tuples or None. Raises TypeError for
+        anything else and OverflowError past the 2 GiB that a batch can hold; the writer is then unchanged.
+        """
+        cdef bytes section = encode_headers(headers)
+        cdef const uint8_t[::1] key_view
+        cdef const uint8_t[::1] value_view
+        cdef const uint8_t *key_data = NULL
+        cdef const uint8_t *value_data = NULL
+        cdef Py_ssize_t key_length = -1
+        cdef Py_ssize_t value_length = -1
+        if key is not None:
+            key_view = key
+            key_length = key_view.shape[0]
+            if key_length:
+                key_data = &key_view[0]
+        if value is not None:
+            value_view = value
+            value_length = value_view.shape[0]
+            if value_length:
+                value_data = &value_view[0]
+        cdef int64_t base = timestamp if self.count == 0 else self.base_timestamp
+        # Java's arithmetic wraps around here too, and so does the reading half.
+        cdef int64_t delta = <int64_t>(<uint64_t>timestamp - <uint64_t>base)
+        cdef Py_ssize_t size = record_size(delta, self.count, key_length, value_length, len(section))
+        if size > INT32_MAX - BATCH_HEADER_SIZE - self._size or self.count == INT32_MAX:
+            raise OverflowError(f"a record of {size} bytes does not fit in the batch, which holds {self._size}")
+        self._reserve(self._size + size)
+        put_record(
+            self._buffer + self._size, delta, self.count, key_data, key_length, value_data, value_length,
+            <const uint8_t *>PyBytes_AS_STRING(section), len(section),
+        )
+        self.base_timestamp = base
+        if self.count == 0 or timestamp > self.max_timestamp:
+            self.max_timestamp = timestamp
+        self._size += size
+        self.count += 1
+        return self.count - 1
+
+    cdef int _reserve(self, Py_ssize_t capacity) except -1:
+        cdef uint8_t *grown
+        if capacity > self._capacity:
+            capacity = max(capacity, 2 * self._capacity, 1024)
+            grown = <uint8_t *>realloc(self._buffer, capacity)
+            if grown == NULL:
+                raise MemoryError
+            self._buffer = grown
+            self._capacity = capacity
+        return 0
+
+    def __len__(self):
+        """The size in bytes of the records so far, without a batch header, uncompressed."""
+        return self._size
+
+    def encoded(self):
+        """The records so far, as bytes."""
+        return PyBytes_FromStringAndSize(<char *>self._buffer, self._size)
+
+
+@cython.final
+@cython.no_gc  # key, value and headers are exact, immutable types: no cycle can go through a record
+@cython.freelist(256)
+cdef class Record:
+    """One record as it was read.
+
+    `timestamp` is in milliseconds since the epoch, -1 where there is none; `timestamp_type` is 0 for the time that the
+    producer gave, 1 for the time the broker appended it, -1 for none (format v0). `key` and `value` are bytes or None,
+    `headers` is a tuple of (str, bytes or None) tuples.
+    """
+
+    cdef readonly int64_t offset
+    cdef readonly int64_t timestamp
+    cdef readonly int timestamp_type
+    cdef readonly object key
+    cdef readonly object value
+    cdef readonly tuple headers
+
+    def __init__(self, int64_t offset, int64_t timestamp, int timestamp_type, key, value):
+        if not (key is None or type(key) is bytes) or not (value is None or type(value) is bytes):
+            raise TypeError("key and value must be bytes or None")
+        self.offset = offset
+        self.timestamp = timestamp
+        self.timestamp_type = timestamp_type
+        self.key = key
+        self.value = value
+        self.headers = ()
+
+    def __repr__(self):
+        return (
+            f"Record(offset={self.offset}, timestamp={self.timestamp}, timestamp_type={self.timestamp_type}, "
+            f"key={self.key!r}, value={self.value!r}, headers={self.headers!r})"
+        )
+
+    def __eq__(self, other):
+        if type(other) is not Record:
+            return NotImplemented
+        return self._fields() == (<Record>other)._fields()
+
+    def __hash__(self):
+        return hash(self._fields())
+
+    def _fields(self):
+        return (self.offset, self.timestamp, self.timestamp_type, self.key, self.value, self.headers)
+
+
+cdef struct Cursor:
+    const uint8_t *at
+    const uint8_t *end
+
+
+cdef inline bint _next_varint(Cursor *c, int max_bytes, int64_t *out) noexcept nogil:
+    cdef uint64_t value = 0
+    cdef const uint8_t *after
+    if c.at < c.end and c.at[0] < 0x80:
+        out[0] = unzigzag(c.at[0])
+        c.at += 1
+        return True
+    after = get_uvarint(c.at, c.end, max_bytes, &value)
+    if after == NULL:
+        return False
+    c.at = after
+    out[0] = unzigzag(value)
+    return True
+
+
+cdef inline bint _next_length(Cursor *c, int64_t *out) noexcept nogil:
+    """A length of bytes that are all there, or -1 for null."""
+    return _next_varint(c, 5, out) and -1 <= out[0] <= c.end - c.at
+
+
+cdef object _next_bytes(Cursor *c, int64_t length):
+    if length < 0:
+        return None
+    cdef object value = PyBytes_FromStringAndSize(<const char *>c.at, length)
+    c.at += length
+    return value
+
+
+cdef tuple _next_headers(Cursor *c, int64_t count):
+    """The headers, or None where they do not hold together."""
+    cdef int64_t length = 0
+    cdef int64_t i
+    cdef list headers
+    if count < 0 or count > (c.end - c.at) // 2:
+        return None
+    headers = []
+    for i in range(count):
+        if not _next_length(c, &length) or length < 0:
+            return None
+        # As Java does: a key that is no UTF-8 must not stop its reader for good.
+        key = PyUnicode_DecodeUTF8(<const char *>c.at, length, "replace")
+        c.at += length
+        if not _next_length(c, &length):
+            return None
+        headers.append((key, _next_bytes(c, length)))
+    return tuple(headers)
+
+
+def decode_records(
+    const uint8_t[::1] data not None, int32_t count, int64_t base_offset, int32_t last_offset_delta,
+    int64_t base_timestamp, int64_t append_timestamp, bint log_append_time,
+):
+    """The records of one v2 batch: (list of Record, None, 0), or (None, what is wrong, at which byte).
+
+    `data` is what follows the batch header, decompressed. With `log_append_time` every record's timestamp is
+    `append_timestamp`. Bytes that do not hold exactly `count` records are never an exception.
+    """
+    cdef Cursor c
+    cdef const uint8_t *start = NULL
+    cdef const uint8_t *record_start
+    cdef const uint8_t *data_end
+    cdef int64_t length = 0
+    cdef int64_t timestamp_delta = 0
+    cdef int64_t offset_delta = 0
+    cdef int32_t i
+    cdef Record record
+    cdef tuple headers
+    cdef list records = []
+    if data.shape[0] == 0:
+        return ([], None, 0) if count == 0 else (None, f"has no bytes for its {count} records", 0)
+    # 7 bytes is the least that a record takes: a hostile count is found before memory is spent on it.
+    if count < 0 or count > data.shape[0] // 7:
+        return (None, f"cannot hold {count} records in {data.shape[0]} bytes", 0)
+    start = &data[0]
+    data_end = start + data.shape[0]
+    c.at = start
+    for i in range(count):
+        record_start = c.at
+        c.end = data_end
+        if not _next_varint(&c, 5, &length) or length < 6 or length > c.end - c.at:
+            return (None, f"record {i} of {count} has a length that is wrong or past the end", record_start - start)
+        c.end = c.at + length
+        c.at += 1  # the attributes of a record: none are defined
+        if not (_next_varint(&c, 10, &timestamp_delta) and _next_varint(&c, 5, &offset_delta)):
+            return (None, f"record {i} of {count} has a bad varint", record_start - start)
+        if offset_delta < 0 or offset_delta > last_offset_delta:
+            return (None, f"record {i} of {count} has offset delta {offset_delta}, the last one is "
+                    f"{last_offset_delta}", record_start - start)
+        record = Record.__new__(Record)
+        record.offset = <int64_t>(<uint64_t>base_offset + <uint64_t>offset_delta)
+        if log_append_time:
+            record.timestamp = append_timestamp
+            record.timestamp_type = 1
+        else:
+            record.timestamp = <int64_t>(<uint64_t>base_timestamp + <uint64_t>timestamp_delta)
+            record.timestamp_type = 0
+        if not _next_length(&c, &length):
+            return (None, f"record {i} of {count} has a key of a wrong length", record_start - start)
+        record.key = _next_bytes(&c, length)
+        if not _next_length(&c, &length):
+            return (None, f"record {i} of {count} has a value of a wrong length", record_start - start)
+        record.value = _next_bytes(&c, length)
+        if c.at < c.end and c.at[0] == 0:
+            c.at += 1
+            record.headers = ()
+        else:
+            headers = _next_headers(&c, length) if _next_varint(&c, 5, &length) else None
+            if headers is None:
+                return (None, f"record {i} of {count} has headers that do not hold together", record_start - start)
+            record.headers = headers
+        if c.at != c.end:
+            return (None, f"record {i} of {count} has {c.end - c.at} bytes left over", record_start - start)
+        records.append(record)
+    if c.at != data_end:
+        return (None, f"has {data_end - c.at} bytes left over after its {count} records", c.at - start)
+    return (records, None, 0)
