@@ -75,7 +75,7 @@ class ConsumedRecord:
 
 @dataclass
 class DumpedBatch:
-    """A batch as Java's DumpLogSegments prints it: `fields["baseOffset"]`, `fields["isvalid"]`, ...; a line a record."""
+    """A batch as DumpLogSegments prints it: `fields["baseOffset"]`, `fields["isvalid"]`, ...; a line a record."""
 
     fields: dict[str, str]
     records: list[str] = field(default_factory=list)
