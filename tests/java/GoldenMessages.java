@@ -1,7 +1,6 @@
-import com.fasterxml.jackson.databind.JsonNode;
-
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.protocol.Message;
@@ -20,17 +19,22 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Objects;
 import java.util.Random;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.jar.JarFile;
 
 /**
- * Prints random messages as Kafka's own classes write them: each message in the kafka-clients jar, every version of it,
- * once in each Kind (SPARSE three times). A line is: message, version, kind, JSON by its JsonConverter, hex of its
- * bytes; tabs between.
+ * What Kafka's own classes write, for every message in the kafka-clients jar and every version of it.
+ *
+ * With the argument "messages": random messages, once in each Kind (SPARSE three times). A line is: message, version,
+ * kind, JSON by its JsonConverter, hex of its bytes; tabs between. With "fields": see the class Fields; a line is:
+ * message, path of the field, the version whose JSON follows, JSON, and for each version VERSION=HEX, or
+ * VERSION=!unsupported or VERSION=!null where Java refuses.
  *
  * Which fields a version has, which of them may be null and which are tagged comes from the SCHEMA_n constants, the
  * values are set by reflection. The seed is fixed per line, so that a new Kafka release changes only what it changed.
@@ -76,7 +80,11 @@ public final class GoldenMessages {
             }
         }
         for (var message : messages.entrySet()) {
-            print(out, message.getKey(), message.getValue());
+            if (arguments[0].equals("fields")) {
+                new Fields(out, message.getKey(), message.getValue()).print();
+            } else {
+                print(out, message.getKey(), message.getValue());
+            }
         }
         out.flush();
     }
@@ -84,7 +92,6 @@ public final class GoldenMessages {
     private static void print(PrintStream out, String name, Class<?> type) throws Exception {
         short lowest = type.getField("LOWEST_SUPPORTED_VERSION").getShort(null);
         short highest = type.getField("HIGHEST_SUPPORTED_VERSION").getShort(null);
-        Class<?> converter = Class.forName(type.getName() + "JsonConverter");
         for (short version = lowest; version <= highest; version++) {
             Schema schema = (Schema) type.getField("SCHEMA_" + version).get(null);
             for (Kind kind : Kind.values()) {
@@ -95,24 +102,27 @@ public final class GoldenMessages {
                     Random random = new Random(SEED + 31L * (name + version + kind + repeat).hashCode());
                     Message message = (Message) type.getConstructor().newInstance();
                     new GoldenMessages(random, kind).fill(message, schema, 0);
-                    JsonNode json =
-                        (JsonNode) converter.getMethod("write", type, short.class).invoke(null, message, version);
-                    String hex = HexFormat.of().formatHex(write(message, version));
                     String kindName = kind.name().toLowerCase();
-                    out.print(String.join("\t", name, "" + version, kindName, json.toString(), hex) + "\n");
+                    String json = toJson(message, version);
+                    out.print(String.join("\t", name, "" + version, kindName, json, write(message, version)) + "\n");
                 }
             }
         }
     }
 
-    private static byte[] write(Message message, short version) {
+    private static String toJson(Message message, short version) throws Exception {
+        Class<?> converter = Class.forName(message.getClass().getName() + "JsonConverter");
+        return converter.getMethod("write", message.getClass(), short.class).invoke(null, message, version).toString();
+    }
+
+    private static String write(Message message, short version) {
         ObjectSerializationCache cache = new ObjectSerializationCache();
         ByteBuffer buffer = ByteBuffer.allocate(message.size(cache, version));
         message.write(new ByteBufferAccessor(buffer), cache, version);
         if (buffer.hasRemaining()) {
             throw new IllegalStateException(message + " in version " + version + " is shorter than its size");
         }
-        return buffer.array();
+        return HexFormat.of().formatHex(buffer.array());
     }
 
     private static boolean isFlexible(Schema schema) {
@@ -149,17 +159,18 @@ public final class GoldenMessages {
         }
     }
 
-    private void set(Object struct, String name, Type type, int depth) throws Exception {
-        java.lang.reflect.Field field = null;
-        for (java.lang.reflect.Field each : struct.getClass().getDeclaredFields()) {
+    private static java.lang.reflect.Field javaField(Class<?> struct, String name) {
+        for (java.lang.reflect.Field each : struct.getDeclaredFields()) {
             if (each.getName().equalsIgnoreCase(name.replace("_", ""))) {
-                field = each;
+                each.setAccessible(true);
+                return each;
             }
         }
-        if (field == null) {
-            throw new IllegalStateException(struct.getClass() + " has no field " + name);
-        }
-        field.setAccessible(true);
+        throw new IllegalStateException(struct + " has no field " + name);
+    }
+
+    private void set(Object struct, String name, Type type, int depth) throws Exception {
+        java.lang.reflect.Field field = javaField(struct.getClass(), name);
         if (kind == Kind.SPARSE) {
             field.set(struct, type.isNullable() && random.nextInt(2) == 0 ? null : value(field, type, depth));
             return;
@@ -183,15 +194,23 @@ public final class GoldenMessages {
             case MANY -> depth == 0 ? 2 + random.nextInt(2) : 1 + random.nextInt(2);
             case SPARSE -> random.nextInt(3) == 0 ? 0 : 1;
         };
-        boolean isSet = java != List.class;  // an ImplicitLinkedHashMultiCollection of the elements
-        @SuppressWarnings("unchecked")
-        Collection<Object> all = isSet ? (Collection<Object>) java.getConstructor().newInstance() : new ArrayList<>();
-        var generic = (ParameterizedType) (isSet ? java.getGenericSuperclass() : field.getGenericType());
-        var elementJava = generic.getActualTypeArguments()[0];
+        Collection<Object> all = emptyCollection(java);
         for (int i = 0; i < count; i++) {
-            all.add(single((Class<?>) elementJava, elementType, depth + 1));
+            all.add(single(elementClass(field), elementType, depth + 1));
         }
         return all;
+    }
+
+    @SuppressWarnings("unchecked")
+    private static Collection<Object> emptyCollection(Class<?> java) throws Exception {
+        // If not a list, then an ImplicitLinkedHashMultiCollection.
+        return java == List.class ? new ArrayList<>() : (Collection<Object>) java.getConstructor().newInstance();
+    }
+
+    private static Class<?> elementClass(java.lang.reflect.Field field) {
+        boolean isList = field.getType() == List.class;
+        var generic = (ParameterizedType) (isList ? field.getGenericType() : field.getType().getGenericSuperclass());
+        return (Class<?>) generic.getActualTypeArguments()[0];
     }
 
     private Object single(Class<?> java, Type type, int depth) throws Exception {
@@ -237,6 +256,100 @@ public final class GoldenMessages {
         byte[] data = new byte[size];
         random.nextBytes(data);
         return data;
+    }
+
+    /**
+     * What Java does with each field by itself in every version: messages at their defaults but for one field (and an
+     * element in each array above it), which is set, or null where some version lets it be.
+     */
+    private static final class Fields {
+        private final PrintStream out;
+        private final String name;
+        private final Class<?> type;
+        private final short lowest;
+        private final short highest;
+        private final Set<String> seen = new HashSet<>();
+
+        Fields(PrintStream out, String name, Class<?> type) throws Exception {
+            this.out = out;
+            this.name = name;
+            this.type = type;
+            this.lowest = type.getField("LOWEST_SUPPORTED_VERSION").getShort(null);
+            this.highest = type.getField("HIGHEST_SUPPORTED_VERSION").getShort(null);
+        }
+
+        void print() throws Exception {
+            for (short version = highest; version >= lowest; version--) {
+                walk((Schema) type.getField("SCHEMA_" + version).get(null), version, List.of());
+            }
+        }
+
+        private void walk(Schema schema, short version, List<String> above) throws Exception {
+            for (BoundField bound : schema.fields()) {
+                Collection<Field> fields =
+                    bound.def.type instanceof TaggedFields tagged ? tagged.fields().values() : List.of(bound.def);
+                for (Field field : fields) {
+                    List<String> path = new ArrayList<>(above);
+                    path.add(field.name);
+                    if (seen.add(path + " set")) {
+                        print(path, field.type, version, false);
+                    }
+                    if (field.type.isNullable() && seen.add(path + " null")) {
+                        print(path, field.type, version, true);
+                    }
+                    if (field.type.arrayElementType().orElse(field.type) instanceof Schema inner) {
+                        walk(inner, version, path);
+                    }
+                }
+            }
+        }
+
+        private void print(List<String> path, Type fieldType, short version, boolean isNull) throws Exception {
+            Message message = (Message) type.getConstructor().newInstance();
+            Object struct = message;
+            for (String above : path.subList(0, path.size() - 1)) {
+                struct = addStruct(struct, javaField(struct.getClass(), above));
+            }
+            String last = path.get(path.size() - 1);
+            java.lang.reflect.Field field = javaField(struct.getClass(), last);
+            if (isNull) {
+                field.set(struct, null);
+            } else if (fieldType.arrayElementType().orElse(fieldType) instanceof Schema) {
+                addStruct(struct, field);
+            } else {
+                Random random = new Random(SEED + 31L * (name + path).hashCode());
+                new GoldenMessages(random, Kind.ONE).set(struct, last, fieldType, 0);
+            }
+            StringBuilder outcomes = new StringBuilder();
+            for (short each = lowest; each <= highest; each++) {
+                outcomes.append("\t").append(each).append("=").append(outcome(message, each));
+            }
+            String where = String.join(".", path) + (isNull ? "=null" : "");
+            out.print(String.join("\t", name, where, "" + version, toJson(message, version)) + outcomes + "\n");
+        }
+
+        private static Object addStruct(Object struct, java.lang.reflect.Field field) throws Exception {
+            boolean isArray = Collection.class.isAssignableFrom(field.getType());
+            Object made = (isArray ? elementClass(field) : field.getType()).getConstructor().newInstance();
+            Object value = made;
+            if (isArray) {
+                Collection<Object> all = emptyCollection(field.getType());
+                all.add(made);
+                value = all;
+            }
+            field.set(struct, value);
+            return made;
+        }
+
+        private static String outcome(Message message, short version) {
+            try {
+                return write(message, version);
+            } catch (UnsupportedVersionException e) {
+                return "!unsupported";
+            } catch (NullPointerException e) {
+                return "!null";
+            }
+        }
     }
 
     /** Apart, because MemoryRecords moved between packages from one Kafka release to the next. */
