@@ -211,8 +211,8 @@ class KafkaConfigurationError(KafkaError):
     """The configuration is not valid."""
 
 
-class UnknownConfigurationError(KafkaConfigurationError, ValueError):
-    """A configuration key that does not exist."""
+class ConfigurationValueError(KafkaConfigurationError, ValueError):
+    """A configuration key that does not exist, has an impossible value, or contradicts another."""
 
 
 class KafkaTimeoutError(RetriableError):

@@ -99,8 +99,8 @@ def test_connection_error_names_address_stage_and_cause():
 
 
 def test_ancestry_that_users_catch():
-    assert issubclass(errors.UnknownConfigurationError, ValueError)
-    assert issubclass(errors.UnknownConfigurationError, errors.KafkaConfigurationError)
+    assert issubclass(errors.ConfigurationValueError, ValueError)
+    assert issubclass(errors.ConfigurationValueError, errors.KafkaConfigurationError)
     assert issubclass(errors.TopicAuthorizationFailedError, errors.AuthorizationError)
     assert issubclass(errors.CorrelationIdError, errors.RetriableError)
     assert issubclass(errors.CorrelationIdError, errors.KafkaProtocolError)

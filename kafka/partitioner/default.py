@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,4 +29,6 @@ class DefaultPartitioner(Partitioner):
         """The same as kafka-python 1 and 2 called it; `all_partitions` in ascending order."""
         if key is not None:
             return all_partitions[(murmur2(key) & 0x7FFFFFFF) % len(all_partitions)]
-        return random.choice(available or all_partitions)
+        from random import choice  # with hashlib behind it, too dear for an import that few need
+
+        return choice(available or all_partitions)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from typing import Any
 
@@ -40,9 +39,11 @@ class StickyPartitioner(DefaultPartitioner):
                 self._move(topic, cluster, prev_partition)
 
     def _move(self, topic: str, cluster: Cluster, avoid: int | None) -> int:
+        from random import choice
+
         choices = _choices(topic, cluster)
         others = [partition for partition in choices if partition != avoid]
-        self._current[topic] = chosen = random.choice(others or choices)
+        self._current[topic] = chosen = choice(others or choices)
         return chosen
 
 

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kafka.errors import KafkaConfigurationError
+from kafka.errors import ConfigurationValueError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.partitioner.abc import as_partitioner
 from kafka.serializer import Serializer
@@ -94,10 +94,6 @@ _LEVELS = {"gzip": (1, 9), "lz4": (1, 17), "zstd": (-131072, 22)}
 _next_number = itertools.count(1)
 
 
-class InvalidConfig(KafkaConfigurationError, ValueError):
-    """A constructor argument that does not exist, has an impossible value, or contradicts another."""
-
-
 class ProducerConfig:
     """The checked configuration of one producer; attributes are the keys of DEFAULT_CONFIG that work.
 
@@ -105,7 +101,8 @@ class ProducerConfig:
     `values` is the plain dict that `producer.config` shows: every key, with what was given or the default.
 
     Raises:
-        InvalidConfig: an unknown key (the message names the nearest), a wrong value, or values that do not go together.
+        ConfigurationValueError: an unknown key (the message names the nearest), an impossible value, or values that
+            do not go together.
         NotImplementedError: a key of NOT_IMPLEMENTED has been set to other than its default.
     """
 
@@ -157,24 +154,24 @@ class ProducerConfig:
 
     def _check_together(self) -> None:
         if self.delivery_timeout_ms < self.linger_ms + self.request_timeout_ms:
-            raise InvalidConfig(
+            raise ConfigurationValueError(
                 f"delivery_timeout_ms ({self.delivery_timeout_ms:g}) must be at least linger_ms + request_timeout_ms "
                 f"({self.linger_ms:g} + {self.request_timeout_ms:g}): a record needs time for one request."
             )
         if self.reconnect_backoff_max_ms < self.reconnect_backoff_ms:
-            raise InvalidConfig(
+            raise ConfigurationValueError(
                 f"reconnect_backoff_max_ms ({self.reconnect_backoff_max_ms:g}) must be at least "
                 f"reconnect_backoff_ms ({self.reconnect_backoff_ms:g})."
             )
         if self.compression_level is not None:
             if self.compression_type not in _LEVELS:
-                raise InvalidConfig(
+                raise ConfigurationValueError(
                     f"compression_level={self.compression_level} needs a compression_type that has levels "
                     f"({', '.join(_LEVELS)}), not {self.compression_type!r}."
                 )
             low, high = _LEVELS[self.compression_type]
             if not low <= self.compression_level <= high:
-                raise InvalidConfig(
+                raise ConfigurationValueError(
                     f"compression_level must be {low} to {high} for {self.compression_type}, "
                     f"not {self.compression_level}."
                 )
@@ -192,7 +189,7 @@ def _refuse_unknown(configs: Mapping[str, Any]) -> None:
         plain = str(key).lower().replace(".", "_").replace("-", "_")
         nearest = [_RENAMED[plain]] if plain in _RENAMED else get_close_matches(plain, DEFAULT_CONFIG, 1, 0.5)
         named.append(f"{key!r}" + (f" (did you mean {nearest[0]!r}?)" if nearest else ""))
-    raise InvalidConfig(f"KafkaProducer has no configuration key {', nor '.join(named)}.")
+    raise ConfigurationValueError(f"KafkaProducer has no configuration key {', nor '.join(named)}.")
 
 
 def _refuse_unimplemented(configs: Mapping[str, Any]) -> None:
@@ -210,8 +207,8 @@ def _is_default(key: str, value: Any) -> bool:
     return bool(value is default or (type(value) is type(default) and value == default))
 
 
-def _wrong(key: str, wanted: str, value: Any) -> InvalidConfig:
-    return InvalidConfig(f"{key} must be {wanted}, not {value!r} ({type(value).__name__}).")
+def _wrong(key: str, wanted: str, value: Any) -> ConfigurationValueError:
+    return ConfigurationValueError(f"{key} must be {wanted}, not {value!r} ({type(value).__name__}).")
 
 
 def _whole(wanted: str, minimum: int, maximum: int = 2**31 - 1) -> Callable[[str, Any], int]:
@@ -299,14 +296,14 @@ def _serializer(key: str, value: Any) -> Serializer | None:
     try:
         return as_serializer(value)
     except TypeError as error:
-        raise InvalidConfig(f"{key} must be {error} ({type(value).__name__}).") from None
+        raise ConfigurationValueError(f"{key} must be {error} ({type(value).__name__}).") from None
 
 
 def _partitioner(key: str, value: Any) -> Partitioner:
     try:
         return as_partitioner(value)
     except TypeError as error:
-        raise InvalidConfig(f"{key} must be {error} ({type(value).__name__}).") from None
+        raise ConfigurationValueError(f"{key} must be {error} ({type(value).__name__}).") from None
 
 
 def _api_version(key: str, value: Any) -> tuple[int, ...] | None:
@@ -378,7 +375,7 @@ def _address(key: str, entry: str) -> tuple[str, int]:
         valid = bool(host)
     number = int(port) if port.isascii() and port.isdigit() else 0
     if not valid or not 0 < number < 65536:
-        raise InvalidConfig(
+        raise ConfigurationValueError(
             f"{key}: {entry!r} is not a server's address; write 'host:port' or '[IPv6 address]:port', "
             "with a port from 1 to 65535."
         )
