@@ -1,0 +1,378 @@
+"""Requests with a route: "any broker", "the controller", "the leader of this partition", not a connection.
+
+A call is tied to its intent. It picks a broker when it starts and again whenever that broker fails, answers that it is
+the wrong one, or (where any broker will do) takes too long; the data path of produce and fetch does not pass through
+here. The callback of every call is called exactly once: with the response, or with an error, at the latest at its
+deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kafka.core.backoff import Backoff
+from kafka.core.connection import Callback
+from kafka.core.failures import unreachable
+from kafka.core.timers import Timer
+from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.result import Err, Result
+
+if TYPE_CHECKING:
+    from kafka.core.core import Core
+    from kafka.core.nodes import Node
+
+
+class AnyBroker(NamedTuple):
+    """Any broker; with `advertised` only those that metadata names, not the addresses of bootstrap_servers."""
+
+    advertised: bool = False
+
+
+class Broker(NamedTuple):
+    id: int
+
+
+class Leader(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Controller(NamedTuple):
+    pass
+
+
+class Coordinator(NamedTuple):
+    kind: int  # 0: consumer group, 1: transaction
+    key: str
+
+
+Route = AnyBroker | Broker | Leader | Controller | Coordinator
+ANY = AnyBroker()
+ADVERTISED = AnyBroker(advertised=True)
+CONTROLLER = Controller()
+
+_NOT_CONTROLLER = 41
+_COORDINATOR_MOVED = frozenset((15, 16))  # not available, not coordinator
+_LEADER_MOVED = frozenset((3, 5, 6, 74, 100))
+
+
+class Call:
+    __slots__ = (
+        "route",
+        "message_class",
+        "build",
+        "callback",
+        "started",
+        "deadline",
+        "patience",
+        "newest",
+        "node",
+        "attempt",
+        "failures",
+        "tried",
+        "errors",
+        "timer",
+        "pause",
+        "done",
+    )
+
+    def __init__(
+        self,
+        route: Route,
+        message_class: Any,
+        build: Callable[[int], Any],
+        callback: Callback,
+        now: float,
+        timeout: float,
+        patience: float,
+        newest: int | None,
+    ) -> None:
+        self.route = route
+        self.message_class = message_class
+        self.build = build
+        self.callback = callback
+        self.started = now
+        self.deadline = now + timeout
+        self.patience = patience  # how long to go on when every broker there is has failed
+        self.newest = newest
+        self.node: Node | None = None  # where the present attempt goes
+        self.attempt = 0  # answers to earlier ones are not listened to
+        self.failures = 0  # rounds for "any broker", else attempts
+        self.tried: dict[int, None] = {}  # nodes of this round
+        self.errors: dict[str, KafkaError] = {}  # the last one of each address
+        self.timer: Timer | None = None  # of the present attempt, and of the call's deadline
+        self.pause: Timer | None = None
+        self.done = False
+
+
+class Calls:
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        config = core.config
+        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
+        self._waiting: dict[int, list[Call]] = {}  # by node id: for it to become ready
+        self._for_metadata: list[Call] = []
+        self._open: dict[int, Call] = {}
+        self._next_id = 0
+
+    def start(
+        self,
+        route: Route,
+        message_class: Any,
+        build: Callable[[int], Any],
+        callback: Callback,
+        now: float,
+        timeout: float,
+        *,
+        patience: float = float("inf"),
+        newest: int | None = None,
+    ) -> None:
+        """See `Core.request`."""
+        if self._core.closed_by is not None:
+            callback(Err(self._core.closed_by), now)
+            return
+        call = Call(route, message_class, build, callback, now, timeout, patience, newest)
+        self._next_id += 1
+        self._open[self._next_id] = call
+        call.callback = self._once(self._next_id, callback)
+        self._route(call, now)
+
+    def _once(self, id: int, callback: Callback) -> Callback:
+        def finish(result: Result[Any, KafkaError], now: float) -> None:
+            del self._open[id]
+            callback(result, now)
+
+        return finish
+
+    # -- choosing a broker -----------------------------------------------------------------------------------------
+
+    def _route(self, call: Call, now: float) -> None:
+        call.attempt += 1
+        call.node = None
+        nodes, snapshot, route = self._core.nodes, self._core.snapshot, call.route
+        attempt_ends = call.deadline
+        node: Node | None
+        if isinstance(route, AnyBroker):
+            candidates = self._candidates(route)
+            node = self._best([n for n in candidates if n.id not in call.tried])
+            if node is None and candidates:
+                self._round_over(call, now)
+                return
+            share = self._core.config.request_timeout / max(len(candidates), 1)
+            attempt_ends = min(attempt_ends, now + max(share, self._core.config.any_broker_attempt))
+        elif isinstance(route, Broker):
+            node = nodes.nodes.get(route.id)
+        elif isinstance(route, Leader):
+            self._core.metadata.want(route.topic, now)
+            node = nodes.nodes.get(snapshot.leader(route.topic, route.partition))
+            topic = snapshot.topics.get(route.topic)
+            if node is None and topic is not None and topic.error is not None and not topic.error.retriable:
+                self._finish(call, Err(topic.error), now)
+                return
+        elif isinstance(route, Controller):
+            node = nodes.nodes.get(snapshot.controller_id)
+        else:
+            node = self._core.coordinators.get(route, now)
+        self._arm(call, attempt_ends, now)
+        if node is None:
+            if not isinstance(route, Coordinator):
+                self._for_metadata.append(call)
+                if not isinstance(route, Leader):
+                    self._core.metadata.refresh(None, now)
+            return
+        call.node = node
+        if node.is_ready:
+            self._send(call, node, now)
+        else:
+            self._waiting.setdefault(node.id, []).append(call)
+            nodes.ensure(node, now)
+
+    def _candidates(self, route: AnyBroker) -> list[Node]:
+        nodes = self._core.nodes.nodes
+        known = [nodes[id] for id in self._core.snapshot.brokers if id in nodes]
+        if route.advertised:
+            return known
+        # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
+        return known + [node for node in nodes.values() if node.id < 0]
+
+    def _best(self, nodes: list[Node]) -> Node | None:
+        """Ready before connecting before idle before failing; bootstrap addresses last; few requests in flight."""
+        random = self._core.random
+        best, best_rank = None, (9, 0, 0.0)
+        for node in nodes:
+            if node.is_ready:
+                rank = (0, len(node.connection.in_flight), random.random())  # type: ignore[union-attr]
+            else:
+                base = 1 if node.is_connecting else 2 if node.failures == 0 else 4
+                rank = (base + (node.id < 0), 0, random.random())
+            if rank < best_rank:
+                best, best_rank = node, rank
+        return best
+
+    # -- one attempt -----------------------------------------------------------------------------------------------
+
+    def _send(self, call: Call, node: Node, now: float) -> None:
+        assert node.connection is not None
+        version = node.connection.version_for(call.message_class, call.newest)
+        if not isinstance(version, int):
+            if isinstance(call.route, AnyBroker):  # brokers of different releases: another one may know it
+                self._failed(call, version, now)
+            else:
+                self._finish(call, Err(version), now)
+            return
+        attempt = call.attempt
+
+        def answered(result: Result[Any, KafkaError], now: float) -> None:
+            if not call.done and call.attempt == attempt:
+                self._answered(call, result, now)
+
+        # The connection allows the usual time: an impatient call gives up alone, without taking others with it.
+        timeout = max(self._core.config.request_timeout, call.deadline - now)
+        error = self._core.nodes.send(node, call.build(version), version, answered, now, timeout, True)
+        if error is not None:
+            self._finish(call, Err(error), now)
+
+    def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
+        error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
+        if error is None:
+            self._finish(call, result, now)
+        elif error.retriable:
+            self._wrong_broker(call, error, now)
+            self._failed(call, error, now)
+        elif self._wrong_broker(call, error, now):
+            self._failed(call, error, now)
+        else:
+            self._finish(call, Err(error), now)
+
+    def _wrong_broker(self, call: Call, error: KafkaError, now: float) -> bool:
+        code, route = getattr(error, "errno", None), call.route
+        if isinstance(route, Coordinator) and (code in _COORDINATOR_MOVED or code is None):
+            self._core.coordinators.forget(route)
+            return True
+        if isinstance(route, Controller) and code == _NOT_CONTROLLER:
+            self._core.metadata.refresh(None, now)
+            return True
+        if isinstance(route, Leader) and (code in _LEADER_MOVED or code is None):
+            self._core.metadata.refresh(route.topic, now)
+            return True
+        return False
+
+    def _failed(self, call: Call, error: KafkaError, now: float) -> None:
+        """One attempt is over; what comes next depends on the route."""
+        if call.node is not None:
+            call.errors[call.node.name] = error
+            call.tried[call.node.id] = None
+        if isinstance(call.route, AnyBroker):
+            self._route(call, now)  # the next broker, at once
+        else:
+            self._pause(call, now)
+
+    def _round_over(self, call: Call, now: float) -> None:
+        if now - call.started >= call.patience:
+            self._expire(call, now)
+            return
+        call.tried.clear()
+        self._pause(call, now)
+
+    def _pause(self, call: Call, now: float) -> None:
+        call.attempt += 1
+        call.failures += 1
+        call.node = None
+        self._arm(call, call.deadline, now)
+        ends = now + self._backoff.delay(call.failures)
+        call.pause = self._core.timers.at(ends, lambda now: self._pause_over(call, now))
+
+    def _pause_over(self, call: Call, now: float) -> None:
+        call.pause = None
+        if not call.done:
+            self._route(call, now)
+
+    # -- what happens around it ------------------------------------------------------------------------------------
+
+    def on_ready(self, node: Node, now: float) -> None:
+        for call in self._waiting.pop(node.id, ()):
+            if not call.done and call.node is node:
+                if node.is_ready:
+                    self._send(call, node, now)
+                else:  # one of the calls before it has closed the connection
+                    self._route(call, now)
+
+    def on_down(self, node: Node, error: KafkaError, now: float) -> None:
+        for call in self._waiting.pop(node.id, ()):
+            if not call.done and call.node is node:
+                self._wrong_broker(call, error, now)
+                self._failed(call, error, now)
+
+    def on_metadata(self, now: float) -> None:
+        waiting, self._for_metadata = self._for_metadata, []
+        for call in waiting:
+            if not call.done and call.node is None and call.pause is None:
+                self._route(call, now)
+
+    def on_coordinator(self, route: Coordinator, error: KafkaError | None, now: float) -> None:
+        """The coordinator of this key is known, or (error) will not be."""
+        for call in list(self._open.values()):
+            if call.route == route and not call.done and call.node is None and call.pause is None:
+                if error is None:
+                    self._route(call, now)
+                else:
+                    self._finish(call, Err(error), now)
+
+    def wanted(self, route: Coordinator) -> bool:
+        return any(call.route == route and not call.done for call in self._open.values())
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _arm(self, call: Call, deadline: float, now: float) -> None:
+        if call.timer is not None:
+            call.timer.cancel()
+        call.timer = self._core.timers.at(deadline, lambda now: self._attempt_over(call, now))
+
+    def _attempt_over(self, call: Call, now: float) -> None:
+        call.timer = None
+        if call.done:
+            return
+        if now < call.deadline:  # this broker has had its chance
+            assert call.node is not None
+            self._failed(call, self._core.nodes.pending_error(call.node, now - call.started), now)
+        else:
+            self._expire(call, now)
+
+    def _expire(self, call: Call, now: float) -> None:
+        waited = now - call.started
+        if call.node is not None and call.node.name not in call.errors:
+            call.errors[call.node.name] = self._core.nodes.pending_error(call.node, waited)
+        what = f"{call.message_class.__name__} ({_describe(call.route)}) got no answer in {waited:.1f} s"
+        if call.errors:
+            self._finish(call, Err(unreachable(what + ":", call.errors.values())), now)
+        elif self._core.metadata.error is not None:
+            self._finish(call, Err(unreachable(what + ", for want of metadata:", [self._core.metadata.error])), now)
+        else:
+            self._finish(call, Err(KafkaTimeoutError(what + ".")), now)
+
+    def _finish(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
+        call.done = True
+        for timer in (call.timer, call.pause):
+            if timer is not None:
+                timer.cancel()
+        call.callback(result, now)
+
+    def close(self, error: KafkaError, now: float) -> None:
+        for call in list(self._open.values()):
+            if not call.done:
+                self._finish(call, Err(error), now)
+
+
+def _describe(route: Route) -> str:
+    if isinstance(route, AnyBroker):
+        return "to any broker"
+    if isinstance(route, Broker):
+        return f"to broker {route.id}"
+    if isinstance(route, Leader):
+        return f"to the leader of {route.topic}[{route.partition}]"
+    if isinstance(route, Controller):
+        return "to the controller"
+    return f"to the coordinator of {'group' if route.kind == 0 else 'transaction'} {route.key!r}"
+
+

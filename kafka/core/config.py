@@ -1,0 +1,26 @@
+"""What the core can be told. Times are seconds, sizes bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    bootstrap: tuple[tuple[str, int], ...]  # (host, port), at least one
+    client_id: str = "kafka-turbo"
+    software: tuple[str, str] = ("kafka-turbo", "0")  # name and version, as brokers see them in their metrics (KIP-511)
+    request_timeout: float = 30.0  # an answer later than this closes the connection
+    connection_setup_timeout: float = 10.0  # name lookup, TCP and ApiVersions, each address; doubles with each failure
+    connection_setup_timeout_max: float = 30.0
+    reconnect_backoff: float = 0.05
+    reconnect_backoff_max: float = 1.0
+    retry_backoff: float = 0.1
+    retry_backoff_max: float = 1.0
+    connections_max_idle: float = 540.0
+    receive_message_max_bytes: int = 100 * 1024 * 1024
+    max_in_flight: int = 5  # requests on one connection, where the produce path is concerned
+    metadata_max_age: float = 300.0
+    allow_auto_create_topics: bool = True
+    bootstrap_patience: float = 3.0  # how long `Core.bootstrap` keeps trying when every address fails
+    any_broker_attempt: float = 3.0  # the least time one broker gets to answer what any of them could

@@ -1,0 +1,220 @@
+"""One connection to one broker: frames in and out, correlation, the ApiVersions conversation, request deadlines.
+
+Bytes come in through `receive` in any segmentation; bytes to send are returned, never written. A connection knows
+neither which broker it should reach nor when to try again: that is `nodes.py`. It holds only requests that are on the
+wire; nothing waits here for room.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from kafka.core.effects import Address, Buffer
+from kafka.core.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
+from kafka.core.states import TRANSITIONS, Event, State
+from kafka.errors import CorrelationError, KafkaError, UnsupportedVersionError
+from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
+from kafka.result import Err, Ok, Result
+
+Callback = Callable[[Result[Any, KafkaError], float], None]
+
+_PREFIX = struct.Struct(">ii")  # frame size, correlation id: every response starts with these
+_SIZE = struct.Struct(">i")
+_ERROR_CODE = struct.Struct(">h")
+_UNSUPPORTED_VERSION = 35
+# Tried in turn on peers that close the connection on a version they do not know (Azure Event Hubs does) instead of
+# answering with error 35.
+API_VERSIONS_FALL_BACK = (ApiVersionsRequest.VERSIONS[1], 3, 0)
+
+
+class Connection:
+    __slots__ = (
+        "id",
+        "address",
+        "name",
+        "state",
+        "in_flight",
+        "unwritten",
+        "versions",
+        "heard",
+        "used",
+        "_client_id",
+        "_software",
+        "_limit",
+        "_next_correlation",
+        "_rest",
+        "_needed",
+        "_chosen",
+    )
+
+    def __init__(
+        self, id: int, address: Address, name: str, *, client_id: str, software: tuple[str, str], limit: int
+    ) -> None:
+        self.id = id
+        self.address = address
+        self.name = name  # for error messages: "broker 3 at kafka3:9092 (10.0.0.3)"
+        self.state = State.CONNECTING
+        # What is on the wire: (correlation id, response class, version, callback, deadline), oldest first.
+        self.in_flight: deque[tuple[int, Any, int, Callback, float]] = deque()
+        # Requests that have no answer (acks=0) and are over once written: (callback, deadline), oldest first.
+        self.unwritten: deque[tuple[Callback, float]] = deque()
+        # The peer's ranges by API key, once READY.
+        self.versions: dict[int, tuple[int, int]] = {}
+        self.heard = False  # whether the peer ever sent a byte
+        self.used = 0.0  # when the last request was sent
+        self._client_id = client_id
+        self._software = software
+        self._limit = limit
+        self._next_correlation = 0
+        self._rest = bytearray()  # the start of a frame whose end has not arrived
+        self._needed = 8  # bytes that `_rest` must hold before another look pays
+        self._chosen: dict[Any, int] = {}
+
+    def handle(self, event: Event) -> None:
+        self.state = TRANSITIONS[self.state][event]
+
+    # -- versions ------------------------------------------------------------------------------------------------
+
+    def version_for(self, message_class: Any, newest: int | None = None) -> int | UnsupportedVersionError:
+        """The newest version of this request both sides know, at most `newest`; an error value if there is none."""
+        if newest is None:
+            chosen = self._chosen.get(message_class)
+            if chosen is not None:
+                return chosen
+        oldest, our_newest = message_class.VERSIONS
+        wanted = our_newest if newest is None else min(newest, our_newest)
+        theirs = self.versions.get(message_class.API_KEY)
+        if theirs is None:
+            return UnsupportedVersionError(f"{self.name} does not know {message_class.__name__} at all.")
+        version = min(wanted, theirs[1])
+        if version < max(oldest, theirs[0]):
+            return UnsupportedVersionError(
+                f"{self.name} speaks {message_class.__name__} versions {theirs[0]} to {theirs[1]},"
+                f" this client {oldest} to {wanted}."
+            )
+        if newest is None:
+            self._chosen[message_class] = version
+        return version
+
+    def negotiate(self, version: int, callback: Callback, now: float, timeout: float) -> list[Buffer]:
+        """The ApiVersions request that opens every connection. `callback` gets the response or what went wrong.
+
+        A peer that knows only older versions says so in the form of version 0; the caller then asks again.
+        """
+        request = ApiVersionsRequest(
+            client_software_name=self._software[0] if version >= 3 else "",
+            client_software_version=self._software[1] if version >= 3 else "",
+        )
+        return self.send(request, version, callback, now, timeout).unwrap()
+
+    def negotiated(self, response: Any) -> None:
+        self.versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
+        self.handle(Event.NEGOTIATED)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def send(
+        self, message: Any, version: int, callback: Callback, now: float, timeout: float, *, answered: bool = True
+    ) -> Result[list[Buffer], KafkaError]:
+        """The bytes of one request. Its callback is called exactly once from here on, unless this returns Err."""
+        correlation_id = self._next_correlation
+        encoded = encode_request(message, version, correlation_id, self._client_id)
+        if type(encoded) is Ok:
+            self._next_correlation = (correlation_id + 1) & 0x7FFFFFFF
+            self.used = now
+            if answered:
+                self.in_flight.append((correlation_id, message.RESPONSE, version, callback, now + timeout))
+            else:
+                self.unwritten.append((callback, now + timeout))
+        return encoded
+
+    def written(self, now: float) -> None:
+        """The driver wrote everything up to the oldest request that has no answer."""
+        if self.unwritten:
+            self.unwritten.popleft()[0](Ok(None), now)
+
+    def receive(self, data: Buffer, now: float) -> KafkaError | None:
+        """Takes bytes and calls the callbacks of the responses they complete.
+
+        Returns what the peer did wrong, if anything: the connection is then of no further use. `data` must not change
+        afterwards: decoded records are views of it.
+        """
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._needed:
+                return None
+            data = rest
+            self._rest = rest = bytearray()  # handed on whole: views of the old one may outlive this call
+        end = len(data)
+        view = memoryview(data)
+        position = 0
+        in_flight = self.in_flight
+        while end - position >= 8:
+            size, correlation_id = _PREFIX.unpack_from(view, position)
+            stop = position + 4 + size
+            if stop > end or size < 4:
+                break
+            frame = view[position + 4 : stop]
+            position = stop
+            self.heard = True
+            if not in_flight:
+                return CorrelationError(f"{self.name} sent response {correlation_id}, but nothing was asked.")
+            expected, response_class, version, callback, _ = in_flight[0]
+            if correlation_id != expected:
+                return CorrelationError(f"{self.name} sent response {correlation_id} where {expected} was due.")
+            in_flight.popleft()
+            if response_class is ApiVersionsResponse and _ERROR_CODE.unpack_from(frame, 4)[0] == _UNSUPPORTED_VERSION:
+                version = 0  # whatever was asked, this answer has the form of version 0 (KIP-511)
+            result = decode_response(response_class, version, frame)
+            callback(Ok(result.value[1]) if type(result) is Ok else result, now)
+            if self.state is State.CLOSED:  # closed by the callback
+                return None
+        return self._keep(view, position, end)
+
+    def _keep(self, view: memoryview, position: int, end: int) -> KafkaError | None:
+        """Puts the start of an unfinished frame aside, unless its announced size is out of bounds.
+
+        The room for it grows with what really arrives, so that an announcement alone costs no memory.
+        """
+        left = end - position
+        self._needed = 8
+        if left >= 4:
+            (size,) = _SIZE.unpack_from(view, position)
+            if not 4 <= size <= self._limit:
+                hint = None if self.heard else foreign_peer_hint(bytes(view[position : position + 5]))
+                said = "the first bytes are no Kafka response" if hint else "a Kafka response has 4 to"
+                return connection_error(
+                    self.name,
+                    REQUEST if self.heard else BRING_UP,
+                    f"{said}: {bytes(view[position : position + 16])!r}"
+                    if hint
+                    else f"the peer announced a frame of {size} bytes; {said} {self._limit}",
+                    hint=hint,
+                )
+            self._needed = size + 4
+        if left:
+            self._rest += view[position:]
+        return None
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def deadline(self) -> float:
+        """When the first of the requests under way times out; inf if none is."""
+        return min(
+            min((entry[4] for entry in self.in_flight), default=float("inf")),
+            self.unwritten[0][1] if self.unwritten else float("inf"),
+        )
+
+    def close(self, error: KafkaError, now: float) -> None:
+        """Fails everything in flight, in order. Callbacks must not expect to find this connection usable."""
+        self.handle(Event.CLOSE)
+        self._rest = bytearray()
+        failed = Err(error)
+        while self.in_flight:
+            self.in_flight.popleft()[3](failed, now)
+        while self.unwritten:
+            self.unwritten.popleft()[0](failed, now)

@@ -1,0 +1,283 @@
+"""The client as one state machine: inputs with the time of day in, effects out.
+
+A driver calls the inputs (`connected`, `received`, `tick`, ...) from one thread, each with `now`, a monotonic clock in
+seconds, and after each carries out what `effects()` hands it. Between inputs it may sleep until `next_deadline()`.
+Nothing in here waits, reads a clock, or draws a random number of its own: the same inputs give the same effects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kafka.core.backoff import Random
+from kafka.core.calls import ADVERTISED, ANY, Calls, Route
+from kafka.core.config import Config
+from kafka.core.connection import Callback
+from kafka.core.coordinators import Coordinators
+from kafka.core.effects import Address, Buffer, Complete, Effect
+from kafka.core.metadata import Metadata
+from kafka.core.nodes import BrokerHealth, Node, Nodes
+from kafka.core.snapshot import Broker, Snapshot
+from kafka.core.timers import Timers
+from kafka.errors import KafkaError, NodeNotReadyError, UnsupportedVersionError
+from kafka.protocol import ApiVersionsRequest, MetadataRequest
+from kafka.result import Err, Ok, Result
+
+
+class DataPath(Protocol):
+    """The produce path, as the core calls it. All of it on the driver's thread; it may call back into the core."""
+
+    def on_room(self, node_id: int, now: float) -> None:
+        """A broker's ready connection has room for another request (`Core.room` says for how many)."""
+
+    def on_metadata(self, snapshot: Snapshot, now: float) -> None:
+        """There is a new snapshot."""
+
+    def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
+        """A connection to this broker ended or could not be made; its requests have all been called back already."""
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+
+    def next_deadline(self) -> float:
+        """When `tick` is next due, in clock seconds; inf if never."""
+
+
+class Core:
+    def __init__(self, config: Config, random: Random) -> None:
+        self.config = config
+        self.random = random
+        self.produce: DataPath | None = None
+        self.timers = Timers()
+        self._effects: list[Effect] = []
+        self.closed_by: KafkaError | None = None  # what `close` was given
+        self.nodes = Nodes(config, random, self.timers, self._effects, self)
+        self.calls = Calls(self)
+        self.metadata = Metadata(config, random, self.timers, self.calls, self._on_snapshot)
+        self.coordinators = Coordinators(self)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is known of the cluster; immutable, any thread may hold it."""
+        return self.metadata.snapshot
+
+    def effects(self) -> list[Effect]:
+        """What the driver is to do, in this order; each is handed out once."""
+        effects = self._effects.copy()
+        self._effects.clear()
+        return effects
+
+    def next_deadline(self) -> float:
+        """When `tick` is next due, in clock seconds; inf if never."""
+        deadline = self.timers.next_deadline()
+        return deadline if self.produce is None else min(deadline, self.produce.next_deadline())
+
+    # -- inputs ----------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Runs whatever has become due."""
+        self.timers.fire(now)
+        if self.produce is not None:
+            self.produce.tick(now)
+
+    def resolved(self, host: str, port: int, result: list[Address] | BaseException, now: float) -> None:
+        """The answer to `Resolve`: socket addresses, best first, or the exception."""
+        if self.closed_by is None:
+            self.nodes.resolved(host, port, result, now)
+
+    def connected(self, connection_id: int, now: float) -> None:
+        """The answer to `Connect`: the socket is open."""
+        self.nodes.connected(connection_id, now)
+
+    def received(self, connection_id: int, data: Buffer, now: float) -> None:
+        """Bytes from a connection, any number of them; the driver must not change or reuse this buffer afterwards."""
+        self.nodes.received(connection_id, data, now)
+
+    def written(self, connection_id: int, now: float) -> None:
+        """The answer to a `Send` with `notify`: its last byte is with the kernel."""
+        self.nodes.written(connection_id, now)
+
+    def closed(self, connection_id: int, cause: BaseException | None, now: float) -> None:
+        """The socket could not be opened, failed (cause: the OSError), or was closed by the peer (cause: None).
+
+        Bytes that arrived before belong to `received` first. Nothing is reported after a `Close` effect.
+        """
+        self.nodes.closed(connection_id, cause, now)
+
+    def submit(
+        self,
+        promise: Any,
+        route: Route,
+        message_class: Any,
+        build: Callable[[int], Any],
+        now: float,
+        timeout: float,
+    ) -> None:
+        """`request` for another thread's promise: the result comes as the effect `Complete(promise, result)`."""
+        self.request(
+            route,
+            message_class,
+            build,
+            lambda result, now: self._effects.append(Complete(promise, result)),
+            now,
+            timeout,
+        )
+
+    def close(self, error: KafkaError, now: float) -> None:
+        """Fails all that is under way with this error and closes every connection. Later requests fail with it."""
+        if self.closed_by is None:
+            self.closed_by = error
+            self.calls.close(error, now)
+            self.nodes.close(error, now)
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        route: Route,
+        message_class: Any,
+        build: Callable[[int], Any],
+        callback: Callback,
+        now: float,
+        timeout: float,
+        *,
+        newest: int | None = None,
+    ) -> None:
+        """Sends a request to whichever broker the route leads to, connecting and re-routing as needed.
+
+        `build(version)` makes the message once the version is known, anew for each attempt; `newest` caps that version.
+        `callback(result, now)` is called exactly once, at the latest after `timeout` seconds: Ok(response), or Err with
+        a transport error, a decoding error, or the response's own top-level error. Failures that may pass (a lost
+        connection, a moved coordinator, a retriable error) are retried until then: any request may reach brokers twice.
+        """
+        self.calls.start(route, message_class, build, callback, now, timeout, newest=newest)
+
+    def bootstrap(self, callback: Callback, now: float, timeout: float) -> None:
+        """Learns the cluster's brokers and reaches one of them by its advertised address. Ok(Snapshot) or Err.
+
+        Gives up early, after `Config.bootstrap_patience`, if every address fails; the error names each of them.
+        """
+        deadline = now + timeout
+        patience = self.config.bootstrap_patience
+        metadata_version = -1
+
+        def build(version: int) -> Any:
+            nonlocal metadata_version
+            metadata_version = version
+            return MetadataRequest(topics=[])
+
+        def learned(result: Result[Any, KafkaError], now: float) -> None:
+            if isinstance(result, Err):
+                callback(result, now)
+                return
+            self.metadata.learn(result.value, metadata_version, now)
+            left = max(deadline - now, 0.0)
+            self.calls.start(
+                ADVERTISED, ApiVersionsRequest, lambda version: ApiVersionsRequest(), reached, now, left,
+                patience=patience,
+            )  # fmt: skip
+
+        def reached(result: Result[Any, KafkaError], now: float) -> None:
+            callback(result if isinstance(result, Err) else Ok(self.snapshot), now)
+
+        self.calls.start(ANY, MetadataRequest, build, learned, now, timeout, patience=patience)
+
+    # -- the data path's part --------------------------------------------------------------------------------------
+
+    def room(self, node_id: int) -> int:
+        """How many more requests this broker's connection takes now; 0 while it is not ready."""
+        node = self.nodes.nodes.get(node_id)
+        if node is None or not node.is_ready:
+            return 0
+        connection = node.connection
+        return self.config.max_in_flight - len(connection.in_flight) - len(connection.unwritten)  # type: ignore
+
+    def ensure_node(self, node_id: int, now: float) -> None:
+        """Starts connecting to this broker, now or when its backoff is over; `on_room` or `on_node_down` follows."""
+        node = self.nodes.nodes.get(node_id)
+        if node is not None and self.closed_by is None:
+            self.nodes.ensure(node, now)
+
+    def version_for(self, node_id: int, message_class: Any, newest: int | None = None) -> int | UnsupportedVersionError:
+        """The version in which `send` would send such a request; an error value if there is none in common."""
+        node = self.nodes.nodes.get(node_id)
+        if node is None or not node.is_ready:
+            return UnsupportedVersionError(f"Broker {node_id} is not connected; its versions are not known.")
+        return node.connection.version_for(message_class, newest)  # type: ignore[union-attr]
+
+    def send(
+        self,
+        node_id: int,
+        message_class: Any,
+        build_or_message: Any,
+        callback: Callback,
+        now: float,
+        timeout: float | None = None,
+        *,
+        newest: int | None = None,
+        answered: bool = True,
+    ) -> None:
+        """Sends one request on this broker's ready connection, at once: a message, or `build(version) -> message`.
+
+        `callback(result, now)` is called exactly once: Ok(response), top-level errors in it left to the caller; Ok(None)
+        once written if it is not `answered` (acks=0); or Err. Only when the request could not be sent at all is that
+        before this returns. An answer later than `timeout` (default: request_timeout) closes the connection and fails
+        all its requests. `newest` caps the version.
+        """
+        node = self.nodes.nodes.get(node_id)
+        error: KafkaError | None
+        if node is None or not node.is_ready:
+            error = NodeNotReadyError(f"Broker {node_id} is not connected.")
+        else:
+            version = node.connection.version_for(message_class, newest)  # type: ignore[union-attr]
+            if isinstance(version, int):
+                message = build_or_message(version) if callable(build_or_message) else build_or_message
+                if timeout is None:
+                    timeout = self.config.request_timeout
+                error = self.nodes.send(node, message, version, callback, now, timeout, answered)
+            else:
+                error = version
+        if error is not None:
+            callback(Err(error), now)
+
+    def want_topic(self, topic: str, now: float) -> None:
+        """Sees to it that the topic's partitions get known and stay so."""
+        self.metadata.want(topic, now)
+
+    def refresh(self, topic: str | None, now: float) -> None:
+        """What the snapshot says of this topic (None: of the brokers) turned out to be stale."""
+        self.metadata.refresh(topic, now)
+
+    def hint_leader(
+        self, topic: str, partition: int, leader: int, epoch: int, broker: Broker | None, now: float
+    ) -> None:
+        """A produce answer names a newer leader (KIP-951); taken if its epoch is newer than the snapshot's."""
+        self.metadata.hint(topic, partition, leader, epoch, broker, now)
+
+    def health(self) -> list[BrokerHealth]:
+        """How every known broker is doing, bootstrap addresses (negative ids) included."""
+        return [node.health() for node in self.nodes.nodes.values()]
+
+    # -- what the parts report -------------------------------------------------------------------------------------
+
+    def on_ready(self, node: Node, now: float) -> None:
+        self.calls.on_ready(node, now)
+        self.on_answers(node, now)
+
+    def on_answers(self, node: Node, now: float) -> None:
+        if self.produce is not None and node.id >= 0 and self.room(node.id) > 0:
+            self.produce.on_room(node.id, now)
+
+    def on_down(self, node: Node, error: KafkaError, now: float) -> None:
+        self.calls.on_down(node, error, now)
+        if self.produce is not None and node.id >= 0:
+            self.produce.on_node_down(node.id, error, now)
+
+    def _on_snapshot(self, snapshot: Snapshot, now: float) -> None:
+        for broker in snapshot.brokers.values():
+            self.nodes.learn(*broker)
+        self.nodes.forget_all_but(snapshot.brokers, now)
+        self.calls.on_metadata(now)
+        if self.produce is not None:
+            self.produce.on_metadata(snapshot, now)

@@ -1,0 +1,60 @@
+"""What the core asks of its driver: plain values, drained with `Core.effects()` after every input.
+
+A driver carries them out in order and answers with inputs: `Resolve` with `Core.resolved`, `Connect` with
+`Core.connected` or `Core.closed`. After `Close` the core has forgotten the connection; nothing about it needs reporting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from kafka.result import Result
+
+Buffer = bytes | bytearray | memoryview
+
+# A socket address as the operating system has it: (ip, port) for IPv4, (ip, port, flow, scope) for IPv6.
+Address = tuple[Any, ...]
+
+
+class Resolve(NamedTuple):
+    """Look up a host name; answer with `Core.resolved(host, port, addresses_or_error, now)`."""
+
+    host: str
+    port: int
+
+
+class Connect(NamedTuple):
+    """Open a TCP connection to `address`; `host` and `port` are the name it was looked up under (for TLS, for logs)."""
+
+    connection_id: int
+    address: Address
+    host: str
+    port: int
+
+
+class Send(NamedTuple):
+    """Write these buffers, in order, after everything sent before on this connection.
+
+    With `notify` the driver answers with `Core.written(connection_id, now)` once the last byte is with the kernel.
+    """
+
+    connection_id: int
+    buffers: Sequence[Buffer]
+    notify: bool = False
+
+
+class Close(NamedTuple):
+    """Drop the connection and whatever is still unwritten."""
+
+    connection_id: int
+
+
+class Complete(NamedTuple):
+    """A submitted command is over; `promise` is what the caller handed in."""
+
+    promise: Any
+    result: Result[Any, Any]
+
+
+Effect = Resolve | Connect | Send | Close | Complete

@@ -1,0 +1,429 @@
+"""Brokers and the connections to them: name lookup, connecting, reconnecting with backoff, health.
+
+A node is a broker known by its id, or an address of bootstrap_servers (negative ids: -1, -2, ...). It has at most one
+connection. Every address of its name is tried in turn, at once; when all have failed the node is down and waits, longer
+each time. Only ApiVersions answered makes it ready and ends the series of failures.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple, Protocol
+
+from kafka.core.backoff import Backoff
+from kafka.core.config import Config
+from kafka.core.connection import API_VERSIONS_FALL_BACK, Callback, Connection
+from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Resolve, Send
+from kafka.core.failures import (
+    BRING_UP,
+    CONNECT,
+    DNS,
+    REQUEST,
+    advertised_hint,
+    all_addresses_failed,
+    closed_at_once_hint,
+    connection_error,
+    describe,
+    silent_hint,
+)
+from kafka.core.states import Event, State
+from kafka.core.timers import Timer, Timers
+from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.result import Err, Ok, Result
+
+INFINITY = float("inf")
+
+
+class BrokerHealth(NamedTuple):
+    """How a broker is doing. Times are the core's clock, in seconds."""
+
+    node_id: int  # negative: an address of bootstrap_servers
+    host: str
+    port: int
+    state: str  # "ready", "connecting" or "disconnected"
+    failing_since: float | None  # None: nothing wrong
+    failures: int  # in a row
+    error: KafkaError | None  # the last one, None once it is ready again
+
+
+class Node:
+    __slots__ = (
+        "id",
+        "host",
+        "port",
+        "rack",
+        "connection",
+        "resolving",
+        "addresses",
+        "errors",
+        "fall_back",
+        "timer",
+        "retry_at",
+        "failures",
+        "failing_since",
+        "error",
+    )
+
+    def __init__(self, id: int, host: str, port: int, rack: str | None = None) -> None:
+        self.id = id
+        self.host = host
+        self.port = port
+        self.rack = rack
+        self.connection: Connection | None = None
+        self.resolving = False
+        self.addresses: deque[Address] = deque()  # still to be tried in this attempt
+        self.errors: list[KafkaConnectionError] = []  # of this attempt, one an address
+        self.fall_back = 0  # index into API_VERSIONS_FALL_BACK
+        self.timer: Timer | None = None  # of connection set-up, or of the next attempt
+        self.retry_at = 0.0
+        self.failures = 0
+        self.failing_since: float | None = None
+        self.error: KafkaError | None = None
+
+    @property
+    def name(self) -> str:
+        place = f"{self.host}:{self.port}"
+        return f"broker {self.id} at {place}" if self.id >= 0 else place
+
+    def name_with(self, address: Address) -> str:
+        return self.name if address[0] == self.host else f"{self.name} ({address[0]})"
+
+    @property
+    def is_ready(self) -> bool:
+        return self.connection is not None and self.connection.state is State.READY
+
+    @property
+    def is_connecting(self) -> bool:
+        return self.resolving or (self.connection is not None and self.connection.state is not State.READY)
+
+    def health(self) -> BrokerHealth:
+        state = "ready" if self.is_ready else "connecting" if self.is_connecting else "disconnected"
+        return BrokerHealth(self.id, self.host, self.port, state, self.failing_since, self.failures, self.error)
+
+
+class Listener(Protocol):
+    """What the nodes tell the core."""
+
+    def on_ready(self, node: Node, now: float) -> None: ...
+
+    def on_answers(self, node: Node, now: float) -> None: ...
+
+    def on_down(self, node: Node, error: KafkaError, now: float) -> None: ...
+
+
+class Nodes:
+    def __init__(
+        self, config: Config, random: Any, timers: Timers, effects: list[Effect], listener: Listener
+    ) -> None:
+        self._config = config
+        self._timers = timers
+        self._effects = effects
+        self._listener = listener
+        self._random = random
+        self._reconnect = Backoff(config.reconnect_backoff, config.reconnect_backoff_max, random)
+        self._setup = Backoff(config.connection_setup_timeout, config.connection_setup_timeout_max, random)
+        self._next_id = 0
+        self._by_connection: dict[int, tuple[Node, Connection]] = {}
+        self._resolving: dict[tuple[str, int], list[Node]] = {}
+        self.nodes: dict[int, Node] = {}
+        for index, (host, port) in enumerate(config.bootstrap):
+            self.nodes[-1 - index] = Node(-1 - index, host, port)
+
+    # -- known brokers ---------------------------------------------------------------------------------------------
+
+    def learn(self, broker_id: int, host: str, port: int, rack: str | None = None) -> Node:
+        """Makes a broker known, or notes where it is now; a connection it has stays as long as it works."""
+        node = self.nodes.get(broker_id)
+        if node is None:
+            node = self.nodes[broker_id] = Node(broker_id, host, port, rack)
+        elif (node.host, node.port) != (host, port):
+            node.host, node.port = host, port
+            node.retry_at = 0.0  # what failed was the old place
+        node.rack = rack
+        return node
+
+    def forget_all_but(self, broker_ids: Any, now: float) -> None:
+        """Drops brokers the cluster no longer names, once nothing holds on to their connection."""
+        for node in list(self.nodes.values()):
+            if node.id < 0:
+                if node.is_ready and not node.connection.in_flight:  # type: ignore[union-attr]
+                    self.disconnect(node, now)
+            elif node.id not in broker_ids and node.connection is None and not node.resolving:
+                self._cancel_timer(node)
+                del self.nodes[node.id]
+
+    # -- connecting ------------------------------------------------------------------------------------------------
+
+    def ensure(self, node: Node, now: float) -> None:
+        """Sees to it that the node gets connected: at once, or when its backoff is over."""
+        if node.connection is not None or node.resolving:
+            return
+        if now < node.retry_at:
+            if node.timer is None:
+                node.timer = self._timers.at(node.retry_at, lambda now: self._retry(node, now))
+            return
+        self._cancel_timer(node)
+        node.errors = []
+        node.fall_back = 0
+        node.resolving = True
+        self._arm_setup(node, now)
+        place = (node.host, node.port)
+        waiting = self._resolving.setdefault(place, [])
+        waiting.append(node)
+        if len(waiting) == 1:
+            self._effects.append(Resolve(*place))
+
+    def _retry(self, node: Node, now: float) -> None:
+        node.timer = None
+        self.ensure(node, now)
+
+    def resolved(self, host: str, port: int, result: list[Address] | BaseException, now: float) -> None:
+        for node in self._resolving.pop((host, port), ()):
+            if not node.resolving:
+                continue
+            node.resolving = False
+            if isinstance(result, BaseException) or not result:
+                cause = describe(result) if result else "the name has no address"
+                node.errors.append(connection_error(node.name, DNS, cause, self._hint(node)))
+                self._failed(node, now)
+            else:
+                # A fixed order would send every client to the same one of several addresses first.
+                start = self._random.randrange(len(result))
+                node.addresses = deque([*result[start:], *result[:start]])
+                self._connect(node, node.addresses.popleft(), now)
+
+    def _connect(self, node: Node, address: Address, now: float) -> None:
+        self._next_id += 1
+        config = self._config
+        connection = Connection(
+            self._next_id,
+            address,
+            node.name_with(address),
+            client_id=config.client_id,
+            software=config.software,
+            limit=config.receive_message_max_bytes,
+        )
+        node.connection = connection
+        self._by_connection[connection.id] = (node, connection)
+        self._arm_setup(node, now)
+        self._effects.append(Connect(connection.id, address, node.host, node.port))
+
+    def connected(self, connection_id: int, now: float) -> None:
+        found = self._by_connection.get(connection_id)
+        if found is not None:
+            node, connection = found
+            connection.handle(Event.CONNECTED)
+            self._negotiate(node, connection, API_VERSIONS_FALL_BACK[node.fall_back], now)
+
+    def _negotiate(self, node: Node, connection: Connection, version: int, now: float) -> None:
+        def answered(result: Result[Any, KafkaError], now: float) -> None:
+            if connection.state is not State.NEGOTIATING:
+                return  # closed while it waited; whoever closed it sees to the rest
+            if isinstance(result, Err):
+                self._give_up(node, connection, connection_error(connection.name, BRING_UP, result.error), now)
+            elif result.value.error_code == 35 and version > 0:
+                connection.handle(Event.RENEGOTIATE)
+                theirs = [api.max_version for api in result.value.api_keys if api.api_key == 18]
+                self._negotiate(node, connection, min([version - 1, *theirs]) if theirs else 0, now)
+            elif result.value.error_code != 0:
+                error = connection_error(connection.name, BRING_UP, result.value.error)
+                self._give_up(node, connection, error, now)
+            else:
+                connection.negotiated(result.value)
+                self._up(node, now)
+
+        # No deadline of its own: that of the set-up covers it.
+        self._effects.append(Send(connection.id, connection.negotiate(version, answered, now, INFINITY)))
+
+    def _up(self, node: Node, now: float) -> None:
+        self._cancel_timer(node)
+        node.errors = []
+        node.addresses.clear()
+        node.failures = 0
+        node.failing_since = None
+        node.error = None
+        self._arm_idle(node, now)
+        self._listener.on_ready(node, now)
+
+    # -- requests --------------------------------------------------------------------------------------------------
+
+    def send(
+        self, node: Node, message: Any, version: int, callback: Callback, now: float, timeout: float, answered: bool
+    ) -> KafkaError | None:
+        """Sends on the node's ready connection. Only if this returns None will the callback be called."""
+        connection = node.connection
+        assert connection is not None and connection.state is State.READY
+        encoded = connection.send(message, version, callback, now, timeout, answered=answered)
+        if type(encoded) is not Ok:
+            return encoded.error
+        self._effects.append(Send(connection.id, encoded.value, not answered))
+        if now + timeout < node.timer.deadline:  # type: ignore[union-attr]
+            self._arm_requests(node, now + timeout)
+        return None
+
+    def written(self, connection_id: int, now: float) -> None:
+        found = self._by_connection.get(connection_id)
+        if found is not None:
+            found[1].written(now)
+            if found[1].state is State.READY:
+                self._listener.on_answers(found[0], now)
+
+    def received(self, connection_id: int, data: Buffer, now: float) -> None:
+        found = self._by_connection.get(connection_id)
+        if found is None:
+            return
+        node, connection = found
+        was_ready = connection.state is State.READY
+        error = connection.receive(data, now)
+        if error is not None:
+            self._give_up(node, connection, error, now)
+        elif was_ready and connection.state is State.READY:
+            self._listener.on_answers(node, now)
+
+    # -- the end of a connection -----------------------------------------------------------------------------------
+
+    def closed(self, connection_id: int, cause: object, now: float) -> None:
+        """The driver reports that a connection could not be opened or has ended; cause None: an orderly end."""
+        found = self._by_connection.get(connection_id)
+        if found is None:
+            return
+        node, connection = found
+        hint = None
+        if connection.state is State.CONNECTING:
+            stage, hint = CONNECT, self._hint(node)
+        elif connection.state is State.NEGOTIATING:
+            stage = BRING_UP
+            if not connection.heard:
+                hint = closed_at_once_hint()
+        else:
+            stage = REQUEST
+        self._lost(node, connection, connection_error(connection.name, stage, describe(cause), hint), now)
+
+    def disconnect(self, node: Node, now: float) -> None:
+        """Closes an idle connection; nothing is wrong with the node."""
+        connection = node.connection
+        if connection is not None:
+            self._effects.append(Close(connection.id))
+            del self._by_connection[connection.id]
+            node.connection = None
+            self._cancel_timer(node)
+            connection.close(connection_error(connection.name, REQUEST, "closed by this client"), now)
+
+    def _give_up(self, node: Node, connection: Connection, error: KafkaError, now: float) -> None:
+        self._effects.append(Close(connection.id))
+        self._lost(node, connection, error, now)
+
+    def _lost(self, node: Node, connection: Connection, error: KafkaError, now: float) -> None:
+        state, heard = connection.state, connection.heard
+        # The node's own state is settled before any callback can look at it.
+        del self._by_connection[connection.id]
+        node.connection = None
+        self._cancel_timer(node)
+        if state is State.READY:
+            node.errors = [error]  # type: ignore[list-item]
+            self._note_failure(node, now)
+            connection.close(error, now)
+            self._listener.on_down(node, node.error or error, now)
+            return
+        connection.close(error, now)
+        if state is State.NEGOTIATING and not heard and node.fall_back + 1 < len(API_VERSIONS_FALL_BACK):
+            node.fall_back += 1
+            self._connect(node, connection.address, now)
+            return
+        node.fall_back = 0
+        node.errors.append(error)  # type: ignore[arg-type]
+        if node.addresses:
+            self._connect(node, node.addresses.popleft(), now)
+        else:
+            self._failed(node, now)
+
+    def _failed(self, node: Node, now: float) -> None:
+        self._cancel_timer(node)
+        self._note_failure(node, now)
+        assert node.error is not None
+        self._listener.on_down(node, node.error, now)
+
+    def _note_failure(self, node: Node, now: float) -> None:
+        node.failures += 1
+        node.retry_at = now + self._reconnect.delay(node.failures)
+        if node.failing_since is None:
+            node.failing_since = now
+        node.error = all_addresses_failed(node.name, node.errors)
+
+    # -- time ------------------------------------------------------------------------------------------------------
+
+    def _arm_setup(self, node: Node, now: float) -> None:
+        self._cancel_timer(node)
+        timeout = self._setup.delay(node.failures + 1)
+        node.timer = self._timers.at(now + timeout, lambda now: self._setup_timed_out(node, timeout, now))
+
+    def _setup_timed_out(self, node: Node, timeout: float, now: float) -> None:
+        node.timer = None
+        error = self.pending_error(node, timeout)
+        if node.resolving:
+            node.resolving = False
+            self._resolving[(node.host, node.port)].remove(node)
+            node.errors.append(error)
+            self._failed(node, now)
+        elif node.connection is not None:
+            node.fall_back = len(API_VERSIONS_FALL_BACK)  # silence is no sign of an unknown version
+            self._give_up(node, node.connection, error, now)
+
+    def pending_error(self, node: Node, waited: float) -> KafkaConnectionError:
+        """What to say of a node that was waited for in vain."""
+        name, hint, connection = node.name, self._hint(node), node.connection
+        if node.resolving or connection is None:
+            stage = DNS if node.resolving else CONNECT
+        else:
+            name = connection.name
+            if connection.state is State.CONNECTING:
+                stage = CONNECT
+            else:
+                stage = BRING_UP if connection.state is State.NEGOTIATING else REQUEST
+                hint = None if connection.heard else silent_hint()
+        return connection_error(name, stage, f"no answer within {waited:.1f} s", hint)
+
+    def _arm_requests(self, node: Node, deadline: float) -> None:
+        self._cancel_timer(node)
+        node.timer = self._timers.at(deadline, lambda now: self._check(node, now))
+
+    def _arm_idle(self, node: Node, now: float) -> None:
+        connection = node.connection
+        assert connection is not None
+        self._arm_requests(node, max(connection.used, now) + self._config.connections_max_idle)
+
+    def _check(self, node: Node, now: float) -> None:
+        """One timer a connection, moved only when it fires: setting one per request would cost more than the request."""
+        node.timer = None
+        connection = node.connection
+        if connection is None:
+            return
+        deadline = connection.deadline()
+        if deadline <= now:
+            names = [entry[1].REQUEST.__name__ for entry in connection.in_flight if entry[4] <= now]
+            cause = f"no answer to {names[0]} in time" if names else "nothing could be written in time"
+            self._give_up(node, connection, connection_error(connection.name, REQUEST, cause), now)
+        elif connection.in_flight or connection.unwritten:
+            self._arm_requests(node, min(deadline, now + self._config.connections_max_idle))
+        elif connection.used + self._config.connections_max_idle <= now:
+            self.disconnect(node, now)
+        else:
+            self._arm_requests(node, connection.used + self._config.connections_max_idle)
+
+    def _cancel_timer(self, node: Node) -> None:
+        if node.timer is not None:
+            node.timer.cancel()
+            node.timer = None
+
+    def _hint(self, node: Node) -> str | None:
+        return advertised_hint(node.id, node.host, node.port) if node.id >= 0 else None
+
+    def close(self, error: KafkaError, now: float) -> None:
+        for node, connection in list(self._by_connection.values()):
+            self._effects.append(Close(connection.id))
+            node.connection = None
+            self._cancel_timer(node)
+            connection.close(error, now)
+        self._by_connection.clear()
+        for node in self.nodes.values():
+            self._cancel_timer(node)

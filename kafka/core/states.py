@@ -1,0 +1,47 @@
+"""The life of a connection as a table; the documentation's diagram is drawn from it.
+
+Rule 1: every change of a connection's state is an entry here. A pair that is missing is a bug of ours, not of the peer:
+        what a peer may do wrong arrives as the event CLOSE, with an error beside it.
+Rule 2: this file knows nothing of bytes, brokers or time.
+
+CONNECTING   the driver opens the socket
+NEGOTIATING  ApiVersions is under way; nothing else may be sent
+READY        requests flow
+CLOSED       for ever; a new attempt is a new connection with a new id
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class State(enum.Enum):
+    CONNECTING = "connecting"
+    NEGOTIATING = "negotiating"
+    READY = "ready"
+    CLOSED = "closed"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+class Event(enum.Enum):
+    CONNECTED = "connected"  # the socket is open
+    RENEGOTIATE = "renegotiate"  # the peer wants an older ApiVersions; ask again on the same connection
+    NEGOTIATED = "negotiated"  # the peer's versions are known
+    CLOSE = "close"  # closed by either side, or given up
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+TRANSITIONS: dict[State, dict[Event, State]] = {
+    State.CONNECTING: {Event.CONNECTED: State.NEGOTIATING, Event.CLOSE: State.CLOSED},
+    State.NEGOTIATING: {
+        Event.RENEGOTIATE: State.NEGOTIATING,
+        Event.NEGOTIATED: State.READY,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.READY: {Event.CLOSE: State.CLOSED},
+    State.CLOSED: {},
+}

@@ -1,0 +1,141 @@
+"""The simulator driver: the real core in virtual time on a simulated network, repeatable from a seed.
+
+    simulation = Simulation(seed=7)
+    network = Network(simulation)
+    cluster = SimCluster(network, brokers=3)
+    client = SimDriver(network, Config(bootstrap=cluster.bootstrap))
+    client.core.bootstrap(callback, simulation.now, 5.0)
+    client.turn()
+    simulation.run(until=60.0)
+
+Hours pass in milliseconds, every schedule is a seed, and what the core must never do is checked at every step.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from kafka.core.config import Config
+from kafka.core.core import Core
+from kafka.core.effects import Close, Complete, Connect, Resolve, Send
+from kafka.result import Result
+from kafka.testing.sim_broker import SimBroker, SimCluster
+from kafka.testing.sim_network import Link, Network, Simulation
+
+__all__ = ["Link", "Network", "SimBroker", "SimCluster", "SimDriver", "Simulation"]
+
+
+class SimDriver:
+    """Carries out a core's effects on the simulated network. After calling the core directly, call `turn()`."""
+
+    def __init__(self, network: Network, config: Config) -> None:
+        self.network = network
+        self.simulation = network.simulation
+        # The core draws from a generator of its own, so that a change in the network model does not change its choices.
+        self.core = Core(config, random.Random(self.simulation.random.random()))
+        self.completed: list[tuple[Any, Result[Any, Any]]] = []
+        self.stopped = False  # a driver that has died: nothing more reaches the core
+        self._links: dict[int, Link | None] = {}  # by connection id; None while connecting
+        self._ids: dict[Link, int] = {}
+        self._highest = 0
+        self._wake_at = float("inf")
+
+    def turn(self) -> None:
+        """Carries out what the core wants, and plans the next tick."""
+        note = self.simulation.note
+        while effects := self.core.effects():
+            for effect in effects:
+                if isinstance(effect, Send):
+                    data = b"".join(effect.buffers)
+                    note("send", effect.connection_id, len(data), data[:12].hex())
+                    link = self._links.get(effect.connection_id)
+                    assert link is not None, f"Send on connection {effect.connection_id}, which is not open"
+                    link.send(0, data, self._written(effect.connection_id) if effect.notify else None)
+                elif isinstance(effect, Connect):
+                    note("connect", effect.connection_id, effect.address)
+                    assert effect.connection_id > self._highest, "a connection id was used again"
+                    self._highest = effect.connection_id
+                    self._connect(effect)
+                elif isinstance(effect, Close):
+                    note("close", effect.connection_id)
+                    assert effect.connection_id in self._links, f"Close of unknown connection {effect.connection_id}"
+                    link = self._links.pop(effect.connection_id)
+                    if link is not None:
+                        del self._ids[link]
+                        link.close(0)
+                elif isinstance(effect, Resolve):
+                    note("resolve", effect.host, effect.port)
+                    self._resolve(effect)
+                else:
+                    assert isinstance(effect, Complete)
+                    self.completed.append((effect.promise, effect.result))
+        deadline = self.core.next_deadline()
+        if deadline < self._wake_at:
+            self._wake_at = deadline
+            self.simulation.at(deadline, lambda: self._tick(deadline))
+
+    def _tick(self, planned: float) -> None:
+        if planned != self._wake_at or self.stopped:
+            return
+        self._wake_at = float("inf")
+        if self.core.next_deadline() <= self.simulation.now:
+            self.simulation.note("tick")
+            self.core.tick(self.simulation.now)
+        self.turn()
+
+    def _resolve(self, effect: Resolve) -> None:
+        def answer(result: list[tuple[Any, ...]] | BaseException) -> None:
+            if not self.stopped:
+                self.simulation.note("resolved", effect.host)
+                self.core.resolved(effect.host, effect.port, result, self.simulation.now)
+                self.turn()
+
+        self.network.resolve(effect.host, effect.port, answer)
+
+    def _connect(self, effect: Connect) -> None:
+        id = effect.connection_id
+        self._links[id] = None
+
+        def opened(link: Link | OSError) -> None:
+            if id not in self._links or self.stopped:  # given up in the meantime
+                if isinstance(link, Link):
+                    link.close(0)
+                return
+            self.simulation.note("opened" if isinstance(link, Link) else "refused", id)
+            if isinstance(link, Link):
+                self._links[id] = link
+                self._ids[link] = id
+                self.core.connected(id, self.simulation.now)
+            else:
+                del self._links[id]
+                self.core.closed(id, link, self.simulation.now)
+            self.turn()
+
+        self.network.connect(self, effect.address, opened)
+
+    def _written(self, id: int) -> Any:
+        def happens() -> None:
+            if id in self._links and not self.stopped:
+                self.core.written(id, self.simulation.now)
+                self.turn()
+
+        return happens
+
+    # -- the client's end of a link --------------------------------------------------------------------------------
+
+    def on_bytes(self, link: Link, data: bytes) -> None:
+        id = self._ids.get(link)
+        if id is not None and not self.stopped:
+            self.simulation.note("received", id, len(data))
+            self.core.received(id, data, self.simulation.now)
+            self.turn()
+
+    def on_close(self, link: Link, cause: OSError | None) -> None:
+        id = self._ids.pop(link, None)
+        if id is not None:
+            del self._links[id]
+            if not self.stopped:
+                self.simulation.note("closed", id)
+                self.core.closed(id, cause, self.simulation.now)
+                self.turn()
