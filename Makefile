@@ -39,8 +39,13 @@ test-full: test test-slow wheel
 quick: build
 	$(PY) tools/run_tests.py quick
 
+# Each file answers one question: JSON on standard output, remarks on standard error.
 bench: build
-	$(PY) tools/run_bench.py
+	@mkdir -p build/bench
+	@for file in bench/[a-z]*.py; do \
+		echo "=== $$file"; $(PY) $$file > build/bench/$$(basename $$file .py).json || exit 1; \
+		cat build/bench/$$(basename $$file .py).json; \
+	done
 
 generate: build
 	$(PY) -m codegen
