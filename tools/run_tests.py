@@ -104,7 +104,7 @@ def fuzz(counts: Counts) -> None:
 
 def dev_mode(counts: Counts) -> None:
     """Python's own development mode: unclosed files and sockets, memory debug hooks, an un-awaited coroutine."""
-    pytest(counts, "dev-mode", "-m", UNIT, *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
+    pytest(counts, "dev-mode", "-m", f"{UNIT} and not timing", *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
 
 
 def leaks(counts: Counts) -> None:
@@ -152,7 +152,7 @@ def sanitizer(counts: Counts) -> None:
         "PYTHONMALLOC": "malloc",
         "SANITIZED": "1",
     }
-    pytest(counts, "sanitizer", "-m", f"{UNIT} and not no_sanitizer", *OWN_GROUP, env=env, cwd=where)
+    pytest(counts, "sanitizer", "-m", f"{UNIT} and not timing", *OWN_GROUP, env=env, cwd=where)
 
 
 def pythons(counts: Counts) -> None:
@@ -175,8 +175,9 @@ def pythons(counts: Counts) -> None:
             and run(python, "-m", "pip", "install", "-q", "--group", "test")
             and run(python, "-m", "pip", "install", "-q", "--no-build-isolation", where)
         )
-        # Only the installed package is left to import.
+        # Tests that read the package's own sources read the installed ones too.
         shutil.rmtree(where / "kafka")
+        (where / "kafka").symlink_to(environment / "lib" / f"python{version}" / "site-packages" / "kafka")
         if ready:
             pytest(counts, f"python-{version}", "-m", UNIT, *OWN_GROUP, python=python, cwd=where)
         else:
