@@ -1,6 +1,7 @@
 """Builds the two extensions; everything else stands in pyproject.toml."""
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -8,22 +9,23 @@ from setuptools import Extension, setup
 compile_args = os.environ.get("KAFKA_TURBO_CFLAGS", "-O2").split()
 link_args = os.environ.get("KAFKA_TURBO_LDFLAGS", "").split()
 
+sources = [Path("kafka/_codec.pyx"), Path("kafka/drivers/_turn.pyx")]
+# Cython looks at its own sources only; the directives below count as much.
+changed = Path(__file__).stat().st_mtime
+stale = any(c.exists() and c.stat().st_mtime < changed for c in (source.with_suffix(".c") for source in sources))
+
 setup(
     ext_modules=cythonize(
         [
             Extension(
-                "kafka._codec",
-                ["kafka/_codec.pyx"],
+                str(source.with_suffix("")).replace("/", "."),
+                [str(source)],
                 extra_compile_args=compile_args,
                 extra_link_args=link_args,
-            ),
-            Extension(
-                "kafka.drivers._turn",
-                ["kafka/drivers/_turn.pyx"],
-                extra_compile_args=compile_args,
-                extra_link_args=link_args,
-            ),
+            )
+            for source in sources
         ],
+        force=stale or None,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

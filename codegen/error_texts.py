@@ -182,7 +182,7 @@ HINTS = {
     "GROUP_AUTHORIZATION_FAILED": "Grant the principal Read on the group.",
     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": "Grant the principal Write and Describe on the transactional id.",
     "INVALID_TIMESTAMP": "Timestamps are milliseconds since 1970; message.timestamp.before.max.ms and "
-                         "message.timestamp.after.max.ms of the topic are the limits.",
+    "message.timestamp.after.max.ms of the topic are the limits.",
     "UNSUPPORTED_SASL_MECHANISM": "Choose one of the mechanisms that the broker has in sasl.enabled.mechanisms.",
     "ILLEGAL_SASL_STATE": "The listener may expect another security_protocol.",
     "INVALID_REPLICATION_FACTOR": "Use at most as many replicas as there are brokers.",

@@ -36,7 +36,7 @@ def error_class(code: int, name: str, retriable: bool, invalid_metadata: bool) -
         bases = f"RetriableError, {family}"
     else:
         bases = family
-    text = f"class {class_name(name)}({bases}):\n    errno = {code}\n    message = \"{MESSAGES.get(name, name)}\"\n"
+    text = f'class {class_name(name)}({bases}):\n    errno = {code}\n    message = "{MESSAGES.get(name, name)}"\n'
     text += literal("description", DESCRIPTIONS.get(name, f"The broker answered {name}."))
     if name in HINTS:
         text += literal("hint", HINTS[name])

@@ -57,7 +57,9 @@ cdef inline uint8_t *put_varint(uint8_t *p, int64_t value) noexcept nogil:
     return put_uvarint(p, zigzag(value))
 
 
-cdef inline const uint8_t *get_uvarint(const uint8_t *p, const uint8_t *end, int max_bytes, uint64_t *out) noexcept nogil:
+cdef inline const uint8_t *get_uvarint(
+    const uint8_t *p, const uint8_t *end, int max_bytes, uint64_t *out
+) noexcept nogil:
     """The byte after the varint, or NULL where it is cut short, longer than `max_bytes` or does not fit.
 
     `max_bytes` is 5 for 32-bit values and 10 for 64-bit ones; the last byte may only carry the bits

@@ -286,7 +286,9 @@ class DeliveryFailed(KafkaError):
             for (topic, partition), error in list(self.errors.items())[:5]
         )
         more = f"; and {len(self.errors) - 5} more partitions" if len(self.errors) > 5 else ""
-        return f"{self.count} record{'' if self.count == 1 else 's'} could not be delivered. First errors: {first}{more}"
+        return (
+            f"{self.count} record{'' if self.count == 1 else 's'} could not be delivered. First errors: {first}{more}"
+        )
 
 
 # What brokers answer ---------------------------------------------------------------------------

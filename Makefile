@@ -1,0 +1,74 @@
+# `make demo` and `make test` need Python 3.10 or newer, a C compiler and make; the rest is installed into $(VENV).
+VENV ?= .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# cython-lint starts pycodestyle by name.
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+EXTENSION_SOURCES := $(shell find kafka -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
+
+.PHONY: build demo test test-full test-slow quick bench generate generate-check lint format wheel clean
+.DEFAULT_GOAL := build
+
+build: $(VENV)/.built
+
+$(VENV)/.ready: pyproject.toml tools/python.sh tools/requirements.py
+	python=$$(tools/python.sh) && $$python -m venv $(VENV)
+	$(PY) -m pip install -q --upgrade 'pip>=25.1'
+	$(PY) -m pip install -q --group dev
+	$(PY) tools/requirements.py > $(VENV)/requirements.txt
+	$(PY) -m pip install -q -r $(VENV)/requirements.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.ready setup.py $(EXTENSION_SOURCES)
+	$(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+# Real data produced at full speed and verified; BOOTSTRAP=host:port does it against a cluster of yours.
+demo: build
+	$(PY) examples/demo.py $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP))
+
+test: build
+	$(PY) tools/run_tests.py test
+
+# What is too slow for every change: sanitizers, -X dev, leaks, every installed Python, long fuzzing.
+test-slow: build
+	$(PY) tools/run_tests.py full
+
+test-full: test test-slow wheel
+
+quick: build
+	$(PY) tools/run_tests.py quick
+
+# Each file answers one question: JSON on standard output, remarks on standard error.
+bench: build
+	@mkdir -p build/bench
+	@for file in bench/[a-z]*.py; do \
+		echo "=== $$file"; $(PY) $$file > build/bench/$$(basename $$file .py).json || exit 1; \
+		cat build/bench/$$(basename $$file .py).json; \
+	done
+
+generate: build
+	$(PY) -m codegen
+
+generate-check: generate
+	@git diff --exit-code -- kafka schemas || (echo "make generate changes the tree: commit what it wrote"; exit 1)
+	@test -z "$$(git ls-files --others --exclude-standard kafka schemas)" || \
+		(echo "make generate writes new files:"; git ls-files --others --exclude-standard kafka schemas; exit 1)
+
+lint: build
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/cython-lint kafka
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.ready
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+
+# The sdist, the wheel built from it, and a try of that wheel in an empty environment outside the checkout.
+wheel: $(VENV)/.ready
+	$(PY) tools/check_wheel.py
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find kafka \( -name '*.so' -o -name '_codec.c' -o -name '_turn.c' \) -delete

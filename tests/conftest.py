@@ -1,0 +1,46 @@
+"""What all tests share. Fixtures live in `fix_*.py` beside this file; every such file is a plugin."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+HERE = Path(__file__).parent
+pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
+
+settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "long", deadline=None, max_examples=10_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+
+
+def kafka_is_required() -> bool:
+    return os.environ.get("CI") == "true" or os.environ.get("REQUIRE_KAFKA") == "1"
+
+
+def pytest_report_header() -> list[str]:
+    import kafka._codec as codec
+
+    import kafka
+
+    version = HERE.parent / "schemas" / "VERSION"
+    schemas = version.read_text().strip() if version.exists() else "none"
+    return [
+        f"kafka: {kafka.__version__} from {Path(kafka.__file__).parent}, schemas of Kafka {schemas}",
+        f"codec: {Path(codec.__file__).name}",
+    ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a real Kafka is required, a test of it that skips has failed."""
+    report = yield
+    if report.skipped and item.get_closest_marker("kafka") and kafka_is_required():
+        report.outcome = "failed"
+        report.longrepr = f"skipped although a real Kafka is required (CI or REQUIRE_KAFKA): {report.longrepr}"
+    return report

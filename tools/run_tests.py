@@ -1,0 +1,229 @@
+"""Runs the tests in groups and ends with a table: seconds, tests and skips of each group.
+
+    python tools/run_tests.py quick     the unit tests without the slow ones
+    python tools/run_tests.py test      every group that `make test` promises
+    python tools/run_tests.py full      what `make test-full` adds: sanitizers, -X dev, every Python, long fuzzing
+    python tools/run_tests.py GROUP...  some groups by name
+
+A group whose folder is not there, or that holds no test, fails: a typo must not pass for a success.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "test"
+# Folders that are groups of their own: they need more than a compiler, or the machine to themselves.
+OWN_GROUP = [f"--ignore=tests/{folder}" for folder in ("compat", "examples", "perf")]
+UNIT = "not kafka and not full"
+
+
+@dataclass
+class Counts:
+    """What one group did. `tests` counts the skipped ones too; `failed` is also set by a command that fails."""
+
+    seconds: float = 0.0
+    tests: int = 0
+    skips: int = 0
+    failed: bool = False
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> bool:
+    sys.stdout.flush()
+    return (
+        subprocess.run(
+            [str(part) for part in command], env={**os.environ, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )
+
+
+def pytest(
+    counts: Counts,
+    name: str,
+    *args: str,
+    python: str | Path = sys.executable,
+    cwd: Path = ROOT,
+    env: dict[str, str] | None = None,
+) -> None:
+    """Runs pytest in a process of its own and adds what it did to `counts`."""
+    report = BUILD / f"{name}.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    ok = run(python, "-m", "pytest", f"--junit-xml={report}", *args, cwd=cwd, env=env)
+    counts.failed |= not ok
+    if not report.exists():
+        counts.failed = True
+        return
+    for suite in ElementTree.parse(report).iter("testsuite"):
+        counts.tests += int(suite.get("tests", 0))
+        counts.skips += int(suite.get("skipped", 0))
+        for skipped in suite.iter("skipped"):
+            reason = skipped.get("message", "")
+            counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
+
+
+def quick(counts: Counts) -> None:
+    pytest(counts, "quick", "-m", f"{UNIT} and not slow", *OWN_GROUP)
+
+
+def unit(counts: Counts) -> None:
+    pytest(counts, "unit", "-m", UNIT, *OWN_GROUP, "--durations=5")
+
+
+def kafka(counts: Counts) -> None:
+    pytest(counts, "kafka", "-m", "kafka and not full", *OWN_GROUP, "--durations=5")
+
+
+def compat(counts: Counts) -> None:
+    pytest(counts, "compat", "-m", "not full", "tests/compat", "--durations=5")
+
+
+def examples(counts: Counts) -> None:
+    pytest(counts, "examples", "-m", "not full", "tests/examples")
+
+
+def perf(counts: Counts) -> None:
+    pytest(counts, "perf", "-m", "not full", "tests/perf")
+
+
+def fuzz(counts: Counts) -> None:
+    """The tests marked `full`, in all folders, Hypothesis searching longer."""
+    pytest(counts, "fuzz", "-m", "full", "--hypothesis-profile=long", "--durations=5")
+
+
+def dev_mode(counts: Counts) -> None:
+    """Python's own development mode: unclosed files and sockets, memory debug hooks, an un-awaited coroutine."""
+    pytest(counts, "dev-mode", "-m", f"{UNIT} and not timing", *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
+
+
+def leaks(counts: Counts) -> None:
+    pytest(counts, "leaks", "tests/test_leaks.py", env={"LEAK_ROUNDS": "10"})
+
+
+def copy_of_checkout(where: Path) -> Path:
+    """The project's files without anything built, so that a build with other flags leaves the checkout alone."""
+    shutil.rmtree(where, ignore_errors=True)
+    names = subprocess.check_output(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, text=True
+    )
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (where / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, where / name)
+    return where
+
+
+def sanitizer(counts: Counts) -> None:
+    """The unit tests over extensions built with address and undefined-behaviour sanitizers."""
+    where = copy_of_checkout(BUILD / "sanitizer")
+    flags = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1 -g"
+    if not run(
+        sys.executable,
+        "setup.py",
+        "-q",
+        "build_ext",
+        "--inplace",
+        cwd=where,
+        env={"KAFKA_TURBO_CFLAGS": flags, "KAFKA_TURBO_LDFLAGS": "-fsanitize=address,undefined"},
+    ):
+        counts.failed = True
+        return
+    compiler = os.environ.get("CC", "gcc")
+    libraries = [
+        subprocess.check_output([compiler, f"-print-file-name=lib{name}.so"], text=True).strip()
+        for name in ("asan", "ubsan")
+    ]
+    # Python itself leaks by design at exit; the leak check is a group of its own.
+    env = {
+        "LD_PRELOAD": " ".join(libraries),
+        "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+        "SANITIZED": "1",
+    }
+    pytest(counts, "sanitizer", "-m", f"{UNIT} and not timing", *OWN_GROUP, env=env, cwd=where)
+
+
+def pythons(counts: Counts) -> None:
+    """The unit tests against the installed wheel, under every other supported Python that is on this machine."""
+    found = subprocess.check_output([ROOT / "tools" / "python.sh", "--all"], text=True).split()
+    print("found", *found)
+    mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    for base in found:
+        version = subprocess.check_output(
+            [base, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
+        ).strip()
+        if version == mine:
+            continue  # the other groups ran under this one
+        environment = BUILD / f"venv-{version}"
+        python = environment / "bin" / "python"
+        where = copy_of_checkout(BUILD / f"python-{version}")
+        ready = (
+            run(base, "-m", "venv", "--clear", environment)
+            and run(python, "-m", "pip", "install", "-q", "--upgrade", "pip>=25.1")
+            and run(python, "-m", "pip", "install", "-q", "--group", "test")
+            and run(python, "-m", "pip", "install", "-q", "--no-build-isolation", where)
+        )
+        # Tests that read the package's own sources read the installed ones too.
+        shutil.rmtree(where / "kafka")
+        (where / "kafka").symlink_to(environment / "lib" / f"python{version}" / "site-packages" / "kafka")
+        if ready:
+            pytest(counts, f"python-{version}", "-m", UNIT, *OWN_GROUP, python=python, cwd=where)
+        else:
+            counts.failed = True
+
+
+Group = Callable[[Counts], None]
+GROUPS: dict[str, Group] = {
+    group.__name__.replace("_", "-"): group
+    for group in (quick, unit, kafka, compat, examples, perf, dev_mode, leaks, sanitizer, pythons, fuzz)
+}
+SETS = {
+    "quick": ["quick"],
+    "test": ["unit"],
+    "full": ["dev-mode", "sanitizer", "pythons"],
+}
+
+
+def main(names: list[str]) -> int:
+    wanted = [group for name in names or ["test"] for group in SETS.get(name, [name])]
+    unknown = [name for name in wanted if name not in GROUPS]
+    if unknown:
+        print(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    results: dict[str, Counts] = {}
+    for name in wanted:
+        print(f"\n=== {name}", flush=True)
+        counts = results[name] = Counts()
+        started = time.monotonic()
+        GROUPS[name](counts)
+        counts.seconds = time.monotonic() - started
+        if counts.tests == 0:
+            counts.failed = True
+    print(f"\n{'group':<12}{'seconds':>9}{'tests':>8}{'skips':>7}")
+    for name, counts in results.items():
+        print(
+            f"{name:<12}{counts.seconds:>9.1f}{counts.tests:>8}{counts.skips:>7}{'  FAILED' if counts.failed else ''}"
+        )
+    total = sum(counts.seconds for counts in results.values())
+    skips = sum(counts.skips for counts in results.values())
+    print(f"{'all':<12}{total:>9.1f}{sum(c.tests for c in results.values()):>8}{skips:>7}")
+    for name, counts in results.items():
+        for reason, number in counts.reasons.items():
+            print(f"skipped in {name}, {number}: {reason}")
+    return int(any(counts.failed for counts in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
