@@ -164,7 +164,7 @@ cdef class Accumulator:
     cdef readonly double linger
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
-    cdef Py_ssize_t largest         # an open batch does not grow past this
+    cdef readonly Py_ssize_t largest    # an open batch does not grow past this
     cdef readonly int compression   # the codec's id, as in a batch's attributes
     cdef readonly object compression_level
     cdef dict topics
@@ -605,6 +605,7 @@ cdef class Batch:
     cdef readonly double deadline       # clock seconds: when its delivery timeout is over
     cdef readonly Cell cell
     cdef public int attempts
+    cdef public int64_t order           # of its first sending, within its partition
     cdef Accumulator accumulator
     cdef object compressed              # bytes that take the place of `data`
 
