@@ -116,7 +116,6 @@ cdef struct Program:
     Op *tagged
     Op *absent
     Py_ssize_t tags_offset  # of the slot `unknown_tags`
-    Py_ssize_t min_size     # in bytes
     bint flexible
     bint leaf               # holds nothing that could be part of a cycle
 
@@ -128,7 +127,6 @@ cdef struct Op:
     bint ignorable
     long tag
     Py_ssize_t offset    # of the slot; -1: a plain attribute, because a subclass has redefined it
-    Py_ssize_t min_size  # of an array's element
     PyObject *name       # borrowed from the plan's `keep`, as is `default`
     PyObject *default    # NULL: a new struct
     Program *sub
@@ -167,7 +165,6 @@ cdef class Plan:
         program.type = <PyTypeObject *>cls
         program.flexible = flexible
         program.leaf = True
-        program.min_size = 1 if flexible else 0
         program.ops = <Op *>calloc(len(present) + 1, sizeof(Op))
         program.tagged = <Op *>calloc(len(tagged) + 1, sizeof(Op))
         program.absent = <Op *>calloc(len(absent) + 1, sizeof(Op))
@@ -176,7 +173,6 @@ cdef class Plan:
         program.tags_offset = slot_offset(cls, "unknown_tags")
         for field in present:
             self.fill(&program.ops[program.size], field, flexible)
-            program.min_size += smallest(&program.ops[program.size], False)
             program.size += 1
         for field in tagged:
             self.fill(&program.tagged[program.tagged_size], field, flexible)
@@ -204,7 +200,6 @@ cdef class Plan:
             op.sub = &sub.program
             if field.array or not sub.program.leaf:
                 self.program.leaf = False
-        op.min_size = smallest(op, True)
         if field.default == () and field.struct is not None and not field.array:
             op.default = NULL
         else:
@@ -219,18 +214,6 @@ cdef Py_ssize_t slot_offset(cls, name) except -2:
         if name in base.__dict__:
             return slot_offset_of(base.__dict__[name])
     return -1
-
-
-cdef Py_ssize_t smallest(Op *op, bint element) noexcept:
-    """The least number of bytes that a value takes."""
-    cdef int kind = op.element if element else op.kind
-    if kind <= UUID:
-        return FIXED_SIZES[kind]
-    if kind == STRUCT:
-        return 1 if op.nullable and not element else op.sub.min_size
-    if op.compact:
-        return 1
-    return 2 if kind == STRING else 4
 
 
 cdef Plan plan_of_struct(cls, int version, bint flexible):
@@ -400,8 +383,8 @@ cdef PyObject *read_array(Reader *r, Op *op) except? NULL:
     if count < 0:
         INCREF(NONE)
         return NONE
-    if count > (r.end - r.p) // max(op.min_size, 1):
-        return bad(r, f"{count} elements of at least {max(op.min_size, 1)} bytes each, {r.end - r.p} left")
+    if count > r.end - r.p:  # before anything is allocated for it
+        return bad(r, f"{count} elements, {r.end - r.p} bytes left")
     array = NewTuple(count)
     if array == NULL:
         return NULL
@@ -743,7 +726,7 @@ def decode_request_header(frame):
         from kafka.protocol import request_class
         cls = request_class(api_key)
         if cls is None:
-            return Err(DecodeError("RequestHeader", 0, "request_api_key", 0, f"there is no API {api_key}"))
+            return Err(DecodeError("RequestHeader", 0, "api_key", 0, f"there is no API {api_key}"))
         flexible = cls.FLEXIBLE is not None and version >= cls.FLEXIBLE
         header, error = decode_part(plan_of(header_classes()[0], 2 if flexible else 1), &r)
         return Ok((header, r.p - r.base)) if error is None else error

@@ -12,9 +12,9 @@ class RequestHeader(Message):
 
     VERSIONS: ClassVar[tuple[int, int]] = (1, 2)
     FLEXIBLE: ClassVar[int | None] = 2
-    __slots__ = ("request_api_key", "request_api_version", "correlation_id", "client_id")
-    request_api_key: int
-    request_api_version: int
+    __slots__ = ("api_key", "api_version", "correlation_id", "client_id")
+    api_key: int
+    api_version: int
     correlation_id: int
     client_id: str | None
     _PROGRAM = """
@@ -27,13 +27,13 @@ class RequestHeader(Message):
     def __init__(
         self,
         *,
-        request_api_key: int = 0,
-        request_api_version: int = 0,
+        api_key: int = 0,
+        api_version: int = 0,
         correlation_id: int = 0,
         client_id: str | None = "",
     ) -> None:
-        self.request_api_key = request_api_key
-        self.request_api_version = request_api_version
+        self.api_key = api_key
+        self.api_version = api_version
         self.correlation_id = correlation_id
         self.client_id = client_id
         self.unknown_tags = None
