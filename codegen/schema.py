@@ -26,6 +26,9 @@ MESSAGE_TYPES = {"request", "response", "header", "data", "metadata", "coordinat
 # What the base classes of the generated ones have; a field must not be called so.
 RESERVED = {"unknown_tags", "error", "errors", "result", "to_json", "from_json"}
 
+# Where another name reads better than Kafka's in snake case.
+PYTHON_NAMES = {"RequestApiKey": "api_key", "RequestApiVersion": "api_version"}
+
 
 class SchemaError(ValueError):
     """A definition that breaks a rule; the text starts with `file:field`."""
@@ -137,7 +140,7 @@ class _Reader:
     def field(self, data: dict[str, Any], enclosing: Versions) -> Field:
         name = data.get("name", "")
         self.check(re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", name) is not None, "not a legal name")
-        python_name = snake(name)
+        python_name = PYTHON_NAMES.get(name) or snake(name)
         self.check(python_name not in RESERVED, f"the name {python_name} is taken by the base class")
         declared = data["type"]
         array = declared.startswith("[]")

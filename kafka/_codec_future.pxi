@@ -78,6 +78,13 @@ cdef class Cell:
             for future, when, function, args, kwargs in callbacks:
                 (<Future>future).call(when, function, args, kwargs)
 
+    def give_up(self, error not None):
+        """For the driver's own end: resolve it, whoever holds the batch."""
+        cdef Accumulator accumulator = self.accumulator
+        if not self.done:
+            accumulator.unlink_cell(self)
+            self.resolve(error, accumulator)
+
     cdef seen(self):
         """One more of its failed records was looked at."""
         if self.unseen > 0:

@@ -221,6 +221,15 @@ cdef class Turn:
             PyObject_GetBuffer(buffer, &slot.queue[slot.count], PyBUF_SIMPLE)
             slot.count += 1
 
+    def unwritten(self, int id):
+        """Whether bytes of this socket wait to be written."""
+        cdef Slot *slot = self.find(id)
+        return slot != NULL and slot.state != BROKEN and has_unwritten(slot)
+
+    def now(self):
+        """The monotonic clock, in seconds."""
+        return _monotonic(NULL)
+
     def run(self, double timeout):
         """Write, wait at most `timeout` seconds for the first event, read; without the GIL.
 
