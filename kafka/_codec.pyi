@@ -48,3 +48,10 @@ class Record:
     def __init__(
         self, offset: int, timestamp: int, timestamp_type: int, key: bytes | None, value: bytes | None
     ) -> None: ...
+
+# Scanning files
+
+def scan_csv(
+    data: Buffer, start: int, column: int, delimiter: bytes = b",", quote: bytes | None = b'"', final: bool = False
+) -> tuple[list[bytes], list[bytes | None], int, list[tuple[int, str]]]: ...
+def scan_lines(data: Buffer, start: int, final: bool = False) -> tuple[list[bytes], int]: ...
