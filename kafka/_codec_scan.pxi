@@ -42,7 +42,7 @@ cdef const uint8_t *_csv_row(
 
 
 cdef bytes _unquote(const uint8_t *p, const uint8_t *end, uint8_t quote):
-    """A field without its quotes, doubled ones made one; what follows the closing quote is kept, as Python's csv does."""
+    """A field without its quotes, doubled ones made one; what follows the closing quote stays, as in Python's csv."""
     cdef bytes out = PyBytes_FromStringAndSize(NULL, end - p)
     cdef char *start = PyBytes_AS_STRING(out)
     cdef char *at = start
@@ -76,9 +76,11 @@ def scan_csv(
     `delimiter` is one byte, `quote` one byte or None; ValueError for anything else. A quote that is never closed makes
     the rest one row: the caller limits what it gathers for one.
     """
+    cdef bint quotes
     if not isinstance(delimiter, bytes) or len(delimiter) != 1 or delimiter in b"\r\n":
         raise ValueError(f"delimiter must be one byte and no line end, not {delimiter!r}")
-    if quote is not None and (not isinstance(quote, bytes) or len(quote) != 1 or quote in b"\r\n" or quote == delimiter):
+    quotes = quote is not None
+    if quotes and (not isinstance(quote, bytes) or len(quote) != 1 or quote in b"\r\n" or quote == delimiter):
         raise ValueError(f"quote must be None or one byte, no line end and not the delimiter, not {quote!r}")
     if column < -1:
         raise ValueError(f"column must be an index or -1, not {column}")
@@ -103,7 +105,6 @@ def scan_csv(
     cdef uint8_t mark = 0
     cdef Py_ssize_t index
     cdef Py_ssize_t columns = 0
-    cdef bint quotes = quote is not None
     cdef bint open_quote
     if quotes:
         mark = (<const uint8_t *>PyBytes_AS_STRING(quote))[0]
