@@ -637,10 +637,11 @@ cdef class Batch:
         cdef uint8_t *data
         if self.accumulator.compression == 0:
             return
-        from kafka.records.compression import compress
+        from kafka.records.compression import CODECS, compress
 
         packed = compress(
-            self.accumulator.compression, memoryview(self)[BATCH_HEADER_SIZE:], self.accumulator.compression_level
+            CODECS[self.accumulator.compression], memoryview(self)[BATCH_HEADER_SIZE:],
+            self.accumulator.compression_level,
         )
         view = packed
         size = BATCH_HEADER_SIZE + view.shape[0]
