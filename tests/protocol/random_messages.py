@@ -37,10 +37,10 @@ def includes(versions: tuple[int, int], version: int) -> bool:
     return versions[0] <= version <= versions[1]
 
 
-def scalar(field: FieldSpec, version: int, source: random.Random) -> Any:
+def scalar(field: FieldSpec, version: int, source: random.Random, unknown_tags: bool) -> Any:
     kind = field.type
     if field.struct is not None:
-        return random_struct(field.struct, version, source)
+        return random_struct(field.struct, version, source, unknown_tags)
     if kind in RANGES:
         lowest, highest = RANGES[kind]
         return source.choice([0, 1, lowest, highest, source.randint(lowest, highest)])
@@ -65,9 +65,9 @@ def random_struct(cls: Any, version: int, source: random.Random, unknown_tags: b
         if includes(field.nullable, version) and source.random() < 0.25:
             value = None
         elif field.array:
-            value = tuple(scalar(field, version, source) for _ in range(source.choice([0, 1, 2])))
+            value = tuple(scalar(field, version, source, unknown_tags) for _ in range(source.choice([0, 1, 2])))
         else:
-            value = scalar(field, version, source)
+            value = scalar(field, version, source, unknown_tags)
         setattr(struct, field.name, value)
     flexible = message.FLEXIBLE is not None and version >= message.FLEXIBLE
     if unknown_tags and flexible and source.random() < 0.1:
