@@ -6,9 +6,9 @@
         cluster.nodes[0].kill()                  # SIGKILL; start() brings it back on the same ports and folder
         assert sum(cluster.end_offsets("t").values()) == 1000
 
-Every node is a broker and a controller at once (KRaft). A tool is a JVM of its own: 1 to 2 seconds a call, so ask for
-much at once. Kafka 3.9 and newer. Nodes die with the process that started them, and with the *thread* that started them: call start() from
-a thread that outlives the node.
+Every node is a broker and a controller at once (KRaft); Kafka 3.9 and newer. A tool is a JVM of its own: 1 to 2 seconds
+a call, so ask for much at once. Nodes die with the process that started them, and with the *thread* that started them:
+call start() from a thread that outlives the node.
 """
 
 from __future__ import annotations
@@ -214,7 +214,8 @@ class KafkaCluster:
                 **self._configs,
             }
             node.config_file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
-            self._tool("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(node.config_file))
+            cluster = f"--cluster-id={self.cluster_id}"  # one argument: the id may start with a dash
+            self._tool("kafka.tools.StorageTool", "format", cluster, "--config", str(node.config_file))
         for node in self.nodes:
             node.start()
         for node in self.nodes:
