@@ -74,7 +74,7 @@ class DecodeError(ProtocolError):
     """Bytes that are not a valid `message` of `version`.
 
     `path` names the field (`topics[3].partitions[1].leader_id`, "" for the message itself), `offset`
-    is where in the bytes it went wrong.
+    is where in the bytes it went wrong (-1 where there are none, as in JSON).
     """
 
     def __init__(self, message: str, version: int, path: str, offset: int, reason: str) -> None:
@@ -86,7 +86,8 @@ class DecodeError(ProtocolError):
         self.reason = reason
 
     def _sentence(self) -> str:
-        return f"{self.message} v{self.version}: {self.path + ': ' if self.path else ''}{self.reason}, at {self.offset}"
+        at = f", at {self.offset}" if self.offset >= 0 else ""
+        return f"{self.message} v{self.version}: {self.path + ': ' if self.path else ''}{self.reason}{at}"
 
 
 class EncodeError(ProtocolError):
