@@ -6,9 +6,9 @@
         cluster.nodes[0].kill()                  # SIGKILL; start() brings it back on the same ports and folder
         assert sum(cluster.end_offsets("t").values()) == 1000
 
-Every node is a broker and a controller at once (KRaft). A tool is a JVM of its own: 1 to 2 seconds a call, so ask for
-much at once. Nodes die with the process that started them, and with the *thread* that started them: call start() from
-a thread that outlives the node.
+Every node is a broker and a controller at once (KRaft); Kafka 3.9 and newer. A tool is a JVM of its own: 1 to 2 seconds
+a call, so ask for much at once. Nodes die with the process that started them, and with the *thread* that started them:
+call start() from a thread that outlives the node.
 """
 
 from __future__ import annotations
@@ -192,6 +192,8 @@ class KafkaCluster:
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         self.nodes = [KafkaNode(number, self.folder / f"node-{number}", version) for number in range(1, nodes + 1)]
         self.bootstrap = ",".join(node.address for node in self.nodes)
+        # 4.2 moved DumpLogSegments and renamed the options of the console tools.
+        self._old_tools = tuple(map(int, version.split(".")[:2])) < (4, 2)
         self._configs = {**_CONFIGS, **(configs or {})}
 
     def start(self) -> None:
@@ -212,7 +214,8 @@ class KafkaCluster:
                 **self._configs,
             }
             node.config_file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
-            self._tool("kafka.tools.StorageTool", "format", "-t", self.cluster_id, "-c", str(node.config_file))
+            cluster = f"--cluster-id={self.cluster_id}"  # one argument: the id may start with a dash
+            self._tool("kafka.tools.StorageTool", "format", cluster, "--config", str(node.config_file))
         for node in self.nodes:
             node.start()
         for node in self.nodes:
@@ -273,7 +276,7 @@ class KafkaCluster:
         files = sorted(self.nodes[node].data.joinpath(f"{topic}-{partition}").glob("*.log"))
         assert files, f"node {self.nodes[node].node_id} has no log of {topic}-{partition}"
         answer = self._tool(
-            "org.apache.kafka.tools.DumpLogSegments",
+            "kafka.tools.DumpLogSegments" if self._old_tools else "org.apache.kafka.tools.DumpLogSegments",
             *("--files", ",".join(map(str, files)), "--print-data-log"),
         )
         batches: list[DumpedBatch] = []
@@ -297,12 +300,13 @@ class KafkaCluster:
             "null.literal": "\x1d",
             **{f"print.{name}": "true" for name in ("partition", "offset", "timestamp", "headers", "key", "value")},
         }
+        option = "--property" if self._old_tools else "--formatter-property"
         where = ["--from-beginning"] if partition is None else ["--partition", str(partition), "--offset", "earliest"]
         answer = self._tool(
             "org.apache.kafka.tools.consumer.ConsoleConsumer",
             *("--bootstrap-server", self.bootstrap, "--topic", topic, *where),
             *("--max-messages", str(count), "--timeout-ms", "10000"),
-            *(part for key, value in formatting.items() for part in ("--formatter-property", f"{key}={value}")),
+            *(part for key, value in formatting.items() for part in (option, f"{key}={value}")),
             *options,
             timeout=timeout,
             check=False,
@@ -329,11 +333,12 @@ class KafkaCluster:
 
         With "--reader-property", "parse.key=true" among `options` a line is key, tab, value.
         """
+        option = "--producer-property" if self._old_tools else "--command-property"
         settings = (f"{key.replace('_', '.')}={value}" for key, value in properties.items())
         self._tool(
-            "org.apache.kafka.tools.ConsoleProducer",
+            "kafka.tools.ConsoleProducer" if self.version < "4" else "org.apache.kafka.tools.ConsoleProducer",
             *("--bootstrap-server", self.bootstrap, "--topic", topic),
-            *(part for setting in settings for part in ("--command-property", setting)),
+            *(part for setting in settings for part in (option, setting)),
             *options,
             stdin=b"".join(line + b"\n" for line in lines),
             timeout=timeout,
