@@ -97,7 +97,7 @@ def _decompress_growing(codec: str, view: memoryview, limit: int) -> Result[Buff
     cramjam = _cramjam()
     decompress_into = getattr(cramjam, codec).decompress_into
     # These frames need not say how much they hold, and may lie: the first guess is ample for most, then the output
-    # grows up to the limit. Its pages are zero pages until written to. A broken frame fails at the size where it breaks.
+    # grows up to the limit. Its pages are zero pages until written. A broken frame fails at the size where it breaks.
     size = min(limit, max(16 * len(view), 65536))
     while True:
         output = bytearray(size)
@@ -157,7 +157,7 @@ def _snappy_decompress(view: memoryview, limit: int) -> Result[Buffer, Decompres
             return Err(DecompressionError("snappy", limit, f"there are {total}"))
         output = memoryview(bytearray(total))
         at = 0
-        for block, size in zip(blocks, sizes):
+        for block, size in zip(blocks, sizes, strict=True):
             written = snappy.decompress_raw_into(block, output[at : at + size])
             if written != size:
                 return Err(DecompressionError("snappy", limit, f"a block gave {written} bytes instead of {size}"))
