@@ -85,7 +85,7 @@ def main() -> None:
     options = arguments.parse_args()
     listener = socket.create_server(("127.0.0.1", 0))
     print(listener.getsockname()[1], flush=True)
-    keep = open(options.keep, "wb") if options.keep else None
+    keep = open(options.keep, "wb") if options.keep else None  # noqa: SIM115
 
     def accept() -> None:
         while True:

@@ -490,7 +490,7 @@ cdef class Accumulator:
                 del self.failures[topic, partition]
 
     def take_failures(self):
-        """The failures nobody has looked at, (topic, partition) -> [count, first error]; they count as looked at now."""
+        """The failures nobody looked at, (topic, partition) -> [count, first error]; they count as looked at now."""
         failures, self.failures = self.failures, {}
         self.failures_taken += 1
         return failures

@@ -24,9 +24,8 @@ def kafka_is_required() -> bool:
 
 
 def pytest_report_header() -> list[str]:
-    import kafka._codec as codec
-
     import kafka
+    import kafka._codec as codec
 
     version = HERE.parent / "schemas" / "VERSION"
     schemas = version.read_text().strip() if version.exists() else "none"

@@ -374,5 +374,3 @@ def _describe(route: Route) -> str:
     if isinstance(route, Controller):
         return "to the controller"
     return f"to the coordinator of {'group' if route.kind == 0 else 'transaction'} {route.key!r}"
-
-

@@ -1,4 +1,4 @@
-"""Which broker coordinates a consumer group or a transaction: asked for once per key, forgotten when it turns out wrong."""
+"""Which broker coordinates a group or a transaction: asked for once per key, forgotten when it turns out wrong."""
 
 from __future__ import annotations
 

@@ -112,9 +112,7 @@ class Listener(Protocol):
 
 
 class Nodes:
-    def __init__(
-        self, config: Config, random: Any, timers: Timers, effects: list[Effect], listener: Listener
-    ) -> None:
+    def __init__(self, config: Config, random: Any, timers: Timers, effects: list[Effect], listener: Listener) -> None:
         self._config = config
         self._timers = timers
         self._effects = effects
@@ -393,7 +391,7 @@ class Nodes:
         self._arm_requests(node, max(connection.used, now) + self._config.connections_max_idle)
 
     def _check(self, node: Node, now: float) -> None:
-        """One timer a connection, moved only when it fires: setting one per request would cost more than the request."""
+        """One timer a connection, moved only when it fires: one per request would cost more than the request."""
         node.timer = None
         connection = node.connection
         if connection is None:

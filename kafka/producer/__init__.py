@@ -1,0 +1,5 @@
+"""The producer."""
+
+from kafka.producer.producer import KafkaProducer
+
+__all__ = ["KafkaProducer"]

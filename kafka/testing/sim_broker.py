@@ -30,7 +30,7 @@ from kafka.testing.sim_network import Link, Network
 
 _SIZE = struct.Struct(">i")
 _API = struct.Struct(">hhi")
-# The header of a v2 batch: base offset, length, leader epoch, magic, crc, attributes, last offset delta, two timestamps,
+# A v2 batch's header: base offset, length, leader epoch, magic, crc, attributes, last offset delta, two timestamps,
 # producer id, producer epoch, base sequence, record count.
 _BATCH = struct.Struct(">qiibIhiqqqhii")
 
@@ -352,7 +352,7 @@ HANDLERS: dict[int, Callable[[SimBroker, Any, Any], Any]] = {
 
 
 class ForeignPeer:
-    """Something that is no Kafka broker: answers the first bytes it gets with `reply`, then closes; None: stays silent."""
+    """No Kafka broker: answers the first bytes it gets with `reply`, then closes; None: stays silent."""
 
     def __init__(self, reply: bytes | None) -> None:
         self.reply = reply

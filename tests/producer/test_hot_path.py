@@ -54,7 +54,12 @@ def test_every_record_arrives_once(tmp_path: Path, threads: int, many: bool) -> 
     keep = tmp_path / "batches"
     command = [sys.executable, "bench/hot_path.py", f"--records={records}", f"--threads={threads}", f"--keep={keep}"]
     done = subprocess.run(
-        command + ["--many"] * many, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
+        command + ["--many"] * many,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["memory_left"] == 0
