@@ -162,16 +162,16 @@ class Calls:
             share = self._core.config.request_timeout / max(len(candidates), 1)
             attempt_ends = min(attempt_ends, now + max(share, self._core.config.any_broker_attempt))
         elif isinstance(route, Broker):
-            node = nodes.nodes.get(route.id)
+            node = nodes.broker(route.id)
         elif isinstance(route, Leader):
             self._core.metadata.want(route.topic, now)
-            node = nodes.nodes.get(snapshot.leader(route.topic, route.partition))
+            node = nodes.broker(snapshot.leader(route.topic, route.partition))
             topic = snapshot.topics.get(route.topic)
             if node is None and topic is not None and topic.error is not None and not topic.error.retriable:
                 self._finish(call, Err(topic.error), now)
                 return
         elif isinstance(route, Controller):
-            node = nodes.nodes.get(snapshot.controller_id)
+            node = nodes.broker(snapshot.controller_id)
         else:
             node = self._core.coordinators.get(route, now)
         self._arm(call, attempt_ends, now)

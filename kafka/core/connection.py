@@ -70,7 +70,7 @@ class Connection:
         self._limit = limit
         self._next_correlation = 0
         self._rest = bytearray()  # the start of a frame whose end has not arrived
-        self._needed = 8  # bytes that `_rest` must hold before another look pays
+        self._needed = 4  # bytes that `_rest` must hold before another look pays
         self._chosen: dict[Any, int] = {}
 
     def handle(self, event: Event) -> None:
@@ -181,20 +181,16 @@ class Connection:
         The room for it grows with what really arrives, so that an announcement alone costs no memory.
         """
         left = end - position
-        self._needed = 8
+        self._needed = 4
         if left >= 4:
             (size,) = _SIZE.unpack_from(view, position)
+            start = bytes(view[position : position + 16])
+            hint = None if self.heard else foreign_peer_hint(start)
+            if hint is not None:
+                return connection_error(self.name, BRING_UP, f"the first answer is not Kafka's: {start!r}", hint)
             if not 4 <= size <= self._limit:
-                hint = None if self.heard else foreign_peer_hint(bytes(view[position : position + 5]))
-                said = "the first bytes are no Kafka response" if hint else "a Kafka response has 4 to"
-                return connection_error(
-                    self.name,
-                    REQUEST if self.heard else BRING_UP,
-                    f"{said}: {bytes(view[position : position + 16])!r}"
-                    if hint
-                    else f"the peer announced a frame of {size} bytes; {said} {self._limit}",
-                    hint=hint,
-                )
+                cause = f"the peer announced a frame of {size} bytes; allowed are 4 to {self._limit}"
+                return connection_error(self.name, REQUEST if self.heard else BRING_UP, cause)
             self._needed = size + 4
         if left:
             self._rest += view[position:]

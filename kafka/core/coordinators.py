@@ -24,7 +24,7 @@ class Coordinators:
 
     def get(self, key: Coordinator, now: float) -> Node | None:
         """The coordinator's node; None if it must first be found: `Calls.on_coordinator` follows."""
-        node = self._core.nodes.nodes.get(self._known.get(key, -1))
+        node = self._core.nodes.broker(self._known.get(key, -1))
         if node is None and key not in self._failures:
             self._failures[key] = 0
             self._find(key, now)

@@ -187,7 +187,7 @@ class Core:
 
     def room(self, node_id: int) -> int:
         """How many more requests this broker's connection takes now; 0 while it is not ready."""
-        node = self.nodes.nodes.get(node_id)
+        node = self.nodes.broker(node_id)
         if node is None or not node.is_ready:
             return 0
         connection = node.connection
@@ -195,13 +195,13 @@ class Core:
 
     def ensure_node(self, node_id: int, now: float) -> None:
         """Starts connecting to this broker, now or when its backoff is over; `on_room` or `on_node_down` follows."""
-        node = self.nodes.nodes.get(node_id)
+        node = self.nodes.broker(node_id)
         if node is not None and self.closed_by is None:
             self.nodes.ensure(node, now)
 
     def version_for(self, node_id: int, message_class: Any, newest: int | None = None) -> int | UnsupportedVersionError:
         """The version in which `send` would send such a request; an error value if there is none in common."""
-        node = self.nodes.nodes.get(node_id)
+        node = self.nodes.broker(node_id)
         if node is None or not node.is_ready:
             return UnsupportedVersionError(f"Broker {node_id} is not connected; its versions are not known.")
         return node.connection.version_for(message_class, newest)  # type: ignore[union-attr]
@@ -225,7 +225,7 @@ class Core:
         before this returns. An answer later than `timeout` (default: request_timeout) closes the connection and fails
         all its requests. `newest` caps the version.
         """
-        node = self.nodes.nodes.get(node_id)
+        node = self.nodes.broker(node_id)
         error: KafkaError | None
         if node is None or not node.is_ready:
             error = NodeNotReadyError(f"Broker {node_id} is not connected.")

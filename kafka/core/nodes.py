@@ -127,6 +127,10 @@ class Nodes:
         for index, (host, port) in enumerate(config.bootstrap):
             self.nodes[-1 - index] = Node(-1 - index, host, port)
 
+    def broker(self, id: int) -> Node | None:
+        """The broker with this id; none has a negative one, -1 being Kafka's word for "nobody"."""
+        return self.nodes.get(id) if id >= 0 else None
+
     # -- known brokers ---------------------------------------------------------------------------------------------
 
     def learn(self, broker_id: int, host: str, port: int, rack: str | None = None) -> Node:

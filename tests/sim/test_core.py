@@ -1,0 +1,559 @@
+"""The core's conversations, one by one, on the simulated network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kafka.core.calls import ADVERTISED, ANY, CONTROLLER, Broker, Coordinator, Leader
+from kafka.core.effects import Complete
+from kafka.errors import (
+    Cancelled,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+    UnsupportedVersionError,
+)
+from kafka.protocol import (
+    FindCoordinatorResponse,
+    InitProducerIdRequest,
+    InitProducerIdResponse,
+    MetadataRequest,
+    MetadataResponse,
+    ProduceRequest,
+)
+from kafka.result import Err, Ok
+from kafka.testing.sim_broker import ForeignPeer
+from tests.sim.pump import Pump
+from tests.sim.world import World, batch, produce_request
+
+
+def init(version: int) -> Any:
+    return InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=1000)
+
+
+def nothing(version: int) -> Any:
+    return MetadataRequest(topics=[])
+
+
+def ready(seed: int = 1, **config: Any) -> World:
+    world = World(seed, **config)
+    assert isinstance(world.bootstrap(), Ok)
+    return world
+
+
+# -- reaching a cluster --------------------------------------------------------------------------------------------
+
+
+def test_bootstrap_learns_the_brokers_and_reaches_one() -> None:
+    world = ready()
+    assert sorted(world.core.snapshot.brokers) == [0, 1, 2]
+    assert any(health.node_id >= 0 and health.state == "ready" for health in world.core.health())
+    world.run(1.0)
+    assert all(health.state == "disconnected" for health in world.core.health() if health.node_id < 0)
+
+
+def failed_bootstrap(world: World) -> Any:
+    result = world.bootstrap(10.0)
+    assert isinstance(result, Err)
+    assert world.now < 6.0, "that took too long to find out"
+    assert isinstance(result.error, NoBrokersAvailable) and isinstance(result.error, KafkaTimeoutError)
+    return str(result.error)
+
+
+def test_nobody_listens() -> None:
+    world = World(1)
+    for broker in world.cluster.brokers:
+        broker.stop()
+    said = failed_bootstrap(world)
+    for host in ("kafka0:9092", "kafka1:9092", "kafka2:9092"):
+        assert host in said
+    assert "tcp connect" in said and "Connection refused" in said
+
+
+def test_the_name_does_not_resolve() -> None:
+    world = World(1, brokers=1)
+    world.network.hosts.clear()
+    said = failed_bootstrap(world)
+    assert "kafka0:9092" in said and "dns" in said and "Name or service not known" in said
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"\x15\x03\x03\x00\x02\x02\x50", ("TLS", "security_protocol")),
+        (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", ("HTTP server",)),
+        (b"", ("closes them on the first request", "TLS or SASL")),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", ("api versions", "frame")),
+    ],
+)
+def test_the_peer_is_no_kafka(reply: bytes, words: tuple[str, ...]) -> None:
+    world = World(1, brokers=1)
+    world.network.servers[("10.0.0.0", 9092)] = ForeignPeer(reply)
+    said = failed_bootstrap(world)
+    for word in ("kafka0:9092", "api versions", *words):
+        assert word in said
+
+
+def test_the_peer_is_silent() -> None:
+    world = World(1, brokers=1)
+    world.network.servers[("10.0.0.0", 9092)] = ForeignPeer(None)
+    result = world.bootstrap(5.0)
+    assert isinstance(result, Err)
+    assert "does not answer" in str(result.error) and "api versions" in str(result.error)
+
+
+def test_a_silent_peer_does_not_hold_up_the_others() -> None:
+    world = World(1)
+    world.network.servers[("10.0.0.0", 9092)] = ForeignPeer(None)
+    world.network.black_holes.add(("10.0.0.1", 9092))
+    world.cluster.brokers[0].advertised = ("kafka2", 9092)
+    assert isinstance(world.bootstrap(25.0), Ok)
+
+
+@pytest.mark.parametrize("advertised", [("nowhere", 9092), ("kafka0", 9999)])
+def test_the_advertised_address_is_wrong(advertised: tuple[str, int]) -> None:
+    world = World(1, brokers=1)
+    world.cluster.brokers[0].advertised = advertised
+    said = failed_bootstrap(world)
+    assert "roker 0" in said and f"{advertised[0]}:{advertised[1]}" in said and "advertised.listeners" in said
+    assert ("dns" if advertised[0] == "nowhere" else "tcp connect") in said
+
+
+def test_every_address_of_a_name_is_tried() -> None:
+    world = World(1, brokers=1)
+    world.network.hosts["kafka0"] = [("10.9.9.9",), ("10.0.0.0",)]
+    assert isinstance(world.bootstrap(2.0), Ok)
+    world = World(1, brokers=1)
+    world.network.hosts["kafka0"] = [("10.9.9.9",), ("10.9.9.8",)]
+    said = failed_bootstrap(world)
+    assert "10.9.9.9" in said and "10.9.9.8" in said
+
+
+def test_a_cluster_that_comes_up_late_is_found() -> None:
+    world = World(1)
+    for broker in world.cluster.brokers:
+        broker.stop()
+    for broker in world.cluster.brokers:
+        world.simulation.at(2.0, broker.start)
+    assert isinstance(world.bootstrap(10.0), Ok)
+
+
+def test_a_moved_cluster_is_found_again_through_the_bootstrap_addresses() -> None:
+    world = ready()
+    for broker in world.cluster.brokers:
+        world.network.servers.pop((broker.ip, broker.port))
+        for link in list(broker.connections):
+            link.reset()
+        broker.advertised = (f"new{broker.id}", 9092)
+        world.network.hosts[f"new{broker.id}"] = [(f"10.1.0.{broker.id}",)]
+        world.network.servers[(f"10.1.0.{broker.id}", 9092)] = broker
+    world.network.hosts["kafka1"] = [("10.1.0.1",)]  # the bootstrap name follows
+    world.core.refresh(None, world.now)
+    assert world.run(20.0, lambda: world.core.snapshot.brokers[0].host == "new0")
+
+
+# -- ApiVersions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theirs", [(0, 0), (0, 2), (0, 3), (0, 4)])
+def test_an_older_broker_is_asked_again(theirs: tuple[int, int]) -> None:
+    world = World(1, brokers=1)
+    world.cluster.brokers[0].versions[18] = theirs
+    assert isinstance(world.bootstrap(), Ok)
+    asked = [version for key, version in world.cluster.brokers[0].requests if key == 18]
+    assert asked[:2] == ([4, theirs[1]] if theirs[1] < 4 else [4, 4])
+
+
+@pytest.mark.parametrize("theirs", [(0, 0), (0, 3)])
+def test_a_peer_that_resets_on_unknown_versions_is_asked_again(theirs: tuple[int, int]) -> None:
+    world = World(1, brokers=1)
+    world.cluster.brokers[0].versions[18] = theirs
+    world.cluster.brokers[0].resets_unknown_versions = True
+    assert isinstance(world.bootstrap(), Ok)
+
+
+def test_every_connection_starts_with_api_versions() -> None:
+    world = ready()
+    for id in range(3):
+        promise = world.request(Broker(id), InitProducerIdRequest, init)
+        assert world.run(5.0, lambda promise=promise: promise.result is not None)
+    for broker in world.cluster.brokers:
+        assert broker.requests[0] == (18, 4)
+
+
+def test_a_request_the_broker_does_not_know_is_an_error_value() -> None:
+    world = ready()
+    for broker in world.cluster.brokers:
+        del broker.versions[22]
+    world = World(1)
+    for broker in world.cluster.brokers:
+        del broker.versions[22]
+    world.bootstrap()
+    promise = world.request(Broker(0), InitProducerIdRequest, init)
+    assert world.run(5.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Err) and isinstance(promise.result.error, UnsupportedVersionError)
+
+
+def test_any_broker_means_one_that_knows_the_request() -> None:
+    world = World(1)
+    for broker in world.cluster.brokers[:2]:
+        del broker.versions[22]
+    world.bootstrap()
+    promise = world.request(ANY, InitProducerIdRequest, init)
+    assert world.run(5.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Ok)
+
+
+# -- routes --------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_reaches_the_leader_even_after_it_moved() -> None:
+    world = ready()
+    world.cluster.create_topic("t", 3)
+    promise = world.request(Leader("t", 1), MetadataRequest, nothing)
+    assert world.run(5.0, lambda: promise.result is not None)
+    world.cluster.move_leader("t", 1, 2)
+    world.core.refresh("t", world.now)
+    assert world.run(5.0, lambda: world.core.snapshot.leader("t", 1) == 2)
+    before = len(world.cluster.brokers[2].requests)
+    promise = world.request(Leader("t", 1), MetadataRequest, nothing)
+    assert world.run(5.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Ok) and len(world.cluster.brokers[2].requests) > before
+
+
+def test_a_request_before_anything_is_known() -> None:
+    world = World(1)
+    world.cluster.create_topic("t", 3)
+    promises = [world.request(route, MetadataRequest, nothing) for route in (Leader("t", 2), CONTROLLER, Broker(1))]
+    world.run(5.0)
+    assert [promise.result.is_ok() for promise in promises] == [True] * 3  # type: ignore[union-attr]
+
+
+def test_the_leader_of_a_topic_that_cannot_be() -> None:
+    world = ready()
+
+    def metadata(broker: Any, header: Any, request: Any) -> Any:
+        answer = MetadataResponse(
+            topics=[MetadataResponse.MetadataResponseTopic(error_code=17, name=t.name) for t in request.topics]
+        )
+        return answer
+
+    for broker in world.cluster.brokers:
+        broker.handlers[3] = metadata
+    promise = world.request(Leader("no such/name", 0), MetadataRequest, nothing)
+    assert world.run(2.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Err) and promise.result.error.errno == 17  # type: ignore[attr-defined]
+
+
+def test_the_coordinator_is_looked_up_once_and_again_when_it_moved() -> None:
+    world = ready()
+    key = Coordinator(1, "tx")
+    moved_to = 1
+    lookups = 0
+
+    def find(broker: Any, header: Any, request: Any) -> Any:
+        nonlocal lookups
+        lookups += 1
+        b = world.cluster.brokers[moved_to]
+        found = FindCoordinatorResponse.Coordinator(key="tx", node_id=b.id, host=b.host, port=b.port)
+        return FindCoordinatorResponse(coordinators=[found])
+
+    def answer(broker: Any, header: Any, request: Any) -> Any:
+        if broker.id != moved_to:
+            return InitProducerIdResponse(error_code=16)
+        return InitProducerIdResponse(producer_id=broker.id, producer_epoch=0)
+
+    for broker in world.cluster.brokers:
+        broker.handlers[10], broker.handlers[22] = find, answer
+    for _ in range(3):
+        promise = world.request(key, InitProducerIdRequest, init)
+        assert world.run(5.0, lambda: promise.result is not None)  # noqa: B023
+        assert promise.result.unwrap().producer_id == 1
+    assert lookups == 1
+    moved_to = 2
+    promise = world.request(key, InitProducerIdRequest, init)
+    assert world.run(5.0, lambda: promise.result is not None)
+    assert promise.result.unwrap().producer_id == 2
+    assert lookups == 2
+
+
+def test_a_coordinator_that_is_not_allowed_is_an_error() -> None:
+    world = ready()
+
+    def find(broker: Any, header: Any, request: Any) -> Any:
+        return FindCoordinatorResponse(coordinators=[FindCoordinatorResponse.Coordinator(key="tx", error_code=53)])
+
+    for broker in world.cluster.brokers:
+        broker.handlers[10] = find
+    promises = [world.request(Coordinator(1, "tx"), InitProducerIdRequest, init) for _ in range(2)]
+    world.run(2.0)
+    assert [promise.result.error.errno for promise in promises] == [53, 53]  # type: ignore[union-attr]
+
+
+def test_retriable_answers_are_retried_until_the_deadline() -> None:
+    world = ready()
+    asked = 0
+
+    def loading(broker: Any, header: Any, request: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return InitProducerIdResponse(error_code=14 if asked < 9 else 0, producer_id=5)
+
+    for broker in world.cluster.brokers:
+        broker.handlers[22] = loading
+    promise = world.request(ANY, InitProducerIdRequest, init)
+    assert world.run(10.0, lambda: promise.result is not None)
+    assert promise.result.unwrap().producer_id == 5 and asked == 9
+    asked = -1000
+    promise = world.request(ANY, InitProducerIdRequest, init, timeout=2.0)
+    world.run(3.0)
+    assert isinstance(promise.result, Err) and "COORDINATOR" in str(promise.result.error).upper()
+
+
+def test_an_answer_with_a_final_error_is_that_error() -> None:
+    world = ready()
+    for broker in world.cluster.brokers:
+        broker.handlers[22] = lambda broker, header, request: InitProducerIdResponse(error_code=53)
+    promise = world.request(ANY, InitProducerIdRequest, init)
+    assert world.run(10.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Err) and promise.result.error.errno == 53  # type: ignore[attr-defined]
+
+
+def test_any_broker_takes_the_next_one_when_one_hangs() -> None:
+    world = ready(request_timeout=30.0)
+    hung = next(b for b in world.cluster.brokers if b.connections)
+    for broker in world.cluster.brokers:
+        promise = world.request(Broker(broker.id), InitProducerIdRequest, init)
+        assert world.run(5.0, lambda promise=promise: promise.result is not None)
+    hung.pause()
+    next(broker for broker in world.cluster.brokers if broker is not hung).pause()
+    start = world.now
+    promise = world.request(ANY, InitProducerIdRequest, init, timeout=60.0)
+    assert world.run(60.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Ok)
+    assert world.now - start < 31.0
+
+
+def test_any_broker_never_asks_the_same_twice_in_a_round() -> None:
+    world = ready()
+    rounds: list[int] = []
+
+    def refuse(broker: Any, header: Any, request: Any) -> Any:
+        rounds.append(broker.id)
+        return InitProducerIdResponse(error_code=14)
+
+    for broker in world.cluster.brokers:
+        broker.handlers[22] = refuse
+    world.request(ADVERTISED, InitProducerIdRequest, init, timeout=3.0)
+    world.run(4.0)
+    assert len(rounds) >= 9
+    for start in range(0, len(rounds) - 2, 3):
+        assert sorted(rounds[start : start + 3]) == [0, 1, 2]
+
+
+def test_a_result_may_come_as_an_effect() -> None:
+    world = ready()
+    promise = object()
+    world.core.submit(promise, ANY, MetadataRequest, nothing, world.now, 5.0)
+    assert world.run(5.0, lambda: bool(world.client.completed))
+    assert world.client.completed[0][0] is promise and world.client.completed[0][1].is_ok()
+    assert Complete._fields == ("promise", "result")
+
+
+# -- the data path's part ------------------------------------------------------------------------------------------
+
+
+def pumping(seed: int = 1, acks: int = -1, **config: Any) -> tuple[World, Pump]:
+    world = World(seed, **config)
+    world.cluster.create_topic("t", 6)
+    assert isinstance(world.bootstrap(), Ok)
+    return world, Pump(world, "t", acks)
+
+
+@pytest.mark.parametrize("acks", [-1, 0])
+def test_the_data_path_gets_room_and_keeps_to_it(acks: int) -> None:
+    world, pump = pumping(acks=acks)
+    world.run(2.0)
+    assert pump.succeeded > 20 and pump.failed == 0
+    assert pump.most_in_flight == (5 if acks else 1)
+    appended = sum(partition.end for partition in world.cluster.topics["t"])
+    assert appended >= pump.succeeded - pump.failed and appended <= pump.sent
+
+
+def test_without_a_connection_there_is_no_room_and_no_sending() -> None:
+    world = ready()
+    results: list[Any] = []
+    world.core.produce = None
+    away = next(id for id in range(3) if not world.core.nodes.nodes[id].is_ready)
+    assert world.core.room(away) == 0 and world.core.room(99) == 0 and world.core.room(-1) == 0
+    world.core.send(away, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now)
+    assert isinstance(results[0].error, NodeNotReadyError)
+    version = world.core.version_for(away, InitProducerIdRequest)
+    assert isinstance(version, UnsupportedVersionError)
+
+
+def test_a_late_answer_closes_the_connection_and_fails_all_its_requests() -> None:
+    world, pump = pumping()
+    world.run(1.0)
+    world.cluster.brokers[1].pause()
+    pump.timeout = 2.0
+    world.run(8.0)
+    assert pump.downs and pump.downs[0][0] == 1
+    assert "no answer to ProduceRequest in time" in str(pump.downs[0][1])
+    failed = pump.failed
+    assert failed >= 5
+    health = next(health for health in world.core.health() if health.node_id == 1)
+    assert health.failing_since is not None and isinstance(health.error, KafkaConnectionError)
+    world.cluster.brokers[1].resume()
+    world.run(15.0)
+    succeeded = pump.succeeded
+    world.run(2.0)
+    assert pump.succeeded > succeeded
+    assert next(health for health in world.core.health() if health.node_id == 1).error is None
+
+
+def test_reconnecting_backs_off() -> None:
+    world, pump = pumping(reconnect_backoff_max=1.0)
+    world.run(1.0)
+    broker = world.cluster.brokers[2]
+    world.network.servers.pop((broker.ip, 9092))  # dead, and nobody moves its leaders
+    for link in list(broker.connections):
+        link.reset()
+    world.run(20.0)
+    refusals = [entry for entry in world.simulation.trace if entry[1] == "refused"]
+    assert 15 <= len(refusals) <= 35
+    health = next(health for health in world.core.health() if health.node_id == 2)
+    assert health.failures > 10 and "Connection refused" in str(health.error)
+
+
+def test_an_idle_connection_is_closed_and_made_again() -> None:
+    world = ready(connections_max_idle=5.0, metadata_max_age=1000.0)
+    world.run(12.0)
+    assert all(health.state == "disconnected" and health.failing_since is None for health in world.core.health())
+    promise = world.request(Broker(0), InitProducerIdRequest, init)
+    assert world.run(5.0, lambda: promise.result is not None) and isinstance(promise.result, Ok)
+
+
+# -- metadata ------------------------------------------------------------------------------------------------------
+
+
+def metadata_requests(world: World) -> int:
+    return sum(key == 3 for broker in world.cluster.brokers for key, _ in broker.requests)
+
+
+def test_topics_are_asked_for_when_wanted_and_then_kept() -> None:
+    world = ready()
+    world.cluster.create_topic("t", 3)
+    before = metadata_requests(world)
+    world.core.want_topic("t", world.now)
+    assert world.run(1.0, lambda: world.core.snapshot.partitions("t") == 3)
+    for _ in range(100):
+        world.core.want_topic("t", world.now)
+        world.run(0.01)
+    assert metadata_requests(world) == before + 1
+
+
+def test_metadata_is_refreshed_when_it_is_old() -> None:
+    world = ready(metadata_max_age=30.0)
+    world.cluster.create_topic("t", 3)
+    world.core.want_topic("t", world.now)
+    world.run(1.0)
+    world.cluster.move_leader("t", 0, 2)
+    world.run(31.0)
+    assert world.core.snapshot.leader("t", 0) == 2
+
+
+def test_a_topic_that_does_not_exist_yet_is_asked_for_ever_more_slowly() -> None:
+    world = ready()
+    before = metadata_requests(world)
+    world.core.want_topic("later", world.now)
+    world.run(20.0)
+    asked = metadata_requests(world) - before
+    assert 15 <= asked <= 35
+    topic = world.core.snapshot.topics["later"]
+    assert topic.error is not None and topic.error.errno == 3 and topic.failing_since is not None  # type: ignore[attr-defined]
+    world.cluster.create_topic("later", 2)
+    world.run(1.5)
+    assert world.core.snapshot.partitions("later") == 2
+    assert world.core.snapshot.topics["later"].error is None
+    before = metadata_requests(world)
+    world.run(20.0)
+    assert metadata_requests(world) == before
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_topics_are_created_by_mention_if_allowed(allowed: bool) -> None:
+    world = ready(allow_auto_create_topics=allowed)
+    world.cluster.auto_create = 4
+    world.core.want_topic("new", world.now)
+    world.run(3.0)
+    assert world.core.snapshot.partitions("new") == (4 if allowed else 0)
+
+
+def test_stale_metadata_does_not_cause_a_storm() -> None:
+    world = ready()
+    world.cluster.create_topic("t", 3)
+    world.core.want_topic("t", world.now)
+    world.run(1.0)
+    before = metadata_requests(world)
+    for _ in range(500):
+        world.core.refresh("t", world.now)
+        world.run(0.01)
+    assert 3 <= metadata_requests(world) - before <= 25
+
+
+def test_many_topics_travel_in_few_requests() -> None:
+    world = ready()
+    before = metadata_requests(world)
+    for index in range(500):
+        world.cluster.create_topic(f"t{index}", 2)
+        world.core.want_topic(f"t{index}", world.now)
+    world.run(2.0)
+    assert all(world.core.snapshot.partitions(f"t{index}") == 2 for index in range(500))
+    assert metadata_requests(world) - before <= 3
+
+
+# -- the end -------------------------------------------------------------------------------------------------------
+
+
+def test_closing_fails_everything_and_nothing_happens_afterwards() -> None:
+    world, pump = pumping()
+    world.run(1.0)
+    for broker in world.cluster.brokers:
+        broker.pause()
+    promises = [world.request(route, InitProducerIdRequest, init) for route in (ANY, Broker(0), Leader("u", 0))]
+    reason = Cancelled("The client was closed.")
+    pump.on = False
+    world.core.close(reason, world.now)
+    assert [promise.result for promise in promises] == [Err(reason)] * 3
+    late = world.request(ANY, InitProducerIdRequest, init)
+    assert late.result == Err(reason)
+    world.run(60.0)
+    assert not world.client._links
+    assert all(promise.result is not None for promise in world.checker.promises)
+
+
+def test_raw_requests_are_answered_with_their_errors_inside() -> None:
+    world = World(3)
+    world.cluster.create_topic("t", 3)
+    world.bootstrap()
+    for id in range(3):
+        world.core.ensure_node(id, world.now)
+    world.core.want_topic("t", world.now)
+    world.run(2.0)
+    results: list[Any] = []
+    topic_id = world.core.snapshot.topics["t"].id
+    for id in range(3):
+        world.core.send(
+            id,
+            ProduceRequest,
+            lambda version: produce_request("t", topic_id, 0, batch(3), version),
+            lambda result, now: results.append(result.unwrap().responses[0].partition_responses[0].error_code),
+            world.now,
+        )
+    world.run(2.0)
+    assert sorted(results) == [0, 6, 6]
+
