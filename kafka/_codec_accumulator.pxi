@@ -501,6 +501,17 @@ cdef class Accumulator:
         self.make_all_ready()
         self.wake_waiters()
 
+    def abandon(self, error not None):
+        """For the child of a fork: the records are the parent's to deliver; here their futures fail with `error`."""
+        cdef Cell cell
+        self.closed = True
+        self.io_thread = 0
+        for cell in self.unresolved():
+            cell.error = error
+            cell.callbacks = None
+            cell.done = True
+            self.unlink_cell(cell)
+
     # What the IO thread calls
 
     cdef inline bint sendable(self, OpenBatch *batch, double now) noexcept:

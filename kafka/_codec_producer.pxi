@@ -61,7 +61,7 @@ cdef class ProducerBase:
     # What KafkaProducer provides; each may wait.
 
     def _refuse(self):
-        """Raise what says why no record is accepted any more."""
+        """Raise what says why no record is accepted any more; return only with a new accumulator in place."""
         raise NotImplementedError
 
     def _await_partitions(self, topic):
@@ -125,6 +125,7 @@ cdef class ProducerBase:
             )
         if accumulator.closed:
             self._refuse()
+            raise Errors.IllegalStateError("the process forked while send() waited for memory; send again")
         return True
 
     def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None):
@@ -158,6 +159,8 @@ cdef class ProducerBase:
         cdef FutureRecordMetadata future
         if accumulator.closed:
             self._refuse()
+            accumulator = self.accumulator      # a new one after a fork
+            queues = None
         if value is None and key is None:
             raise ValueError("a record needs a key or a value; both are None")
         if queues is None or queues.topic is not topic:
@@ -253,6 +256,7 @@ cdef class ProducerBase:
         cdef bint chosen = False
         if accumulator.closed:
             self._refuse()
+            accumulator = self.accumulator      # a new one after a fork
         queues = self.topic_queues(topic)
         value_list = self.serialized(self.value_serializer, topic, values, headers, "values", -1)
         count = len(value_list)

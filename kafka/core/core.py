@@ -175,7 +175,7 @@ class Core:
             left = max(deadline - now, 0.0)
             self.calls.start(
                 ADVERTISED, ApiVersionsRequest, lambda version: ApiVersionsRequest(), reached, now, left,
-                patience=patience,
+                patience=patience, newest=2,  # from version 3 on brokers refuse an empty software name
             )  # fmt: skip
 
         def reached(result: Result[Any, KafkaError], now: float) -> None:

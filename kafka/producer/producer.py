@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
-from kafka._installed import warn_if_overwritten
+from kafka._installed import warn_if_installed_over_kafka_python
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.core.produce import Produce, ProduceConfig, closed_error
@@ -49,7 +49,7 @@ class KafkaProducer(ProducerBase):
     DEFAULT_CONFIG = DEFAULT_CONFIG
 
     def __init__(self, **configs: Any) -> None:
-        warn_if_overwritten()
+        warn_if_installed_over_kafka_python()
         self._checked = ProducerConfig(configs)
         self.config: dict[str, Any] = self._checked.values
         self._closed = False
@@ -165,7 +165,7 @@ class KafkaProducer(ProducerBase):
 
     def bootstrap_connected(self) -> bool:
         """Whether the cluster answers: a broker is connected."""
-        return any(health.connected for health in self._core.health())
+        return any(health.state == "ready" for health in self._core.health())
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class KafkaProducer(ProducerBase):
 
     # -- checks ------------------------------------------------------------------------------------------------------
 
-    def _refuse(self) -> None:
+    def _refuse(self) -> None:  # type: ignore[override]  # in a forked child it mends rather than raises
         if self._pid != os.getpid():
             self._start()
             return
@@ -387,8 +387,9 @@ def _close_at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     """The child has neither the IO thread nor the right to the parent's connections: it starts anew, empty."""
+    error = IllegalStateError("The process forked; this record is its parent's to deliver.")
     for producer in list(_producers):
-        producer._accumulator.abandon()
+        producer._accumulator.abandon(error)
 
 
 atexit.register(_close_at_exit)
