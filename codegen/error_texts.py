@@ -177,7 +177,8 @@ HINTS = {
     "NOT_ENOUGH_REPLICAS": "Look for brokers that are down, or for a min.insync.replicas that the topic cannot meet.",
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND": "Look for brokers that are down or replicas that lag.",
     "OFFSET_METADATA_TOO_LARGE": "The broker's offset.metadata.max.bytes is the limit.",
-    "INVALID_SESSION_TIMEOUT": "The broker's group.min.session.timeout.ms and group.max.session.timeout.ms are the limits.",
+    "INVALID_SESSION_TIMEOUT": "The limits are the broker's group.min.session.timeout.ms and "
+                               "group.max.session.timeout.ms.",
     "TOPIC_AUTHORIZATION_FAILED": "Grant the principal Write (to produce) or Read (to consume) on the topic.",
     "GROUP_AUTHORIZATION_FAILED": "Grant the principal Read on the group.",
     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": "Grant the principal Write and Describe on the transactional id.",

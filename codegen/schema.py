@@ -44,7 +44,7 @@ class Field:
     nullable: Versions
     tag: int | None
     ignorable: bool
-    default: object  # None, bool, int, float, str; () for arrays, b"" for bytes; () for structs means "its own defaults"
+    default: object  # () for arrays; () for structs too, meaning "its own defaults"
     compact: bool  # False: never in the compact form, whatever the version (the client id of the header)
     entity: str | None
 
@@ -103,7 +103,7 @@ class _Reader:
 
     def message(self) -> Message | None:
         data = self.data
-        kind = data.get("type")
+        kind = str(data.get("type"))
         self.check(kind in MESSAGE_TYPES, f"unknown message type {kind!r}")
         self.check(re.fullmatch(r"[A-Z][A-Za-z0-9]*", data["name"]) is not None, "not a legal name")
         self.check(("apiKey" in data) == (kind in ("request", "response")), "requests and responses have an apiKey")
@@ -167,8 +167,9 @@ class _Reader:
         entity = data.get("entityType")
         if entity is not None:
             self.check(ENTITY_TYPES.get(entity) == type_, f"entity type {entity!r} does not fit {declared}")
-        compact = data.get("flexibleVersions") != "none"
-        self.check(compact or type_ == "string", "flexibleVersions of a field: only 'none', only for strings")
+        compact = "flexibleVersions" not in data
+        self.check(compact or (data["flexibleVersions"], type_) == ("none", "string"),
+                   "flexibleVersions of a field: only 'none', only for strings")
 
         if type_ not in SCALARS:
             self.nested(type_, data, here)

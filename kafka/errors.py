@@ -491,7 +491,7 @@ class InvalidSessionTimeoutError(BrokerResponseError):
     errno = 26
     message = "INVALID_SESSION_TIMEOUT"
     description = "The session timeout is outside the range that the broker allows."
-    hint = "The broker's group.min.session.timeout.ms and group.max.session.timeout.ms are the limits."
+    hint = "The limits are the broker's group.min.session.timeout.ms and group.max.session.timeout.ms."
 
 
 class RebalanceInProgressError(BrokerResponseError):
