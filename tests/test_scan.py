@@ -20,7 +20,7 @@ def rows_of_csv(text, delimiter=","):
 
 
 @given(pieces, st.integers(0, 4))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=max(500, settings().max_examples))
 @example(['a,"b\n', 'c""d"\r\n', "\r\n", '"",,"x"y,\n'], 1)
 @example(['"'], 0)
 def test_as_pythons_csv(parts, column):
@@ -41,7 +41,6 @@ def test_as_pythons_csv(parts, column):
 
 
 @given(pieces, st.integers(1, 30), st.integers(0, 3))
-@settings(max_examples=500, deadline=None)
 def test_any_chunks_give_the_same(parts, size, column):
     data = "".join(parts).encode()
     whole = scan_csv(data, 0, column, final=True)
@@ -60,7 +59,6 @@ def test_any_chunks_give_the_same(parts, size, column):
 
 
 @given(pieces)
-@settings(deadline=None)
 def test_lines(parts):
     data = "".join(parts).encode()
     lines = data.replace(b"\r\n", b"\n").split(b"\n")

@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka.errors import CorruptRecordError, KafkaError
@@ -61,7 +61,6 @@ def test_the_bytes_of_a_batch():
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(rows=rows_of_records, base_offset=st.integers(0, 2**62))
-@settings(max_examples=60, deadline=None)
 def test_round_trip(codec, rows, base_offset):
     batch = one(build(rows, codec, base_offset=base_offset))
     assert (batch.base_offset, batch.count, batch.compression) == (base_offset, len(rows), codec)
@@ -262,7 +261,6 @@ def test_lengths_and_formats_that_cannot_be():
 
 
 @given(data=st.binary(max_size=400), magic=st.sampled_from([0, 1, 2, 3]), codec=st.integers(0, 7))
-@settings(max_examples=300, deadline=None)
 def test_noise_is_a_value(data, magic, codec):
     noise = bytearray(12 + 49) + data
     noise[8:12] = struct.pack(">i", len(noise) - 12)

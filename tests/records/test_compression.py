@@ -8,7 +8,7 @@ import zlib
 
 import cramjam
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka.records import CODECS, DecompressionError, compress, decompress
@@ -21,7 +21,6 @@ TEXT = b"".join(b"line %d of some text, " % (i * i) for i in range(12000))
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(data=st.binary(max_size=2000), repeats=st.sampled_from([1, 1, 50]))
-@settings(max_examples=40, deadline=None)
 def test_round_trip(codec, data, repeats):
     data *= repeats
     packed = compress(codec, data)
@@ -50,7 +49,7 @@ def test_output_that_outgrows_the_first_guess(codec):
 def test_levels(codec):
     lowest, highest, default = LEVELS[codec]
     for level in (lowest, 1, highest, None):
-        assert bytes(decompress(codec, compress(codec, TEXT, level)).unwrap()) == TEXT
+        assert bytes(decompress(codec, compress(codec, TEXT[:50_000], level)).unwrap()) == TEXT[:50_000]
     assert len(compress(codec, TEXT, highest)) < len(compress(codec, TEXT, lowest))
     assert compress(codec, TEXT) == compress(codec, TEXT, default)
     for level in (lowest - 1, highest + 1):
@@ -117,7 +116,6 @@ def test_every_prefix_and_every_flipped_byte(codec):
 
 @pytest.mark.parametrize("codec", COMPRESSED)
 @given(data=st.binary(max_size=300))
-@settings(max_examples=100, deadline=None)
 def test_noise(codec, data):
     heads = {"gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\xff", "snappy": b"\x82SNAPPY\0\0\0\0\1\0\0\0\1"}
     heads |= {"lz4": compress("lz4", b"")[:7], "zstd": compress("zstd", b"")[:5]}
@@ -129,13 +127,13 @@ def test_noise(codec, data):
                 assert isinstance(error, DecompressionError)
 
 
-BOMB = 512 * 1024 * 1024
+BOMB = 256 * 1024 * 1024
 
 
 def bomb(codec):
-    """As little as possible that holds 512 MiB of zeros."""
+    """As little as possible that holds 256 MiB of zeros."""
     if codec == "gzip":
-        packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+        packer = zlib.compressobj(1, zlib.DEFLATED, 31)
         return b"".join(packer.compress(bytes(1 << 24)) for _ in range(BOMB >> 24)) + packer.flush()
     if codec == "snappy":
         head, block = compress(codec, bytes(1 << 16))[:16], compress(codec, bytes(1 << 16))[16:]
