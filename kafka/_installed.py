@@ -9,7 +9,7 @@ import warnings
 _checked = False
 
 
-def warn_if_installed_over_kafka_python() -> None:
+def warn_if_overwritten() -> None:
     """Warns once per process, with the commands that repair it. Called by each client's constructor."""
     global _checked
     if _checked:

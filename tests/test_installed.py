@@ -7,7 +7,7 @@ import pytest
 
 import kafka
 
-TWICE = "from kafka._installed import warn_if_installed_over_kafka_python as warn\nfor _ in range(2): warn()"
+TWICE = "from kafka._installed import warn_if_overwritten as warn\nfor _ in range(2): warn()"
 
 
 def run_beside(tmp_path, *names):

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka.core.backoff import Backoff
 from kafka.core.snapshot import Snapshot
@@ -32,8 +31,7 @@ TopicProduceData = ProduceRequest.TopicProduceData
 PartitionProduceData = ProduceRequest.PartitionProduceData
 
 
-@dataclass(frozen=True, slots=True)
-class ProduceConfig:
+class ProduceConfig(NamedTuple):
     acks: int = -1
     retries: float = INFINITY
     retry_backoff: float = 0.1
