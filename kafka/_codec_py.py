@@ -58,7 +58,7 @@ class _Reader:
         if size > left:
             raise _Bad(f"needs {size} byte{'' if size == 1 else 's'}, {left} left", self.at)
         self.at += size
-        return self.data[self.at - size:self.at]
+        return self.data[self.at - size : self.at]
 
     def uvarint(self) -> int:
         start, value = self.at, 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Generic, NoReturn, TypeVar, Union
 
-T = TypeVar("T")
-E = TypeVar("E", bound=BaseException)
+# Covariant: an Err[DecodeError] is an Err[KafkaError]. Nobody assigns to what they hold.
+T = TypeVar("T", covariant=True)
+E = TypeVar("E", bound=BaseException, covariant=True)
 
 
 class Ok(Generic[T]):

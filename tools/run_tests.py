@@ -191,7 +191,7 @@ GROUPS: dict[str, Group] = {
 }
 SETS = {
     "quick": ["quick"],
-    "test": ["unit"],
+    "test": ["unit", "kafka"],
     "full": ["dev-mode", "sanitizer", "pythons"],
 }
 

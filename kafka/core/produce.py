@@ -1,6 +1,6 @@
 """The produce path: which batch goes to which broker when, and what becomes of it.
 
-Batches wait in the accumulator until a broker's connection has room; only then are they taken and, if they were keyless,
+Batches wait in the accumulator until a broker has room for them; only then are they taken and, if they were keyless,
 given a partition. From there a batch belongs to its partition: it is in flight or waits to be sent again, as the same
 bytes, to whichever broker leads the partition by then. A request carries at most one batch per partition, because a
 broker keeps only one of two and says nothing.

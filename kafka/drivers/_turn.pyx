@@ -120,6 +120,9 @@ cdef class Turn:
     cdef Host host
 
     def __cinit__(self):
+        self.polled = <pollfd *>malloc(sizeof(pollfd))  # the pipe's; `add` makes room for the sockets'
+        if self.polled == NULL:
+            raise MemoryError()
         self.pipe[0] = self.pipe[1] = -1
         self.polled = <pollfd *>malloc(sizeof(pollfd))      # the pipe's
         if self.polled == NULL:

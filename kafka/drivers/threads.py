@@ -8,6 +8,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.effects import Close, Complete, Connect, Resolve, Send
@@ -102,7 +103,9 @@ class Driver:
     def _fail_everything(self, error: BaseException) -> None:
         from kafka.errors import KafkaError
 
-        ended = KafkaError(f"The producer's IO thread ended by a bug in kafka-turbo: {error!r}. Nothing is sent any more.")
+        ended = KafkaError(
+            f"The producer's IO thread ended by a bug in kafka-turbo: {error!r}. Nothing is sent any more."
+        )
         ended.__cause__ = error
         produce: Any = self.core.produce
         if produce is not None:
@@ -203,7 +206,7 @@ class Driver:
                 answer = list(dict.fromkeys(entry[4] for entry in found))
             except (OSError, UnicodeError) as error:
                 answer = error
-            self.call(lambda now, host=host, port=port, answer=answer: self.core.resolved(host, port, answer, now))
+            self.call(partial(self.core.resolved, host, port, answer))
 
 
 def _strerror(number: int) -> str:

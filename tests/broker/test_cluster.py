@@ -3,7 +3,6 @@
 import time
 
 import pytest
-
 from broker import wire
 
 pytestmark = pytest.mark.kafka

@@ -10,6 +10,8 @@ from pathlib import Path
 import kafka_jars
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(kafka_jars.__file__).parent
 ENOUGH = """
 import pytest

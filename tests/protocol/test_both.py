@@ -15,9 +15,6 @@ from .random_messages import message_versions, random_struct
 
 ALL = message_versions()
 NAMES = sorted({name for name, _ in ALL})
-HOSTILE = [b"\xff\xff\xff\xff", b"\x80", b"\xff\xff\xff\xff\x0f", b"\x7f\xff\xff\xff"]
-WRONG = [None, "text", "x" * 40_000, "\ud800", -1, 2**15, 2**31, 2**63, 2**70, 1.5, b"x", b"y" * 16, [], [None], ["t"],
-         [3], (b"z",), {}, object, True, {1: 2}]
 FULL = bool(os.environ.get("FULL"))
 
 
@@ -58,7 +55,9 @@ def test_damaged_messages(name):
                 elif damage == 1:
                     del hurt[at:]
                 elif damage == 2:
-                    hurt[at:at] = source.choice(HOSTILE)
+                    hurt[at:at] = source.choice(
+                        [b"\xff\xff\xff\xff", b"\x80", b"\xff\xff\xff\xff\x0f", b"\x7f\xff\xff\xff"]
+                    )
                 else:
                     del hurt[at]
             same_decode(cls, version, bytes(hurt))
@@ -88,5 +87,33 @@ def test_wrong_values(which, source):
         if inner is None or source.random() < 0.3:
             break
         target = source.choice(inner) if field.array else inner
-    setattr(target, field.name, source.choice(WRONG))
+    setattr(
+        target,
+        field.name,
+        source.choice(
+            [
+                None,
+                "text",
+                "x" * 40_000,
+                "\ud800",
+                -1,
+                2**15,
+                2**31,
+                2**63,
+                2**70,
+                1.5,
+                b"x",
+                b"y" * 16,
+                [],
+                [None],
+                ["t"],
+                [3],
+                (b"z",),
+                {},
+                object,
+                True,
+                {1: 2},
+            ]
+        ),
+    )
     assert encode(message, which[1]) == _codec_py.encode(message, which[1])

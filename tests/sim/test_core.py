@@ -556,4 +556,3 @@ def test_raw_requests_are_answered_with_their_errors_inside() -> None:
         )
     world.run(2.0)
     assert sorted(results) == [0, 6, 6]
-
