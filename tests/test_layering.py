@@ -22,7 +22,7 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     # kafka-python's defaults, which the configuration repeats, name a selector class and socket options.
     ("kafka", SOCKETS, ("kafka.drivers", "kafka.testing", "kafka.security", "kafka.producer.config")),
     ("kafka.core", WORLD, ()),
-    ("kafka.core", ("kafka.drivers", "kafka.producer", "kafka.consumer", "kafka.admin", "kafka.cli", "kafka.testing"), ()),
+    ("kafka.core", ("kafka.drivers", "kafka.producer", "kafka.consumer", "kafka.admin", "kafka.testing"), ()),
     ("kafka.protocol", (*WORLD, "kafka.core", "kafka.drivers", "kafka.producer", "kafka.records"), ()),
     ("kafka.records", (*WORLD, "kafka.core", "kafka.drivers", "kafka.producer"), ()),
     ("kafka.result", ("kafka",), ()),

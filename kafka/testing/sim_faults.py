@@ -15,9 +15,7 @@ class Faults:
 
     KINDS = ("reset", "half-open", "crash", "pause", "leader", "black hole", "dns", "slow")
 
-    def __init__(
-        self, cluster: SimCluster, until: float, every: float = 1.0, kinds: tuple[str, ...] = KINDS
-    ) -> None:
+    def __init__(self, cluster: SimCluster, until: float, every: float = 1.0, kinds: tuple[str, ...] = KINDS) -> None:
         self.cluster = cluster
         self.network = cluster.network
         self.simulation = cluster.simulation

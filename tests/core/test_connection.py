@@ -139,7 +139,9 @@ def test_a_response_that_cannot_be_decoded_fails_its_request_only() -> None:
 def test_a_foreign_peer_is_recognised_by_its_first_bytes(reply: bytes, word: str, piece: int) -> None:
     on, answers = connection(limit=2**31 - 1, ready=False), Answers()
     on.negotiate(4, answers, 0.0, 30.0)
-    errors = [error for start in range(0, len(reply), piece) if (error := on.receive(reply[start : start + piece], 0.0))]
+    errors = [
+        error for start in range(0, len(reply), piece) if (error := on.receive(reply[start : start + piece], 0.0))
+    ]
     assert errors and isinstance(errors[0], KafkaConnectionError)
     assert errors[0].hint is not None and word in errors[0].hint
     assert errors[0].address == "kafka1:9092" and errors[0].stage == "api versions"

@@ -83,7 +83,9 @@ def test_every_state_is_in_the_table_and_can_end() -> None:
 
 
 def test_only_a_negotiated_connection_is_ready() -> None:
-    into_ready = [(state, event) for state, row in TRANSITIONS.items() for event, to in row.items() if to is State.READY]
+    into_ready = [
+        (state, event) for state, row in TRANSITIONS.items() for event, to in row.items() if to is State.READY
+    ]
     assert into_ready == [(State.NEGOTIATING, Event.NEGOTIATED)]
     with pytest.raises(KeyError):
         TRANSITIONS[State.CONNECTING][Event.NEGOTIATED]
