@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka.core.effects import Address, Buffer
 from kafka.core.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
 from kafka.core.states import TRANSITIONS, Event, State
-from kafka.errors import CorrelationError, KafkaError, UnsupportedVersionError
+from kafka.errors import CorrelationError, KafkaError, ProtocolError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
 from kafka.result import Err, Ok, Result
 
@@ -81,11 +81,11 @@ class Connection:
     def version_for(self, message_class: Any, newest: int | None = None) -> int | UnsupportedVersionError:
         """The newest version of this request both sides know, at most `newest`; an error value if there is none."""
         if newest is None:
-            chosen = self._chosen.get(message_class)
+            chosen: int | None = self._chosen.get(message_class)
             if chosen is not None:
                 return chosen
         oldest, our_newest = message_class.VERSIONS
-        wanted = our_newest if newest is None else min(newest, our_newest)
+        wanted: int = our_newest if newest is None else min(newest, our_newest)
         theirs = self.versions.get(message_class.API_KEY)
         if theirs is None:
             return UnsupportedVersionError(f"{self.name} does not know {message_class.__name__} at all.")
@@ -99,7 +99,7 @@ class Connection:
             self._chosen[message_class] = version
         return version
 
-    def negotiate(self, version: int, callback: Callback, now: float, timeout: float) -> list[Buffer]:
+    def negotiate(self, version: int, callback: Callback, now: float, timeout: float) -> Sequence[Buffer]:
         """The ApiVersions request that opens every connection. `callback` gets the response or what went wrong.
 
         A peer that knows only older versions says so in the form of version 0; the caller then asks again.
@@ -118,11 +118,11 @@ class Connection:
 
     def send(
         self, message: Any, version: int, callback: Callback, now: float, timeout: float, *, answered: bool = True
-    ) -> Result[list[Buffer], KafkaError]:
+    ) -> Result[list[Any], ProtocolError]:
         """The bytes of one request. Its callback is called exactly once from here on, unless this returns Err."""
         correlation_id = self._next_correlation
         encoded = encode_request(message, version, correlation_id, self._client_id)
-        if type(encoded) is Ok:
+        if isinstance(encoded, Ok):
             self._next_correlation = (correlation_id + 1) & 0x7FFFFFFF
             self.used = now
             if answered:
@@ -169,8 +169,8 @@ class Connection:
             in_flight.popleft()
             if response_class is ApiVersionsResponse and _ERROR_CODE.unpack_from(frame, 4)[0] == _UNSUPPORTED_VERSION:
                 version = 0  # whatever was asked, this answer has the form of version 0 (KIP-511)
-            result = decode_response(response_class, version, frame)
-            callback(Ok(result.value[1]) if type(result) is Ok else result, now)
+            result: Any = decode_response(response_class, version, frame)
+            callback(Ok(result.value[1]) if isinstance(result, Ok) else result, now)
             if self.state is State.CLOSED:  # closed by the callback
                 return None
         return self._keep(view, position, end)

@@ -220,9 +220,9 @@ class Core:
     ) -> None:
         """Sends one request on this broker's ready connection, at once: a message, or `build(version) -> message`.
 
-        `callback(result, now)` is called exactly once: Ok(response), its top-level errors left to the caller; Ok(None)
-        once written if it is not `answered` (acks=0); or Err. Only when the request could not be sent at all is that
-        before this returns. An answer later than `timeout` (default: request_timeout) closes the connection and fails
+        `callback(result, now)` is called exactly once: Ok(response), the errors in it left to the caller; Ok(None) once
+        written if it is not `answered` (acks=0); or Err. Only when the request could not be sent at all is that before
+        this returns. An answer later than `timeout` (default: request_timeout) closes the connection and fails
         all its requests. `newest` caps the version.
         """
         node = self.nodes.broker(node_id)

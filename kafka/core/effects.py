@@ -1,7 +1,7 @@
 """What the core asks of its driver: plain values, drained with `Core.effects()` after every input.
 
 A driver carries them out in order and answers with inputs: `Resolve` with `Core.resolved`, `Connect` with
-`Core.connected` or `Core.closed`. After `Close` the core has forgotten the connection; nothing of it needs reporting.
+`Core.connected` or `Core.closed`. After `Close` the core has forgotten the connection; report nothing more of it.
 """
 
 from __future__ import annotations

@@ -256,7 +256,7 @@ class Nodes:
         connection = node.connection
         assert connection is not None and connection.state is State.READY
         encoded = connection.send(message, version, callback, now, timeout, answered=answered)
-        if type(encoded) is not Ok:
+        if isinstance(encoded, Err):
             return encoded.error
         self._effects.append(Send(connection.id, encoded.value, not answered))
         if now + timeout < node.timer.deadline:  # type: ignore[union-attr]

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
-from kafka._installed import warn_if_installed_over_kafka_python
+from kafka._installed import warn_if_overwritten
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.core.produce import Produce, ProduceConfig, closed_error
@@ -49,7 +49,7 @@ class KafkaProducer(ProducerBase):
     DEFAULT_CONFIG = DEFAULT_CONFIG
 
     def __init__(self, **configs: Any) -> None:
-        warn_if_installed_over_kafka_python()
+        warn_if_overwritten()
         self._checked = ProducerConfig(configs)
         self.config: dict[str, Any] = self._checked.values
         self._closed = False

@@ -30,8 +30,8 @@ from kafka.testing.sim_network import Link, Network
 
 _SIZE = struct.Struct(">i")
 _API = struct.Struct(">hhi")
-# A v2 batch's header: base offset, length, leader epoch, magic, crc, attributes, last offset delta, two timestamps,
-# producer id, producer epoch, base sequence, record count.
+# The header of a v2 batch: base offset, length, leader epoch, magic, crc, attributes, last offset delta, first and last
+# timestamp, producer id, producer epoch, base sequence, record count.
 _BATCH = struct.Struct(">qiibIhiqqqhii")
 
 UNKNOWN_TOPIC, NOT_LEADER, OUT_OF_ORDER, OLD_EPOCH, UNSUPPORTED_VERSION, CORRUPT = 3, 6, 45, 47, 35, 2
@@ -352,7 +352,7 @@ HANDLERS: dict[int, Callable[[SimBroker, Any, Any], Any]] = {
 
 
 class ForeignPeer:
-    """No Kafka broker: answers the first bytes it gets with `reply`, then closes; None: stays silent."""
+    """Something that is no broker: answers the first bytes it gets with `reply`, then closes; None: stays silent."""
 
     def __init__(self, reply: bytes | None) -> None:
         self.reply = reply

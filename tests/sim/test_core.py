@@ -236,10 +236,9 @@ def test_the_leader_of_a_topic_that_cannot_be() -> None:
     world = ready()
 
     def metadata(broker: Any, header: Any, request: Any) -> Any:
-        answer = MetadataResponse(
+        return MetadataResponse(
             topics=[MetadataResponse.MetadataResponseTopic(error_code=17, name=t.name) for t in request.topics]
         )
-        return answer
 
     for broker in world.cluster.brokers:
         broker.handlers[3] = metadata
@@ -369,6 +368,8 @@ def test_a_result_may_come_as_an_effect() -> None:
 def pumping(seed: int = 1, acks: int = -1, **config: Any) -> tuple[World, Pump]:
     world = World(seed, **config)
     world.cluster.create_topic("t", 6)
+    for broker in world.cluster.brokers:
+        broker.least_work = broker.most_work = 0.05  # keeps the number of steps down
     assert isinstance(world.bootstrap(), Ok)
     return world, Pump(world, "t", acks)
 
@@ -416,7 +417,7 @@ def test_a_late_answer_closes_the_connection_and_fails_all_its_requests() -> Non
 
 
 def test_reconnecting_backs_off() -> None:
-    world, pump = pumping(reconnect_backoff_max=1.0)
+    world, _ = pumping(reconnect_backoff_max=1.0)
     world.run(1.0)
     broker = world.cluster.brokers[2]
     world.network.servers.pop((broker.ip, 9092))  # dead, and nobody moves its leaders
