@@ -100,17 +100,17 @@ class Produce:
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
         self._retrying: dict[Partition, None] = {}
         self._in_flight: dict[Building, None] = {}
-        self._due = False
+        self._due = INFINITY  # since when there is something for `tick`
         self._closed_by: KafkaError | None = None
 
     # -- what the core calls -----------------------------------------------------------------------------------------
 
     def on_room(self, node_id: int, now: float) -> None:
-        self._due = True
+        self._due = min(self._due, now)
 
     def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
         """Its partitions may have another leader by now: look, and meanwhile try to reach it again."""
-        self._due = True
+        self._due = min(self._due, now)
         for partition in self._work.get(node_id, ()):
             partition.last_error = error
             self.core.refresh(partition.topic.name, now)
@@ -121,7 +121,7 @@ class Produce:
                     partition.last_error = error
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
-        self._due = True
+        self._due = min(self._due, now)
         for name, topic in self._topics.items():
             known = snapshot.topics.get(name)
             if known is None:
@@ -134,7 +134,7 @@ class Produce:
                 self._answer_waiters(topic, known.error if not topic.partitions else None)
 
     def tick(self, now: float) -> None:
-        self._due = False
+        self._due = INFINITY
         accumulator = self.accumulator
         for batch in accumulator.take_expired(now):
             batch.fail(self._timed_out(batch, self._partition_of(batch)))
@@ -149,9 +149,7 @@ class Produce:
             self._fill(now)
 
     def next_deadline(self) -> float:
-        if self._due:
-            return 0.0
-        deadline: float = self.accumulator.next_deadline()
+        deadline = min(self._due, self.accumulator.next_deadline())
         for partition in self._retrying:
             deadline = min(deadline, partition.retries[0].deadline)
             if not partition.listed and partition.leader >= 0:
@@ -245,7 +243,6 @@ class Produce:
         topic = self._topic(queue.topic)
         if queue.partition < 0:
             self._unbound[topic] = queue
-            self._reach_leaders(topic, now)
             return
         partition = topic.partitions[queue.partition]
         partition.queue = queue
@@ -253,11 +250,6 @@ class Produce:
             self.core.refresh(topic.name, now)
         else:
             self._list(partition)
-
-    def _reach_leaders(self, topic: Topic, now: float) -> None:
-        for leader in {partition.leader for partition in topic.partitions}:
-            if leader >= 0:
-                self.core.ensure_node(leader, now)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -335,9 +327,12 @@ class Produce:
             open_for_more = rooms.get(leader)
             if open_for_more is None:
                 building = requests.get(leader)
-                open_for_more = leader >= 0 and (
-                    self._has_space(building) if building is not None else self.core.room(leader) > 0
-                )
+                if building is not None:
+                    open_for_more = self._has_space(building)
+                else:
+                    open_for_more = leader >= 0 and self.core.room(leader) > 0
+                    if not open_for_more and leader >= 0:
+                        self.core.ensure_node(leader, now)  # its partitions are to have their share
                 rooms[leader] = open_for_more
             if not open_for_more or partition.retries or partition.not_before > now:
                 continue
