@@ -227,8 +227,9 @@ class Calls:
             if not call.done and call.attempt == attempt:
                 self._answered(call, result, now)
 
-        # The connection allows the usual time: an impatient call gives up alone, without taking others with it.
-        timeout = max(self._core.config.request_timeout, call.deadline - now)
+        # The connection allows the usual time: an impatient call gives up alone, without taking others with it, and a
+        # patient one finds out that the connection is dead while there is time for another attempt.
+        timeout = self._core.config.request_timeout
         error = self._core.nodes.send(node, call.build(version), version, answered, now, timeout, True)
         if error is not None:
             self._finish(call, Err(error), now)

@@ -45,6 +45,10 @@ class BrokerHealth(NamedTuple):
     failures: int  # in a row
     error: KafkaError | None  # the last one, None once it is ready again
 
+    @property
+    def connected(self) -> bool:
+        return self.state == "ready"
+
 
 class Node:
     __slots__ = (

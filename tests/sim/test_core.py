@@ -50,7 +50,7 @@ def ready(seed: int = 1, **config: Any) -> World:
 def test_bootstrap_learns_the_brokers_and_reaches_one() -> None:
     world = ready()
     assert sorted(world.core.snapshot.brokers) == [0, 1, 2]
-    assert any(health.node_id >= 0 and health.state == "ready" for health in world.core.health())
+    assert any(health.node_id >= 0 and health.connected for health in world.core.health())
     world.run(1.0)
     assert all(health.state == "disconnected" for health in world.core.health() if health.node_id < 0)
 
@@ -557,3 +557,31 @@ def test_raw_requests_are_answered_with_their_errors_inside() -> None:
         )
     world.run(2.0)
     assert sorted(results) == [0, 6, 6]
+
+
+def test_a_half_open_connection_is_found_out_while_there_is_time_to_try_again() -> None:
+    world = ready(request_timeout=4.0)
+    assert world.run(
+        5.0, lambda promise=world.request(Broker(0), InitProducerIdRequest, init): promise.result is not None
+    )
+    for link in world.cluster.brokers[0].connections:
+        link.half_open = True
+    start = world.now
+    promise = world.request(Broker(0), InitProducerIdRequest, init, timeout=10.0)
+    assert world.run(10.0, lambda: promise.result is not None)
+    assert isinstance(promise.result, Ok) and 4.0 <= world.now - start < 5.0
+
+
+def test_an_impatient_call_takes_no_others_with_it() -> None:
+    world = ready(request_timeout=30.0)
+    broker = world.cluster.brokers[0]
+    assert world.run(
+        5.0, lambda promise=world.request(Broker(0), InitProducerIdRequest, init): promise.result is not None
+    )
+    broker.pause()
+    impatient = world.request(Broker(0), InitProducerIdRequest, init, timeout=1.0)
+    patient = world.request(Broker(0), InitProducerIdRequest, init, timeout=20.0)
+    world.run(2.0)
+    assert isinstance(impatient.result, Err) and patient.result is None
+    broker.resume()
+    assert world.run(1.0, lambda: isinstance(patient.result, Ok))
