@@ -1,0 +1,273 @@
+"""`EmbeddedCluster`: brokers of a Kafka cluster inside this process, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from kafka.records import Record, read_batches
+from kafka.testing.log import PartitionLog
+from kafka.testing.node import Node
+from kafka.testing.storage import FolderStorage, MemoryStorage
+from kafka.testing.topics import Partition, Topic
+
+T = TypeVar("T")
+_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+_PARTITION_FOLDER = re.compile(r"(.+)-(\d+)")
+_PRODUCER_IDS = 1000  # producer ids are given out in blocks; a restart begins a new one
+
+
+class EmbeddedCluster:
+    """Brokers that any Kafka client can talk to, on a thread of this process.
+
+        with EmbeddedCluster(nodes=3) as cluster:
+            cluster.create_topic("flights", partitions=6)
+            ...                                            # produce to cluster.bootstrap
+            assert cluster.end_offset("flights", 0) == 1000
+
+    `topics` maps names to numbers of partitions; they are there from the start. `port` is that of the first node, the
+    others follow it; 0 takes free ones. With `folder` the log is kept in segment files like Kafka's, and is there again
+    when a cluster is started in that folder; otherwise it is in memory. With `discard` everything is checked and
+    counted, and the records are thrown away: for measuring producers. `auto_create`: a client's first mention of a
+    topic creates it, with `default_partitions`.
+
+    What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, InitProducerId, FindCoordinator,
+    DescribeCluster, ApiVersions. Consumer groups, transactions, configuration, security and quotas are not.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 1,
+        *,
+        topics: Mapping[str, int] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        folder: str | os.PathLike[str] | None = None,
+        discard: bool = False,
+        auto_create: bool = True,
+        default_partitions: int = 1,
+    ) -> None:
+        if nodes < 1:
+            raise ValueError(f"a cluster needs a node at least, not {nodes}")
+        if discard and folder is not None:
+            raise ValueError("records cannot be both thrown away and kept in a folder")
+        for name, count in (topics or {}).items():
+            if not self.is_valid_name(name) or count < 1:
+                raise ValueError(f"there can be no topic {name!r} with {count} partitions")
+        self.discards = discard
+        self.auto_create = auto_create
+        self.default_partitions = default_partitions
+        self.folder = None if folder is None else Path(folder)
+        self.topics: dict[str, Topic] = {}
+        self.topics_by_id: dict[bytes, Topic] = {}
+        self.next_producer_id = _PRODUCER_IDS
+        self.nodes: list[Node] = []
+        self._first = (nodes, host, port)
+        self._wanted = dict(topics or {})
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.id = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    def start(self) -> EmbeddedCluster:
+        """Opens the sockets; clients can connect when this returns. OSError if a port is taken."""
+        nodes, host, port = self._first
+        try:
+            for number in range(nodes):
+                self.nodes.append(Node(self, number + 1, host, port + number if port else 0))
+        except OSError:
+            for node in self.nodes:
+                node.close()
+            self.nodes.clear()
+            raise
+        if self.folder is not None:
+            self._reopen(self.folder)
+        for name, count in self._wanted.items():
+            if name not in self.topics:
+                self.add_topic(name, count)
+        self._loop = asyncio.new_event_loop()
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(self._loop, started), name="kafka.testing", daemon=True)
+        self._thread.start()
+        started.result()
+        return self
+
+    def stop(self) -> None:
+        """Closes all connections and files. What is in memory can still be looked at."""
+        if self._thread is None or self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._thread = None
+        if self.folder is not None:
+            for topic in self.topics.values():
+                for partition in topic.partitions:
+                    assert partition.log.storage is not None
+                    partition.log.storage.close()
+
+    def __enter__(self) -> EmbeddedCluster:
+        return self.start()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, loop: asyncio.AbstractEventLoop, started: Future[None]) -> None:
+        asyncio.set_event_loop(loop)
+        for node in self.nodes:
+            loop.run_until_complete(node.start())
+        loop.call_soon(started.set_result, None)
+        loop.run_forever()
+        loop.run_until_complete(self._end())
+        loop.close()
+
+    async def _end(self) -> None:
+        for node in self.nodes:
+            node.close()
+        # Connections that are being accepted have tasks; those that are being closed end in later turns of the loop.
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+        for node in self.nodes:
+            node.disconnect()
+        while any(node.connections for node in self.nodes):
+            await asyncio.sleep(0)
+
+    def _on_thread(self, work: Callable[[], T]) -> T:
+        """Everything here belongs to the cluster's thread: `work` runs there."""
+        if self._thread is None or self._loop is None or self._thread is threading.current_thread():
+            return work()
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result()
+
+    # -- for tests ----------------------------------------------------------------------------------------------------
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` of every node, with commas between."""
+        return ",".join(node.address for node in self.nodes)
+
+    def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, str | None] | None = None) -> None:
+        """ValueError if it exists or cannot have that name."""
+
+        def create() -> None:
+            if name in self.topics:
+                raise ValueError(f"topic {name!r} exists")
+            if not self.is_valid_name(name) or partitions < 1:
+                raise ValueError(f"there can be no topic {name!r} with {partitions} partitions")
+            self.add_topic(name, partitions, configs=configs)
+
+        self._on_thread(create)
+
+    def delete_topic(self, name: str) -> None:
+        """KeyError if there is none."""
+        self._on_thread(lambda: self.remove_topic(self.topics[name]))
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        """The offset that the next record will get. KeyError, IndexError if there is no such partition."""
+        return self._on_thread(lambda: self.topics[topic].partitions[partition].log.end)
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Partition -> offset that the next record will get."""
+        partitions = self._on_thread(lambda: [partition.log.end for partition in self.topics[topic].partitions])
+        return dict(enumerate(partitions))
+
+    def records(self, topic: str, partition: int = 0) -> list[Record]:
+        """All records of a partition, in the order of their offsets."""
+        log = self.topics[topic].partitions[partition].log
+        if log.storage is None:
+            raise ValueError("this cluster throws its records away (discard=True)")
+        data = self._on_thread(log.read_all)
+        return [record for result in read_batches(data) for record in result.unwrap().records().unwrap()]
+
+    # -- what the handlers use ----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def is_valid_name(name: str) -> bool:
+        return _NAME.fullmatch(name) is not None and name not in (".", "..")
+
+    def add_topic(
+        self,
+        name: str,
+        partitions: int | None = None,
+        *,
+        copies: int | None = None,
+        replicas: Sequence[Sequence[int]] | None = None,
+        configs: Mapping[str, str | None] | None = None,
+        dry_run: bool = False,
+    ) -> Topic:
+        """Leaders go round the nodes, each topic beginning one node further. `replicas`: each partition's node ids."""
+        count = len(self.nodes)
+        if replicas is None:
+            copies = min(3, count) if copies is None else copies
+            replicas = [
+                [self.nodes[(len(self.topics) + index + copy) % count].id for copy in range(copies)]
+                for index in range(partitions or self.default_partitions)
+            ]
+        if dry_run:
+            return Topic(name, bytes(16), [Partition(PartitionLog(None), ids) for ids in replicas], {})
+        topic = Topic(name, os.urandom(16), [], configs or {})
+        for index, ids in enumerate(replicas):
+            topic.partitions.append(Partition(PartitionLog(self._storage(topic, index)), ids))
+        self.topics[name] = self.topics_by_id[topic.id] = topic
+        return topic
+
+    def remove_topic(self, topic: Topic) -> None:
+        del self.topics[topic.name], self.topics_by_id[topic.id]
+        for partition in topic.partitions:
+            storage = partition.log.storage
+            if isinstance(storage, FolderStorage):
+                storage.delete()
+
+    def _storage(self, topic: Topic, index: int) -> MemoryStorage | FolderStorage | None:
+        if self.folder is None:
+            return None if self.discards else MemoryStorage()
+        storage = FolderStorage(self.folder / f"{topic.name}-{index}")
+        id = base64.urlsafe_b64encode(topic.id).rstrip(b"=").decode()
+        (storage.folder / "partition.metadata").write_text(f"version: 0\ntopic_id: {id}\n")
+        return storage
+
+    def _reopen(self, folder: Path) -> None:
+        """Finds topics, logs and producers again, and the cluster's id."""
+        folder.mkdir(parents=True, exist_ok=True)
+        properties = folder / "meta.properties"
+        if properties.exists():
+            self.id = re.findall(r"^cluster\.id=(.+)$", properties.read_text(), re.MULTILINE)[0]
+        else:
+            properties.write_text(f"version=1\ncluster.id={self.id}\n")
+        found: dict[str, dict[int, Path]] = {}
+        for path in folder.iterdir():
+            match = _PARTITION_FOLDER.fullmatch(path.name)
+            if match and (path / "partition.metadata").exists():
+                found.setdefault(match[1], {})[int(match[2])] = path
+        for name, paths in sorted(found.items()):
+            text = (paths[0] / "partition.metadata").read_text()
+            id = base64.urlsafe_b64decode(re.findall(r"topic_id: (\S+)", text)[0] + "==")
+            topic = Topic(name, id, [], {})
+            for index in range(len(paths)):
+                storage = FolderStorage(paths[index])
+                log = PartitionLog(storage)
+                for batch in storage.reopen():
+                    log.restore(batch)
+                used = log.highest_producer_id // _PRODUCER_IDS + 1
+                self.next_producer_id = max(self.next_producer_id, used * _PRODUCER_IDS)
+                count = len(self.nodes)
+                ids = [self.nodes[(len(self.topics) + index + copy) % count].id for copy in range(min(3, count))]
+                topic.partitions.append(Partition(log, ids))
+            self.topics[name] = self.topics_by_id[topic.id] = topic
