@@ -5,7 +5,8 @@
 
 Records of 100 bytes, each with its own number, go to 6 partitions of a discarding broker in another process, or of a
 real one. `--idle` adds so much Python work per batch on the IO thread: what the core may cost. Prints JSON: records a
-second from the first send to the last answer, and that as a ratio to a calibration loop of the same run.
+second from the first send to the last answer, records per second of this process's processor time, and the latter as a
+ratio to a calibration loop of the same run: that holds still on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ IN_FLIGHT = 5
 
 
 def calibrate() -> float:
-    """Calls a second of a builtin from a plain loop: what this machine gives Python at the moment."""
+    """Calls a second of processor time of a builtin from a plain loop: what Python gets from this machine."""
     values = [b"x"] * 1_000_000
     append = deque(maxlen=1).append
-    start = time.perf_counter()
+    start = time.thread_time()
     for value in values:
         append(value)
-    return len(values) / (time.perf_counter() - start)
+    return len(values) / (time.thread_time() - start)
 
 
 class IoThread(threading.Thread):
@@ -154,6 +155,7 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
     threads = [threading.Thread(target=work, args=(n * share,)) for n in range(options.threads)]
     calibration = calibrate()
     start = time.perf_counter()
+    cpu_start = time.process_time()
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -162,13 +164,14 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
     for cell in accumulator.unresolved():
         assert cell.wait(60), "no answer within 60 s"
     rate = share * options.threads / (time.perf_counter() - start)
+    cpu_rate = share * options.threads / (time.process_time() - cpu_start)
     io_thread.stopping = True
     turn.wake()
     io_thread.join()
     io_thread.socket.close()
     return {
-        "records": share * options.threads, "records_per_second": round(rate), "ratio": round(rate / calibration, 4),
-        "calls_per_second": round(calibration), "batches": io_thread.batches, "requests": io_thread.requests,
+        "records": share * options.threads, "records_per_second": round(rate), "records_per_cpu_second": round(cpu_rate),
+        "calls_per_cpu_second": round(calibration), "ratio": round(cpu_rate / calibration, 4), "batches": io_thread.batches, "requests": io_thread.requests,
         "turns": io_thread.turns, "memory_left": accumulator.used,
     }  # fmt: skip
 
@@ -188,7 +191,7 @@ def main() -> None:
         host, _, port = options.bootstrap.rpartition(":")
         print(json.dumps(produce(options, (host, int(port)))))
         return
-    command = [sys.executable, str(Path(__file__).with_name("discarding_broker.py"))]
+    command = [sys.executable, str(Path(__file__).with_name("_discarding_broker.py"))]
     if options.keep:
         command += ["--keep", options.keep]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as broker:

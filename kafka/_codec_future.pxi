@@ -167,7 +167,7 @@ cdef class Future:
                     function(*args, self.value, **kwargs)
             elif when & ON_FAILURE:
                 function(*args, error, **kwargs)
-        except Exception:
+        except BaseException:
             # As in kafka-python: a callback's own failure is told in the log, and stops nothing.
             log.exception("callback %r of %r failed", function, self)
 

@@ -15,7 +15,7 @@ from kafka.core.calls import ADVERTISED, ANY, Calls, Route
 from kafka.core.config import Config
 from kafka.core.connection import Callback
 from kafka.core.coordinators import Coordinators
-from kafka.core.effects import Address, Buffer, Complete, Effect
+from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
 from kafka.core.metadata import Metadata
 from kafka.core.nodes import BrokerHealth, Node, Nodes
 from kafka.core.snapshot import Broker, Snapshot
@@ -270,6 +270,8 @@ class Core:
             self.produce.on_room(node.id, now)
 
     def on_down(self, node: Node, error: KafkaError, now: float) -> None:
+        if node.failures == 1 and self.closed_by is None:  # told once: it is tried again for as long as it is needed
+            self._effects.append(Notice("warning", f"{str(error).rstrip('.')}. It is tried again while it is needed."))
         self.calls.on_down(node, error, now)
         if self.produce is not None and node.id >= 0:
             self.produce.on_node_down(node.id, error, now)

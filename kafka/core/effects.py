@@ -57,4 +57,11 @@ class Complete(NamedTuple):
     result: Result[Any, Any]
 
 
-Effect = Resolve | Connect | Send | Close | Complete
+class Notice(NamedTuple):
+    """Something an operator would want to read in the log: "warning" or "info", and a sentence."""
+
+    level: str
+    text: str
+
+
+Effect = Resolve | Connect | Send | Close | Complete | Notice

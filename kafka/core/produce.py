@@ -491,8 +491,8 @@ class Produce:
         if error is None:
             error = self.core.metadata.error
         timeout = KafkaTimeoutError(
-            f"{batch.records} records for {name} were not delivered within delivery_timeout_ms "
-            f"({self.config.delivery_timeout * 1000:.0f} ms), after {batch.attempts} attempts."
+            f"{batch.records} record{'s were' if batch.records > 1 else ' was'} not delivered to {name} within "
+            f"delivery_timeout_ms ({self.config.delivery_timeout * 1000:.0f} ms); times sent: {batch.attempts}."
             + (f" The last failure: {error}" if error is not None else "")
         )
         timeout.__cause__ = error

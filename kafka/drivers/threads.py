@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.effects import Close, Complete, Connect, Resolve, Send
+from kafka.core.effects import Close, Complete, Connect, Notice, Resolve, Send
 from kafka.drivers._turn import Turn
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ class Driver:
                     self._drop(effect.connection_id)  # type: ignore[union-attr]
                 elif kind is Resolve:
                     self._resolve(effect.host, effect.port)  # type: ignore[union-attr]
+                elif kind is Notice:
+                    log.log(logging.WARNING if effect.level == "warning" else logging.INFO, "%s", effect.text)  # type: ignore[union-attr]
                 elif kind is Complete:
                     effect.promise(effect.result)  # type: ignore[union-attr]
             effects = core.effects()

@@ -18,7 +18,7 @@ from typing import Any
 
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.core.effects import Close, Complete, Connect, Resolve, Send
+from kafka.core.effects import Close, Complete, Connect, Notice, Resolve, Send
 from kafka.result import Result
 from kafka.testing.sim_broker import SimBroker, SimCluster
 from kafka.testing.sim_network import Link, Network, Simulation
@@ -67,6 +67,8 @@ class SimDriver:
                 elif isinstance(effect, Resolve):
                     note("resolve", effect.host, effect.port)
                     self._resolve(effect)
+                elif isinstance(effect, Notice):
+                    note(effect.level, effect.text)
                 else:
                     assert isinstance(effect, Complete)
                     self.completed.append((effect.promise, effect.result))

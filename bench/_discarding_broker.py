@@ -1,6 +1,6 @@
 """A broker that answers Produce v8 requests and keeps nothing, or keeps every batch to show what came.
 
-    python bench/discarding_broker.py [--keep FILE]
+    python bench/_discarding_broker.py [--keep FILE]
 
 Prints its port, serves one connection after another on 127.0.0.1 until standard input ends. With --keep, FILE gets each
 batch as it came: partition, length (32 bits each, big-endian), bytes. Only the standard library, none of our code: what
