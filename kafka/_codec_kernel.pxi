@@ -227,7 +227,7 @@ cdef Plan plan_of_struct(cls, int version, bint flexible):
 
 cdef Plan plan_of(cls, int version):
     """The plan of a message, or None where the message has no such version."""
-    plan = (<dict>cls._plans).get(version)
+    plan = (<dict?>cls._plans).get(version)
     if plan is not None:
         return <Plan>plan
     lowest, highest = cls.VERSIONS

@@ -4,6 +4,8 @@ import struct
 
 import pytest
 
+import kafka.protocol
+from kafka import _codec_py
 from kafka.errors import DecodeError, EncodeError, UnsupportedField
 from kafka.protocol import (
     AddPartitionsToTxnResponse,
@@ -31,6 +33,7 @@ from kafka.protocol import (
     encode_request,
     encode_response,
 )
+from kafka.protocol._message import Message, Struct
 from kafka.result import Err, Ok
 
 
@@ -281,6 +284,58 @@ def test_large_records_stay_out_of_the_frame():
     frame = b"".join(buffers)
     header = encode(RequestHeader(api_key=0, api_version=9, correlation_id=77, client_id="me"), 2).unwrap()
     assert frame == struct.pack(">i", len(frame) - 4) + header + encode(request, 9).unwrap()
+
+
+class Thing(Message):
+    """What Kafka 4.3 does not have but its rules allow: tagged structs that may be null, a tag that came late."""
+
+    VERSIONS = (0, 1)
+    FLEXIBLE = 0
+    __slots__ = ("late", "maybe", "usually")
+    _PROGRAM = """
+    Late int8 1+ tag=0
+    Maybe Part 0+ null=0+ tag=1 default=null
+    Usually Part 0+ null=0+ tag=2
+    """
+
+    class Part(Struct):
+        __slots__ = ("size",)
+        _PROGRAM = """
+        Size int8 0+
+        """
+
+        def __init__(self, *, size=0):
+            self.size = size
+            self.unknown_tags = None
+
+    def __init__(self, *, late=0, maybe=None, usually=0):
+        self.late = late
+        self.maybe = maybe
+        self.usually = Thing.Part() if usually == 0 else usually
+        self.unknown_tags = None
+
+
+@pytest.mark.parametrize(("thing", "data"), [
+    (Thing(), b"\0"),
+    (Thing(maybe=Thing.Part(size=5)), b"\1" + b"\1\3\1\5\0"),
+    (Thing(usually=None), b"\1" + b"\2\1\0"),
+    (Thing(usually=Thing.Part(size=6), late=7), b"\2" + b"\0\1\7" + b"\2\3\1\6\0"),
+])
+def test_a_tagged_struct_that_may_be_null_has_a_varint_in_front(thing, data):
+    for codec in (kafka.protocol, _codec_py):
+        assert codec.encode(thing, 1) == Ok(data)
+        assert codec.decode(Thing, 1, data) == Ok(thing)
+
+
+def test_a_tag_that_the_version_does_not_have_is_an_unknown_one():
+    data = b"\2" + b"\0\1\7" + b"\1\3\1\5\0"
+    for codec in (kafka.protocol, _codec_py):
+        thing = codec.decode(Thing, 0, data).unwrap()
+        assert (thing.late, thing.unknown_tags) == (0, {0: b"\7"})
+        assert codec.encode(thing, 0) == Ok(data)
+        thing.unknown_tags = {0: b"\7"}
+        assert "tag 0" in codec.encode(thing, 1).error.reason
+        assert codec.encode(Thing(late=3), 0).error == UnsupportedField("Thing", 0, "late", 3)
 
 
 def test_errors_under_odd_names():
