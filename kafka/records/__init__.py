@@ -1,14 +1,16 @@
 """Record batches: format v2 written and read, v0 and v1 read, with every codec.
 
-`RecordBatchBuilder` writes, `read_batches` reads. Nothing here does IO; `compress` and `decompress` load their
-library on first use.
+`RecordBatchBuilder` writes, `read_batches` reads. Nothing here does IO. Names load on first use: a producer needs only
+`kafka.records.crc` until it compresses. `compress` and `decompress` load their library on first use.
 """
 
-from kafka._codec import Record
-from kafka.records.batch import RecordBatch, read_batches
-from kafka.records.builder import RecordBatchBuilder
-from kafka.records.compression import CODECS, MAX_DECOMPRESSED, compress, decompress
-from kafka.records.errors import CorruptBatchError, DecompressionError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from kafka._codec import Record
+    from kafka.records.batch import RecordBatch, read_batches
+    from kafka.records.builder import RecordBatchBuilder
+    from kafka.records.compression import CODECS, MAX_DECOMPRESSED, compress, decompress
+    from kafka.records.errors import CorruptBatchError, DecompressionError
 
 __all__ = [
     "CODECS",
@@ -22,3 +24,26 @@ __all__ = [
     "decompress",
     "read_batches",
 ]
+
+_MODULES = {
+    "kafka._codec": ("Record",),
+    "kafka.records.batch": ("RecordBatch", "read_batches"),
+    "kafka.records.builder": ("RecordBatchBuilder",),
+    "kafka.records.compression": ("CODECS", "MAX_DECOMPRESSED", "compress", "decompress"),
+    "kafka.records.errors": ("CorruptBatchError", "DecompressionError"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

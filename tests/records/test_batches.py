@@ -227,6 +227,7 @@ def test_what_the_records_cannot_be():
     cases = {
         "has no bytes for its 1 records": head,
         "cannot hold 2147483647 records in 17 bytes": head[:57] + b"\x7f\xff\xff\xff" + body,
+        "cannot hold 3 records in 17 bytes": head[:57] + b"\0\0\0\3" + body,
         "has count -1": head[:57] + b"\xff\xff\xff\xff" + body,
         "last offset delta -1": head[:23] + b"\xff\xff\xff\xff" + head[27:] + body,
         "record 0 of 1 has a length that is wrong or past the end": head + b"\x22" + body[1:],
@@ -355,6 +356,9 @@ def test_legacy_messages():
 def test_legacy_sets_with_absolute_and_relative_offsets():
     inner = [message(0, 40 + i, None, b"%d" % i) for i in (0, 2, 3)]
     [old] = read_batches(message(0, 43, None, gzipped(b"".join(inner)), 1))
+    assert [r.offset for r in old.unwrap().records().unwrap()] == [40, 42, 43]
+    # The inner offsets of v0 hold, whatever the one outside says.
+    [old] = read_batches(message(0, 99, None, gzipped(b"".join(inner)), 1))
     assert [r.offset for r in old.unwrap().records().unwrap()] == [40, 42, 43]
     inner = [message(1, i, None, b"%d" % i, 0, NOW + i) for i in (0, 2, 3)]
     [new] = read_batches(message(1, 43, None, gzipped(b"".join(inner)), 1, NOW + 3))
