@@ -1150,7 +1150,7 @@ cdef int write_tags(Writer *w, Program *program, PyObject *target) except -1:
     if unknown:
         try:
             unknown = {tag: bytes(memoryview(raw_value)) for tag, raw_value in dict(unknown).items()}
-            if any(type(tag) is not int or not 0 <= tag <= INT32_MAX for tag in unknown):
+            if any(type(tag) is not int or not 0 <= tag <= 0xFFFFFFFF for tag in unknown):
                 raise TypeError
         except (TypeError, ValueError):
             refuse(w, "needs a dict of tag -> bytes")

@@ -11,6 +11,9 @@ import org.apache.kafka.common.protocol.types.RawTaggedField;
 import org.apache.kafka.common.protocol.types.Schema;
 import org.apache.kafka.common.protocol.types.TaggedFields;
 import org.apache.kafka.common.protocol.types.Type;
+import org.apache.kafka.common.record.internal.BaseRecords;
+import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.SimpleRecord;
 
 import java.io.PrintStream;
 import java.lang.reflect.ParameterizedType;
@@ -233,7 +236,7 @@ public final class GoldenMessages {
                 : new Uuid(random.nextLong(), random.nextLong());
             case "STRING" -> kind == Kind.SPARSE && random.nextInt(3) == 0 ? "" : WORDS[random.nextInt(WORDS.length)];
             case "BYTES" -> binary(java);
-            case "RECORDS" -> Made.records(random, kind == Kind.SPARSE ? 1 : 3);
+            case "RECORDS" -> records(kind == Kind.SPARSE ? 1 : 3);
             default -> throw new IllegalStateException("unknown type " + type);
         };
     }
@@ -337,6 +340,12 @@ public final class GoldenMessages {
                 all.add(made);
                 value = all;
             }
+            for (java.lang.reflect.Field each : made.getClass().getDeclaredFields()) {
+                if (BaseRecords.class.isAssignableFrom(each.getType())) {
+                    each.setAccessible(true);
+                    each.set(made, MemoryRecords.EMPTY);  // null by default, even where null is not allowed
+                }
+            }
             field.set(struct, value);
             return made;
         }
@@ -352,29 +361,14 @@ public final class GoldenMessages {
         }
     }
 
-    /** Apart, because MemoryRecords moved between packages from one Kafka release to the next. */
-    private static final class Made {
-        static Object records(Random random, int count) throws Exception {
-            Class<?> simple = find("SimpleRecord");
-            Class<?> memory = find("MemoryRecords");
-            Object array = java.lang.reflect.Array.newInstance(simple, count);
-            for (int i = 0; i < count; i++) {
-                byte[] value = new byte[1 + random.nextInt(20)];
-                random.nextBytes(value);
-                long time = 1700000000000L + random.nextInt(1000);
-                java.lang.reflect.Array.set(
-                    array, i, simple.getConstructor(long.class, byte[].class).newInstance(time, value));
-            }
-            return memory.getMethod("withRecords", Compression.class, array.getClass())
-                .invoke(null, Compression.NONE, array);
+    private Object records(int count) {
+        SimpleRecord[] records = new SimpleRecord[count];
+        for (int i = 0; i < count; i++) {
+            long time = 1700000000000L + random.nextInt(1000);
+            byte[] value = new byte[1 + random.nextInt(20)];
+            random.nextBytes(value);
+            records[i] = new SimpleRecord(time, value);
         }
-
-        private static Class<?> find(String name) throws ClassNotFoundException {
-            try {
-                return Class.forName("org.apache.kafka.common.record.internal." + name);
-            } catch (ClassNotFoundException e) {
-                return Class.forName("org.apache.kafka.common.record." + name);
-            }
-        }
+        return MemoryRecords.withRecords(Compression.NONE, records);
     }
 }
