@@ -312,10 +312,28 @@ class KafkaProducer(ProducerBase):
 
     # -- still to come -----------------------------------------------------------------------------------------------
 
-    def init_transactions(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError("KafkaProducer has no transactions yet")
+    def init_transactions(self) -> NoReturn:
+        self._refuse_transactions()
 
-    begin_transaction = commit_transaction = abort_transaction = send_offsets_to_transaction = init_transactions
+    def begin_transaction(self) -> NoReturn:
+        self._refuse_transactions()
+
+    def send_offsets_to_transaction(self, offsets: Any, group_metadata: Any) -> NoReturn:
+        self._refuse_transactions()
+
+    def commit_transaction(self) -> NoReturn:
+        self._refuse_transactions()
+
+    def abort_transaction(self) -> NoReturn:
+        self._refuse_transactions()
+
+    def _refuse_transactions(self) -> NoReturn:
+        raise IllegalStateError("Transactions need a transactional_id, which KafkaProducer does not implement yet.")
+
+    @classmethod
+    def max_usable_produce_magic(cls, api_version: tuple[int, ...]) -> int:
+        """The format of the batches that are written: 2, for every broker that is spoken to."""
+        return 2
 
     def metrics(self, raw: bool = False) -> NoReturn:
         raise NotImplementedError("KafkaProducer has no metrics yet")
