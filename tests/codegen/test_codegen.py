@@ -45,16 +45,27 @@ def test_every_routed_api_exists():
 
 
 GOOD = {
-    "apiKey": 900, "type": "request", "name": "ThingRequest", "validVersions": "0-3", "flexibleVersions": "2+",
-    "commonStructs": [{"name": "Shared", "versions": "0+", "fields": [
-        {"name": "Id", "type": "int32", "versions": "0+"}]}],
+    "apiKey": 900,
+    "type": "request",
+    "name": "ThingRequest",
+    "validVersions": "0-3",
+    "flexibleVersions": "2+",
+    "commonStructs": [
+        {"name": "Shared", "versions": "0+", "fields": [{"name": "Id", "type": "int32", "versions": "0+"}]}
+    ],
     "fields": [
         {"name": "Name", "type": "string", "versions": "0+", "nullableVersions": "1+", "entityType": "topicName"},
         {"name": "Flag", "type": "bool", "versions": "1+", "default": "true", "ignorable": True},
         {"name": "Limit", "type": "int32", "versions": "0+", "default": "0x7fffffff"},
-        {"name": "Items", "type": "[]Item", "versions": "0+", "fields": [
-            {"name": "Key", "type": "uuid", "versions": "0+"},
-            {"name": "Deep", "type": "Shared", "versions": "0+"}]},
+        {
+            "name": "Items",
+            "type": "[]Item",
+            "versions": "0+",
+            "fields": [
+                {"name": "Key", "type": "uuid", "versions": "0+"},
+                {"name": "Deep", "type": "Shared", "versions": "0+"},
+            ],
+        },
         {"name": "Extra", "type": "int64", "taggedVersions": "2+", "tag": "0", "default": -1},
     ],
 }
@@ -84,43 +95,50 @@ def field(**changes):
     return lambda data: data["fields"][0].update(changes)
 
 
-@pytest.mark.parametrize(("change", "place", "reason"), [
-    (lambda d: d.update(type="question"), "ThingRequest", "unknown message type"),
-    (lambda d: d.pop("apiKey"), "ThingRequest", "have an apiKey"),
-    (lambda d: d.update(validVersions="0+"), "ThingRequest", "must have an end"),
-    (lambda d: d.update(validVersions="3-1"), "ThingRequest", "not a range"),
-    (lambda d: d.pop("flexibleVersions"), "ThingRequest", "flexibleVersions is missing"),
-    (lambda d: d.update(flexibleVersions="2-3"), "ThingRequest", "must be open-ended"),
-    (field(name="9x"), "ThingRequest.9x", "not a legal name"),
-    (field(name="Errors"), "ThingRequest.Errors", "taken by the base class"),
-    (field(name="Flag"), "ThingRequest", "two fields have the same name"),
-    (field(type="varint"), "ThingRequest.Name", "no type 'varint'"),
-    (field(type="Nothing"), "ThingRequest.Name", "entity type"),
-    (field(versions="x"), "ThingRequest.Name", "are not one of"),
-    (field(versions="none"), "ThingRequest.Name", "versions are empty"),
-    (lambda d: d["fields"][0].pop("versions"), "ThingRequest.Name", "versions are missing"),
-    (field(nullableVersions="1-7", versions="2+"), "ThingRequest.Name", "beyond versions"),
-    (field(type="int32", entityType="brokerId"), "ThingRequest.Name", "cannot be null"),
-    (field(entityType="groupies"), "ThingRequest.Name", "entity type 'groupies'"),
-    (field(tag=1), "ThingRequest.Name", "go together"),
-    (field(tag=1, taggedVersions="2+"), "ThingRequest.Name", "tagged in all its versions"),
-    (field(tag=1, taggedVersions="1+", versions="1+"), "ThingRequest.Name", "not flexible"),
-    (field(tag=1, taggedVersions="2-3", versions="2+"), "ThingRequest.Name", "must be open-ended"),
-    (field(tag=2, taggedVersions="2+", versions="2+"), "ThingRequest", "tags are not 0, 1, 2"),
-    (field(tag=1, taggedVersions="2+", versions="2+", type="records", entityType=None), "ThingRequest.Name", "records"),
-    (field(flexibleVersions="1+"), "ThingRequest.Name", "only 'none'"),
-    (field(fields=[]), "ThingRequest.Name", "no fields of its own"),
-    (lambda d: d["fields"][1].update(default="null"), "ThingRequest.Flag", "never is"),
-    (lambda d: d["fields"][1].update(default="maybe"), "ThingRequest.Flag", "not a bool"),
-    (lambda d: d["fields"][2].update(default="many"), "ThingRequest.Limit", "not a number"),
-    (lambda d: d["fields"][2].update(default="0x80000000"), "ThingRequest.Limit", "does not fit int32"),
-    (lambda d: d["fields"][3].update(default="[]"), "ThingRequest.Items", "no default but null"),
-    (lambda d: d["fields"][3]["fields"][0].update(default="0"), "Item.Key", "no default of its own"),
-    (lambda d: d["fields"][3].update(type="[]Shared"), "ThingRequest.Items", "defined twice"),
-    (lambda d: d["fields"][3].pop("fields"), "ThingRequest.Items", "no type 'Item'"),
-    (lambda d: d["fields"][3]["fields"].pop(), "ThingRequest", "nothing uses"),
-    (lambda d: d["commonStructs"].append(d["commonStructs"][0]), "ThingRequest", "defined twice"),
-])
+@pytest.mark.parametrize(
+    ("change", "place", "reason"),
+    [
+        (lambda d: d.update(type="question"), "ThingRequest", "unknown message type"),
+        (lambda d: d.pop("apiKey"), "ThingRequest", "have an apiKey"),
+        (lambda d: d.update(validVersions="0+"), "ThingRequest", "must have an end"),
+        (lambda d: d.update(validVersions="3-1"), "ThingRequest", "not a range"),
+        (lambda d: d.pop("flexibleVersions"), "ThingRequest", "flexibleVersions is missing"),
+        (lambda d: d.update(flexibleVersions="2-3"), "ThingRequest", "must be open-ended"),
+        (field(name="9x"), "ThingRequest.9x", "not a legal name"),
+        (field(name="Errors"), "ThingRequest.Errors", "taken by the base class"),
+        (field(name="Flag"), "ThingRequest", "two fields have the same name"),
+        (field(type="varint"), "ThingRequest.Name", "no type 'varint'"),
+        (field(type="Nothing"), "ThingRequest.Name", "entity type"),
+        (field(versions="x"), "ThingRequest.Name", "are not one of"),
+        (field(versions="none"), "ThingRequest.Name", "versions are empty"),
+        (lambda d: d["fields"][0].pop("versions"), "ThingRequest.Name", "versions are missing"),
+        (field(nullableVersions="1-7", versions="2+"), "ThingRequest.Name", "beyond versions"),
+        (field(type="int32", entityType="brokerId"), "ThingRequest.Name", "cannot be null"),
+        (field(entityType="groupies"), "ThingRequest.Name", "entity type 'groupies'"),
+        (field(tag=1), "ThingRequest.Name", "go together"),
+        (field(tag=1, taggedVersions="2+"), "ThingRequest.Name", "tagged in all its versions"),
+        (field(tag=1, taggedVersions="1+", versions="1+"), "ThingRequest.Name", "not flexible"),
+        (field(tag=1, taggedVersions="2-3", versions="2+"), "ThingRequest.Name", "must be open-ended"),
+        (field(tag=2, taggedVersions="2+", versions="2+"), "ThingRequest", "tags are not 0, 1, 2"),
+        (
+            field(tag=1, taggedVersions="2+", versions="2+", type="records", entityType=None),
+            "ThingRequest.Name",
+            "records",
+        ),
+        (field(flexibleVersions="1+"), "ThingRequest.Name", "only 'none'"),
+        (field(fields=[]), "ThingRequest.Name", "no fields of its own"),
+        (lambda d: d["fields"][1].update(default="null"), "ThingRequest.Flag", "never is"),
+        (lambda d: d["fields"][1].update(default="maybe"), "ThingRequest.Flag", "not a bool"),
+        (lambda d: d["fields"][2].update(default="many"), "ThingRequest.Limit", "not a number"),
+        (lambda d: d["fields"][2].update(default="0x80000000"), "ThingRequest.Limit", "does not fit int32"),
+        (lambda d: d["fields"][3].update(default="[]"), "ThingRequest.Items", "no default but null"),
+        (lambda d: d["fields"][3]["fields"][0].update(default="0"), "Item.Key", "no default of its own"),
+        (lambda d: d["fields"][3].update(type="[]Shared"), "ThingRequest.Items", "defined twice"),
+        (lambda d: d["fields"][3].pop("fields"), "ThingRequest.Items", "no type 'Item'"),
+        (lambda d: d["fields"][3]["fields"].pop(), "ThingRequest", "nothing uses"),
+        (lambda d: d["commonStructs"].append(d["commonStructs"][0]), "ThingRequest", "defined twice"),
+    ],
+)
 def test_a_definition_that_breaks_a_rule(change, place, reason):
     data = copy.deepcopy(GOOD)
     change(data)
@@ -138,11 +156,17 @@ def test_versions():
     assert Versions.parse("0+").covers(NONE)
 
 
-@pytest.mark.parametrize(("name", "python"), [
-    ("ThrottleTimeMs", "throttle_time_ms"), ("timeoutMs", "timeout_ms"),
-    ("KRaftVersionFeature", "k_raft_version_feature"), ("IsrNodes", "isr_nodes"),
-    ("TopicId", "topic_id"), ("From", "from_"),
-])
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [
+        ("ThrottleTimeMs", "throttle_time_ms"),
+        ("timeoutMs", "timeout_ms"),
+        ("KRaftVersionFeature", "k_raft_version_feature"),
+        ("IsrNodes", "isr_nodes"),
+        ("TopicId", "topic_id"),
+        ("From", "from_"),
+    ],
+)
 def test_names_in_snake_case(name, python):
     assert snake(name) == python
 
@@ -178,5 +202,11 @@ def test_the_importer_takes_the_facts_and_nothing_else(tmp_path, monkeypatch):
     assert "about" not in text and "//" not in text.replace("http://x", "")
     assert data["commonStructs"][0]["fields"][0]["default"] == "http://x"
     assert data["fields"][1] == {
-        "name": "More", "type": "int8", "versions": "1+", "tag": 0, "taggedVersions": "1+", "ignorable": True}
+        "name": "More",
+        "type": "int8",
+        "versions": "1+",
+        "tag": 0,
+        "taggedVersions": "1+",
+        "ignorable": True,
+    }
     assert read_message("ThingRequest.json", data).root.fields[1].tag == 0

@@ -48,20 +48,29 @@ def test_what_cannot_be_sent_cannot_be_shown():
 GOOD = MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name="a")]).to_json(12)
 
 
-@pytest.mark.parametrize(("change", "path", "reason"), [
-    (lambda data: data.pop("topics"), "", "lacks topics"),
-    (lambda data: data.update(topics=5), "topics", "needs an array, not int"),
-    (lambda data: data.update(topics=[None]), "topics[0]", "needs an object, not NoneType"),
-    (lambda data: data["topics"][0].update(name=5), "topics[0].name", "needs a string, not int"),
-    (lambda data: data["topics"][0].update(topicId="!"), "topics[0].topicId", "is not valid base64"),
-    (lambda data: data["topics"][0].update(topicId="AAAA"), "topics[0].topicId", "needs 16 bytes, not 3"),
-    (lambda data: data.update(allowAutoTopicCreation=1), "allowAutoTopicCreation", "needs true or false, not 1"),
-    (lambda data: data.update(allowAutoTopicCreation=None), "allowAutoTopicCreation",
-     "is null, which this version does not allow"),
-    (lambda data: data.update(typo=1), "", "has unknown fields: typo"),
-    (lambda data: data.update(includeClusterAuthorizedOperations=True), "includeClusterAuthorizedOperations",
-     "this version has no such field"),
-])
+@pytest.mark.parametrize(
+    ("change", "path", "reason"),
+    [
+        (lambda data: data.pop("topics"), "", "lacks topics"),
+        (lambda data: data.update(topics=5), "topics", "needs an array, not int"),
+        (lambda data: data.update(topics=[None]), "topics[0]", "needs an object, not NoneType"),
+        (lambda data: data["topics"][0].update(name=5), "topics[0].name", "needs a string, not int"),
+        (lambda data: data["topics"][0].update(topicId="!"), "topics[0].topicId", "is not valid base64"),
+        (lambda data: data["topics"][0].update(topicId="AAAA"), "topics[0].topicId", "needs 16 bytes, not 3"),
+        (lambda data: data.update(allowAutoTopicCreation=1), "allowAutoTopicCreation", "needs true or false, not 1"),
+        (
+            lambda data: data.update(allowAutoTopicCreation=None),
+            "allowAutoTopicCreation",
+            "is null, which this version does not allow",
+        ),
+        (lambda data: data.update(typo=1), "", "has unknown fields: typo"),
+        (
+            lambda data: data.update(includeClusterAuthorizedOperations=True),
+            "includeClusterAuthorizedOperations",
+            "this version has no such field",
+        ),
+    ],
+)
 def test_json_that_is_no_message(change, path, reason):
     data = json.loads(json.dumps(GOOD))
     change(data)

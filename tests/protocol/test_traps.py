@@ -126,14 +126,17 @@ def test_tags_ascend_and_unknown_ones_are_merged_in():
     assert list(decode(FetchRequest, 15, data).unwrap().unknown_tags) == [2, 9, 300]
 
 
-@pytest.mark.parametrize(("tags", "reason"), [
-    (b"\2\5\0\5\0", "tag 5 comes after tag 5"),
-    (b"\2\5\0\4\0", "tag 4 comes after tag 5"),
-    (b"\2\5\0", "2 tagged fields of at least 2 bytes each, 2 left"),
-    (b"\1\5\2x", "needs 2 bytes, 1 left"),
-    (b"\1\x80\x80\x80\x80\x10\0", "a varint that does not fit 32 bits"),
-    (b"\xff\xff\xff\xff\x0f\0\0", "4294967295 tagged fields of at least 2 bytes each, 2 left"),
-])
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        (b"\2\5\0\5\0", "tag 5 comes after tag 5"),
+        (b"\2\5\0\4\0", "tag 4 comes after tag 5"),
+        (b"\2\5\0", "2 tagged fields of at least 2 bytes each, 2 left"),
+        (b"\1\5\2x", "needs 2 bytes, 1 left"),
+        (b"\1\x80\x80\x80\x80\x10\0", "a varint that does not fit 32 bits"),
+        (b"\xff\xff\xff\xff\x0f\0\0", "4294967295 tagged fields of at least 2 bytes each, 2 left"),
+    ],
+)
 def test_broken_tags(tags, reason):
     data = encode(HeartbeatResponse(), 4).unwrap()[:-1] + tags
     assert refused(HeartbeatResponse, 4, data).reason == reason
@@ -163,7 +166,7 @@ def test_nullable_since_a_later_version():
     topic.name = ""
     data = encode(response, 11).unwrap()
     at = data.index(b"\2\0\0\1") + 3
-    error = refused(MetadataResponse, 11, data[:at] + b"\0" + data[at + 1:])
+    error = refused(MetadataResponse, 11, data[:at] + b"\0" + data[at + 1 :])
     assert (error.path, error.offset) == ("topics[0].name", at) and "null" in error.reason
 
 
@@ -191,8 +194,13 @@ def test_a_field_absent_from_the_version_gets_its_default():
 
 
 def test_defaults_that_are_structs_are_not_shared():
-    response = FetchResponse(responses=[FetchResponse.FetchableTopicResponse(partitions=[
-        FetchResponse.PartitionData(), FetchResponse.PartitionData()])])
+    response = FetchResponse(
+        responses=[
+            FetchResponse.FetchableTopicResponse(
+                partitions=[FetchResponse.PartitionData(), FetchResponse.PartitionData()]
+            )
+        ]
+    )
     for version in (4, 12):
         back = decode(FetchResponse, version, encode(response, version).unwrap()).unwrap()
         first, second = back.responses[0].partitions
@@ -226,7 +234,10 @@ def test_lenient_drops_everything_and_says_so():
     response = MetadataResponse(cluster_id="c", topics=[MetadataResponse.MetadataResponseTopic(), topic])
     result = encode(response, 1, lenient=True)
     assert result.dropped == (
-        ("topics[1].topic_id", b"u" * 16), ("topics[1].unknown_tags", {4: b"x"}), ("cluster_id", "c"))
+        ("topics[1].topic_id", b"u" * 16),
+        ("topics[1].unknown_tags", {4: b"x"}),
+        ("cluster_id", "c"),
+    )
     assert encode(MetadataResponse(), 1, lenient=True).dropped == ()
     assert isinstance(encode(LeaveGroupRequest(group_id=None), 4, lenient=True), Err)
 
@@ -347,10 +358,12 @@ def test_errors_under_odd_names():
 def test_errors_are_listed_with_their_paths():
     partition = ProduceResponse.PartitionProduceResponse
     topic = ProduceResponse.TopicProduceResponse
-    response = ProduceResponse(responses=[
-        topic(name="a", partition_responses=[partition(), partition(error_code=6)]),
-        topic(name="b", partition_responses=[partition(error_code=10, error_message="big")]),
-    ])
+    response = ProduceResponse(
+        responses=[
+            topic(name="a", partition_responses=[partition(), partition(error_code=6)]),
+            topic(name="b", partition_responses=[partition(error_code=10, error_message="big")]),
+        ]
+    )
     (one, six), (two, ten) = response.errors()
     assert one == "responses[0].partition_responses[1]" and six.errno == 6
     assert two == "responses[1].partition_responses[0]" and "big" in str(ten)

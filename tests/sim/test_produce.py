@@ -11,7 +11,7 @@ import pytest
 from kafka._codec import murmur2
 from kafka.core.produce import closed_error
 from kafka.errors import IllegalStateError, KafkaTimeoutError, NotLeaderForPartitionError, ProtocolError
-from kafka.protocol import ProduceRequest, ProduceResponse
+from kafka.protocol import ProduceRequest
 from kafka.testing.sim_broker import HANDLERS, NOT_LEADER
 from kafka.testing.sim_faults import Faults
 from tests.sim.producing import SimProducer
