@@ -45,7 +45,9 @@ def silent_hint() -> str:
     return _SILENT
 
 
-def connection_error(address: str, stage: str, cause: BaseException | str, hint: str | None = None) -> KafkaConnectionError:
+def connection_error(
+    address: str, stage: str, cause: BaseException | str, hint: str | None = None
+) -> KafkaConnectionError:
     return KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint)
 
 

@@ -29,7 +29,7 @@ from kafka.core.failures import (
 from kafka.core.states import Event, State
 from kafka.core.timers import Timer, Timers
 from kafka.errors import KafkaConnectionError, KafkaError
-from kafka.result import Err, Ok, Result
+from kafka.result import Err, Result
 
 INFINITY = float("inf")
 
