@@ -561,9 +561,8 @@ def test_raw_requests_are_answered_with_their_errors_inside() -> None:
 
 def test_a_half_open_connection_is_found_out_while_there_is_time_to_try_again() -> None:
     world = ready(request_timeout=4.0)
-    assert world.run(
-        5.0, lambda promise=world.request(Broker(0), InitProducerIdRequest, init): promise.result is not None
-    )
+    first = world.request(Broker(0), InitProducerIdRequest, init)
+    assert world.run(5.0, lambda: first.result is not None)
     for link in world.cluster.brokers[0].connections:
         link.half_open = True
     start = world.now
@@ -575,9 +574,8 @@ def test_a_half_open_connection_is_found_out_while_there_is_time_to_try_again() 
 def test_an_impatient_call_takes_no_others_with_it() -> None:
     world = ready(request_timeout=30.0)
     broker = world.cluster.brokers[0]
-    assert world.run(
-        5.0, lambda promise=world.request(Broker(0), InitProducerIdRequest, init): promise.result is not None
-    )
+    first = world.request(Broker(0), InitProducerIdRequest, init)
+    assert world.run(5.0, lambda: first.result is not None)
     broker.pause()
     impatient = world.request(Broker(0), InitProducerIdRequest, init, timeout=1.0)
     patient = world.request(Broker(0), InitProducerIdRequest, init, timeout=20.0)
