@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from testing.wire import Closed, Peer, batch, produce, produce_request
 
 from kafka.protocol import (
     ApiVersionsRequest,
@@ -21,7 +22,6 @@ from kafka.protocol import (
 )
 from kafka.testing import EmbeddedCluster
 from kafka.testing.codes import Code
-from testing.wire import Closed, Peer, batch, produce, produce_request
 
 
 @pytest.fixture
@@ -100,7 +100,9 @@ def test_what_cannot_be_served_closes_the_connection(peer, frame):
         peer.frame()
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\xff\xff\xff\xff", b"\x7f" * 9])
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\xff\xff\xff\xff", b"\x7f" * 9]
+)
 def test_other_protocols_are_hung_up_on_at_once(cluster, peer, data):
     peer.socket.sendall(data)
     with pytest.raises(Closed):
@@ -163,7 +165,9 @@ def test_only_the_leader_takes_and_gives(cluster, peer):
 
 
 def create(peer, *topics, version=7, **more):
-    created = [CreateTopicsRequest.CreatableTopic(**{"num_partitions": 1, "replication_factor": 1, **t}) for t in topics]
+    created = [
+        CreateTopicsRequest.CreatableTopic(**{"num_partitions": 1, "replication_factor": 1, **t}) for t in topics
+    ]
     answers = peer.ask(CreateTopicsRequest(topics=created, **more), version).topics
     return [answer.error_code for answer in answers]
 

@@ -4,12 +4,12 @@ import threading
 import time
 
 import pytest
+from testing.wire import Peer, batch, produce, produce_request
 
 from kafka.protocol import FetchRequest, ListOffsetsRequest
 from kafka.records import read_batches
 from kafka.testing import EmbeddedCluster
 from kafka.testing.codes import Code
-from testing.wire import Peer, batch, produce, produce_request
 
 
 @pytest.fixture(params=["memory", "folder"])

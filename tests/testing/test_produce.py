@@ -3,12 +3,12 @@
 import struct
 
 import pytest
+from testing.wire import Closed, Peer, batch, produce, produce_request
 
 from kafka.protocol import MetadataRequest, ProduceRequest
 from kafka.records.crc import crc32c
 from kafka.testing import EmbeddedCluster
 from kafka.testing.codes import Code
-from testing.wire import Closed, Peer, batch, produce, produce_request
 
 
 @pytest.fixture(params=["memory", "folder", "discard"])
