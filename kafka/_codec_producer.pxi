@@ -247,7 +247,7 @@ cdef class ProducerBase:
         cdef const uint8_t *value_data
         cdef const uint8_t *headers_data
         cdef Py_ssize_t key_length, value_length, headers_length
-        cdef int64_t timestamp
+        cdef int64_t timestamp, call
         cdef double deadline
         cdef PyObject *cell = NULL
         cdef int32_t index = 0
@@ -280,6 +280,7 @@ cdef class ProducerBase:
             partitions = self.known_partitions(queues)
 
         self.calls += 1
+        call = self.calls
         key_data = headers_data = NULL
         key_length = -1
         headers_length = 1
@@ -319,7 +320,7 @@ cdef class ProducerBase:
                     headers_data, headers_length, &cell, &index, &needed,
                 )
                 if appended == APPENDED:
-                    future.add_record(cell, index, timestamp, self.calls)
+                    future.add_record(cell, index, timestamp, call)
                     break
                 if appended == NEEDS_MEMORY:
                     try:

@@ -33,10 +33,10 @@ def ratio(*options: str) -> float:
 
 
 # A builtin called in a loop does 45 M calls a second of processor time where these were measured, so that 0.045 is 2 M
-# records a second. Measured there: 0.089 to 0.112, 0.045, 0.112.
+# records a second. Measured there: 0.104, 0.045, 0.157.
 @pytest.mark.parametrize(
     ("options", "least"),
-    [(("--idle=25",), 0.05), (("--idle=25", "--batch-size=16384"), 0.025), (("--many",), 0.06)],
+    [(("--idle=25",), 0.07), (("--idle=25", "--batch-size=16384"), 0.03), (("--many",), 0.1)],
     ids=["send", "send, small batches", "send_many"],
 )
 def test_the_hot_path_keeps_its_rate(options: tuple[str, ...], least: float) -> None:
