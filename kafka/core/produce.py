@@ -314,10 +314,10 @@ class Produce:
                 del self._unbound[topic]
                 return
             batch.bind(partition.index)
-            building = requests.get(partition.leader)
-            if building is None:
-                building = requests[partition.leader] = Building(partition.leader)
+            building = requests.get(partition.leader) or Building(partition.leader)
             self._put(building, partition, batch)
+            if building.sent:
+                requests[partition.leader] = building
 
     def _least_busy(self, topic: Topic, requests: dict[int, Building], now: float) -> Partition | None:
         best = None
@@ -344,7 +344,13 @@ class Produce:
 
     def _put(self, building: Building, partition: Partition, batch: Batch) -> None:
         if batch.attempts == 0:
-            batch.compress()
+            try:
+                batch.compress()
+            except Exception as cause:
+                error = KafkaError(f"{batch!r} could not be compressed: {cause!r}")
+                error.__cause__ = cause.with_traceback(None)  # whose frames hold the batch
+                batch.fail(error)
+                return
             batch.stamp()
             batch.order = partition.next_order
             partition.next_order += 1

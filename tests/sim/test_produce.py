@@ -12,6 +12,7 @@ from kafka._codec import murmur2
 from kafka.core.produce import closed_error
 from kafka.errors import IllegalStateError, KafkaTimeoutError, NotLeaderForPartitionError, ProtocolError
 from kafka.protocol import ProduceRequest
+from kafka.records import CODECS, read_batches
 from kafka.testing.sim_broker import HANDLERS, NOT_LEADER
 from kafka.testing.sim_faults import Faults
 from tests.sim.producing import SimProducer
@@ -268,3 +269,30 @@ def test_the_seeds_met_every_kind_of_fault() -> None:
         pytest.skip("run together with the seeds")
     for kind in (*Faults.KINDS, "delivered"):
         assert COUNTS[kind] > 0, kind
+
+
+@pytest.mark.parametrize("codec", range(1, 5))
+def test_compressed_batches_can_be_read(codec: int) -> None:
+    producer = start(compression=codec)
+    for _ in range(100):
+        producer.put("t")
+    settle(producer)
+    producer.check("t")
+    (batch,) = (data for partition in producer.world.cluster.topics["t"] for _, _, data in partition.log)
+    assert read_batches(batch)[0].unwrap().compression == CODECS[codec]
+
+
+def test_a_batch_that_cannot_be_compressed_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(codec: str, data: object, level: int | None) -> bytes:
+        raise MemoryError("no room")
+
+    producer = start(compression=1)
+    monkeypatch.setattr("kafka.records.compression.compress", broken)
+    future = producer.put("t")
+    settle(producer)
+    assert "no room" in str(future.exception)
+    monkeypatch.undo()
+    assert producer.put("t").topic_partition is None
+    producer.world.run(1.0)
+    assert producer.sent[-1][1].succeeded()
+    assert producer.accumulator.used == 0
