@@ -233,8 +233,9 @@ def test_what_the_records_cannot_be():
         "record 0 of 1 has a length that is wrong or past the end": head + b"\x22" + body[1:],
         "record 0 of 1 has offset delta 1, the last one is 0": head + body[:3] + b"\x02" + body[4:],
         "record 0 of 1 has offset delta -1, the last one is 0": head + body[:3] + b"\x01" + body[4:],
-        "record 0 of 1 has a key of a wrong length": head + body[:4] + b"\x03" + body[5:],
-        "record 0 of 1 has a value of a wrong length": head + body[:6] + b"\x40" + body[7:],
+        # One byte more than there is.
+        "record 0 of 1 has a key of a wrong length": head + body[:4] + b"\x1a" + body[5:],
+        "record 0 of 1 has a value of a wrong length": head + body[:6] + b"\x16" + body[7:],
         "record 0 of 1 has headers that do not hold together": head + body[:8] + b"\x06" + body[9:],
         "record 0 of 1 has 8 bytes left over": head + body[:8] + b"\0" + body[9:],
         "has 1 bytes left over after its 1 records": good + b"\0",
