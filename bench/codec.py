@@ -4,9 +4,9 @@
 
 Three interpreters stand by in one run: this one, and one each for kio and kafka-python in environments of their own
 (made once under .cache/ by pip). Every round times each of them in turn, first place rotating, so that whatever else
-the machine does falls on all of them. Reported are medians over the rounds, in microseconds per call; a ratio is the
-median of the rounds' ratios. Before the clock starts, all three must have decoded the same values and encoded the same
-bytes.
+the machine does falls on all of them. Reported are medians over the rounds, in microseconds of CPU time per call; a
+ratio is the median of the rounds' ratios. Before the clock starts, all three must have decoded the same values and
+encoded the same bytes.
 
 `frame` is what the client really does for a request: the frame as a list of buffers for sendmsg, records not copied.
 Its peers there are the same `encode` calls to bytes.
@@ -175,17 +175,17 @@ CODECS = {OURS: turbo, "kio": kio, "kafka-python": kafka_python}
 
 
 def work(codec: str) -> None:
-    """One of the three interpreters: prints its digests, then for each `case, loops` line the seconds they took."""
+    """One of the three interpreters: prints its digests, then for each `case, loops` line the CPU seconds they took."""
     cases = CODECS[codec]()
     print(json.dumps({case: digest for case, (_, digest) in cases.items()}), flush=True)
     for line in sys.stdin:
         case, loops = json.loads(line)
         call = cases[case][0]
         repeated = range(loops)
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in repeated:
             call()
-        print(time.perf_counter() - start, flush=True)
+        print(time.process_time() - start, flush=True)
 
 
 # --- the run -----------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def calibrate(worker: Worker, case: str) -> int:
 def table(result: dict[str, Any]) -> str:
     names = [OURS, *PEERS]
     lines = [
-        f"{'median, microseconds per call':<38}" + "".join(f"{name:>14}" for name in names) + "   times faster than"
+        f"{'median, CPU microseconds per call':<38}" + "".join(f"{name:>14}" for name in names) + "   times faster than"
     ]
     for case, row in result["cases"].items():
         times = "".join(f"{row['median_us'][name]:>14.2f}" for name in names)
