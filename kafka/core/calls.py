@@ -204,7 +204,7 @@ class Calls:
             if node.is_ready:
                 rank = (0, len(node.connection.in_flight), random.random())  # type: ignore[union-attr]
             else:
-                base = 1 if node.is_connecting else 2 if node.failures == 0 else 4
+                base = 6 if node.failures else 2 if node.is_connecting else 4
                 rank = (base + (node.id < 0), 0, random.random())
             if rank < best_rank:
                 best, best_rank = node, rank
@@ -310,6 +310,23 @@ class Calls:
         for call in waiting:
             if not call.done and call.node is None and call.pause is None:
                 self._route(call, now)
+        for id, waiting in list(self._waiting.items()):
+            moved = [call for call in waiting if self._has_moved(call)]
+            if moved:
+                self._waiting[id] = [call for call in waiting if call not in moved]
+                for call in moved:
+                    self._route(call, now)
+
+    def _has_moved(self, call: Call) -> bool:
+        """Whether a call that waits for a connection would by now wait for another one."""
+        route, snapshot = call.route, self._core.snapshot
+        if isinstance(route, Leader):
+            goes_to = snapshot.leader(route.topic, route.partition)
+        elif isinstance(route, Controller):
+            goes_to = snapshot.controller_id
+        else:
+            return False
+        return not call.done and call.node is not None and goes_to not in (-1, call.node.id)
 
     def on_coordinator(self, route: Coordinator, error: KafkaError | None, now: float) -> None:
         """The coordinator of this key is known, or (error) will not be."""

@@ -37,9 +37,8 @@ class Coordinators:
         def build(version: int) -> Any:
             if version >= 4:
                 return FindCoordinatorRequest(key_type=key.kind, coordinator_keys=[key.key])
-            return FindCoordinatorRequest(key_type=key.kind if version >= 1 else 0, key=key.key)
+            return FindCoordinatorRequest(key_type=key.kind, key=key.key)
 
-        # Version 0 knows groups only; it would ignore the kind.
         timeout = self._core.config.request_timeout
         self._core.calls.start(
             ANY, FindCoordinatorRequest, build, lambda result, now: self._found(key, result, now), now, timeout

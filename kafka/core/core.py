@@ -70,14 +70,15 @@ class Core:
 
     def next_deadline(self) -> float:
         """When `tick` is next due, in clock seconds; inf if never."""
-        deadline = self.timers.next_deadline()
+        deadline = self.timers.next_deadline() if self.closed_by is None else float("inf")
         return deadline if self.produce is None else min(deadline, self.produce.next_deadline())
 
     # -- inputs ----------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
         """Runs whatever has become due."""
-        self.timers.fire(now)
+        if self.closed_by is None:
+            self.timers.fire(now)
         if self.produce is not None:
             self.produce.tick(now)
 

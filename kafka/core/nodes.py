@@ -157,6 +157,8 @@ class Nodes:
             elif node.id not in broker_ids and node.connection is None and not node.resolving:
                 self._cancel_timer(node)
                 del self.nodes[node.id]
+                gone = connection_error(node.name, CONNECT, "the cluster no longer names this broker")
+                self._listener.on_down(node, gone, now)  # whoever waits for it has to look elsewhere
 
     # -- connecting ------------------------------------------------------------------------------------------------
 

@@ -532,8 +532,11 @@ def test_closing_fails_everything_and_nothing_happens_afterwards() -> None:
     assert [promise.result for promise in promises] == [Err(reason)] * 3
     late = world.request(ANY, InitProducerIdRequest, init)
     assert late.result == Err(reason)
+    before = len(world.simulation.trace)
     world.run(60.0)
     assert not world.client._links
+    assert world.core.next_deadline() == float("inf")
+    assert not [entry for entry in world.simulation.trace[before:] if entry[1] in ("send", "connect", "resolve")]
     assert all(promise.result is not None for promise in world.checker.promises)
 
 
@@ -583,3 +586,42 @@ def test_an_impatient_call_takes_no_others_with_it() -> None:
     assert isinstance(impatient.result, Err) and patient.result is None
     broker.resume()
     assert world.run(1.0, lambda: isinstance(patient.result, Ok))
+
+
+def unreachable_leader(world: World) -> None:
+    """Partition 0 of "t" is led by broker 2, which answers no SYN; the client knows."""
+    world.cluster.create_topic("t", 1)
+    world.cluster.move_leader("t", 0, 2)
+    world.core.want_topic("t", world.now)
+    assert world.run(1.0, lambda: world.core.snapshot.leader("t", 0) == 2)
+    world.network.black_holes.add(("10.0.0.2", 9092))
+    for link in list(world.cluster.brokers[2].connections):
+        link.reset()
+    world.run(0.1)
+
+
+def test_a_call_that_waits_for_a_connection_follows_the_leader() -> None:
+    world = ready(2)
+    unreachable_leader(world)
+    promise = world.request(Leader("t", 0), MetadataRequest, nothing, timeout=8.0)
+    world.run(1.0)
+    assert promise.result is None
+    world.cluster.move_leader("t", 0, 0)
+    world.core.refresh("t", world.now)
+    assert world.run(2.0, lambda: isinstance(promise.result, Ok))
+
+
+def test_a_call_does_not_wait_for_a_broker_that_is_gone() -> None:
+    world = ready(2, reconnect_backoff=20.0, reconnect_backoff_max=20.0)
+    world.network.servers.pop(("10.0.0.2", 9092))
+    for link in list(world.cluster.brokers[2].connections):
+        link.reset()
+    world.core.ensure_node(2, world.now)
+    world.run(1.0)
+    promise = world.request(Broker(2), InitProducerIdRequest, init, timeout=15.0)
+    world.run(1.0)  # waits for the next attempt to connect
+    world.cluster.brokers[2].is_up = False
+    world.core.refresh(None, world.now)
+    assert world.run(2.0, lambda: 2 not in world.core.nodes.nodes)
+    world.cluster.brokers[2].start()
+    assert world.run(5.0, lambda: isinstance(promise.result, Ok))
