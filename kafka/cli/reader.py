@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from kafka.core.calls import ANY, Leader
+from kafka.core.calls import ANY, CONTROLLER, Leader
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.drivers._turn import Turn
 from kafka.drivers.threads import Driver
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.producer.config import ProducerConfig
-from kafka.protocol import FetchRequest, ListOffsetsRequest, MetadataRequest
+from kafka.protocol import CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest
 from kafka.records import RecordBatch, read_batches
 from kafka.result import Err
 
@@ -83,6 +83,19 @@ class Reader:
         if found.error is not None:
             raise found.error.fresh()
         return sorted(partition.partition_index for partition in found.partitions)
+
+    def create_topic(self, topic: str, partitions: int) -> None:
+        """With the cluster's default replication; raises TopicAlreadyExistsError, ..."""
+        wanted = CreateTopicsRequest.CreatableTopic(name=topic, num_partitions=partitions, replication_factor=-1)
+        request = CreateTopicsRequest(topics=[wanted])
+        response = self._wait(
+            lambda answer, now: self._core.request(
+                CONTROLLER, CreateTopicsRequest, lambda version: request, answer, now, _TIMEOUT
+            )
+        )
+        for found in response.topics:
+            if found.error is not None:
+                raise found.error.fresh()
 
     def offsets(self, topic: str, partitions: Sequence[int], which: int) -> dict[int, int]:
         """The offset of each partition's beginning (`EARLIEST`) or end (`LATEST`)."""
