@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import io
 import json
+import os
 import platform
 import statistics
 import struct
@@ -27,6 +28,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from _environments import python_with
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = {"kio": "kio==0.6.5", "kafka-python": "kafka-python==3.0.12"}
@@ -194,7 +197,9 @@ def work(codec: str) -> None:
 class Worker:
     def __init__(self, codec: str, python: str | Path) -> None:
         command = [str(python), str(Path(__file__).resolve()), "--worker", codec]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # kafka-python has our import name: its worker must not see this checkout.
+        path = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=path)
         self.digests = json.loads(self._line())
 
     def seconds(self, case: str, loops: int) -> float:
@@ -213,21 +218,9 @@ class Worker:
         return line
 
 
-def environment_of(peer: str) -> Path:
-    """The python of an environment that has the peer, made on first use."""
-    folder = ROOT / ".cache" / f"bench-{PEERS[peer].replace('==', '-')}-{platform.python_version()}"
-    python = folder / "bin" / "python"
-    done = folder / "installed"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", PEERS[peer]], check=True)
-        done.touch()
-    return python
-
-
 def measure(rounds: int) -> dict[str, Any]:
     workers = {OURS: Worker(OURS, sys.executable)}
-    workers |= {peer: Worker(peer, environment_of(peer)) for peer in PEERS}
+    workers |= {peer: Worker(peer, python_with(PEERS[peer])) for peer in PEERS}
     result: dict[str, Any] = {"python": platform.python_version(), "versions": PEERS, "cases": {}}
     for case, targets in TARGETS.items():
         for name, worker in workers.items():

@@ -23,6 +23,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from kafka._codec import Accumulator, Batch, ProducerBase
 from kafka.drivers._turn import Turn
 

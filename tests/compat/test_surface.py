@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from compat.differences import DOCUMENT, Difference, Surface, differences, judged, rows
 from compat.environment import OUR_PATH
 

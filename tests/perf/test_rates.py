@@ -6,7 +6,6 @@ Processor time rather than seconds: whoever else uses the machine takes seconds 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +22,12 @@ def ratio(*options: str) -> float:
     runs = [
         json.loads(
             subprocess.run(
-                command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=True, timeout=120
+                command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                capture_output=True,
+                check=True,
+                timeout=120,
             ).stdout
         )
         for _ in range(3)

@@ -105,9 +105,7 @@ class ScriptedCluster:
         self.versions = {ProduceRequest: produce, MetadataRequest: (0, 12), ApiVersionsRequest: (0, 3)}
         self.nodes = [Node(self, number + 1) for number in range(nodes)]
         # topic -> the leader's node id, per partition; -1 for none
-        self.leaders = {
-            name: [1 + number % nodes for number in range(count)] for name, count in (topics or {}).items()
-        }
+        self.leaders = {name: [1 + number % nodes for number in range(count)] for name, count in (topics or {}).items()}
         self.topic_errors: dict[str, int] = {}
         self.script: Script | None = None
         self._thawed = threading.Event()

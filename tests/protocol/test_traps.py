@@ -326,12 +326,15 @@ class Thing(Message):
         self.unknown_tags = None
 
 
-@pytest.mark.parametrize(("thing", "data"), [
-    (Thing(), b"\0"),
-    (Thing(maybe=Thing.Part(size=5)), b"\1" + b"\1\3\1\5\0"),
-    (Thing(usually=None), b"\1" + b"\2\1\0"),
-    (Thing(usually=Thing.Part(size=6), late=7), b"\2" + b"\0\1\7" + b"\2\3\1\6\0"),
-])
+@pytest.mark.parametrize(
+    ("thing", "data"),
+    [
+        (Thing(), b"\0"),
+        (Thing(maybe=Thing.Part(size=5)), b"\1" + b"\1\3\1\5\0"),
+        (Thing(usually=None), b"\1" + b"\2\1\0"),
+        (Thing(usually=Thing.Part(size=6), late=7), b"\2" + b"\0\1\7" + b"\2\3\1\6\0"),
+    ],
+)
 def test_a_tagged_struct_that_may_be_null_has_a_varint_in_front(thing, data):
     for codec in (kafka.protocol, _codec_py):
         assert codec.encode(thing, 1) == Ok(data)

@@ -235,7 +235,7 @@ def test_many_topics_in_bounded_memory() -> None:
     producer = start(memory=64 * 1024)
     for number in range(40):
         producer.world.cluster.create_topic(f"topic-{number}", 1)
-    for round in range(3):
+    for _ in range(3):
         for number in range(40):
             producer.put(f"topic-{number}")
         settle(producer)
