@@ -166,26 +166,29 @@ cdef class ProducerBase:
         if queues is None or queues.topic is not topic:
             queues = self.topic_queues(topic)
 
-        if headers:
-            headers_bytes = encode_headers(headers)
-            headers_data = <const uint8_t *>PyBytes_AS_STRING(headers_bytes)
-            headers_length = PyBytes_GET_SIZE(headers_bytes)
-        elif headers is not None and not isinstance(headers, (list, tuple)):
+        if headers is None:
+            if self.key_serializer is not None or self.value_serializer is not None:
+                headers = []
+        elif not isinstance(headers, (list, tuple)):
             encode_headers(headers)     # raises
         if self.key_serializer is None:
             if key is not None:
                 key_bytes = _bytes_of(key, "key")
         else:
-            data = self.key_serializer.serialize(topic, [] if headers is None else headers, key)
+            data = self.key_serializer.serialize(topic, headers, key)
             if data is not None:
                 key_bytes = _bytes_of(data, "key")
         if self.value_serializer is None:
             if value is not None:
                 value_bytes = _bytes_of(value, "value")
         else:
-            data = self.value_serializer.serialize(topic, [] if headers is None else headers, value)
+            data = self.value_serializer.serialize(topic, headers, value)
             if data is not None:
                 value_bytes = _bytes_of(data, "value")
+        if headers:     # a serializer may have added some
+            headers_bytes = encode_headers(headers)
+            headers_data = <const uint8_t *>PyBytes_AS_STRING(headers_bytes)
+            headers_length = PyBytes_GET_SIZE(headers_bytes)
         if key_bytes is not None:
             key_data = <const uint8_t *>PyBytes_AS_STRING(key_bytes)
             key_length = PyBytes_GET_SIZE(key_bytes)
@@ -210,7 +213,7 @@ cdef class ProducerBase:
         future = FutureRecordMetadata.__new__(FutureRecordMetadata)
         future.key_size = <int32_t>key_length
         future.value_size = <int32_t>value_length
-        future.headers_size = <int32_t>(headers_length if headers_data != NULL else -1)
+        future.headers_size = -1 if headers_data == NULL else headers_payload(headers_data, headers_length)
         future.timestamp = timestamp
         while True:
             if accumulator.spare == NULL:
@@ -394,8 +397,10 @@ cdef class ProducerBase:
             if value_length < 0 and key_length < 0:
                 raise ValueError(f"record {i} needs a key or a value; both are None")
             if headers is not None:
-                future.headers_sizes[i] = <int32_t>PyBytes_GET_SIZE(headers[i])
-                size += future.headers_sizes[i]
+                future.headers_sizes[i] = headers_payload(
+                    <const uint8_t *>PyBytes_AS_STRING(headers[i]), PyBytes_GET_SIZE(headers[i])
+                )
+                size += PyBytes_GET_SIZE(headers[i])
             if timestamps is not None:
                 try:
                     future.timestamps[i] = timestamps[i]

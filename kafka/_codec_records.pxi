@@ -171,6 +171,27 @@ cdef bytes encode_headers(headers):
     return out
 
 
+cdef int32_t headers_payload(const uint8_t *p, Py_ssize_t size) noexcept nogil:
+    """The bytes of keys and values in an encoded headers section, without the lengths between; -1 for no headers."""
+    cdef const uint8_t *end = p + size
+    cdef uint64_t number = 0
+    cdef int64_t length
+    cdef int64_t total = 0
+    cdef uint64_t strings
+    p = get_uvarint(p, end, 5, &strings)
+    strings = <uint64_t>unzigzag(strings) * 2
+    if strings == 0:
+        return -1
+    while strings > 0:
+        strings -= 1
+        p = get_uvarint(p, end, 5, &number)
+        length = unzigzag(number)
+        if length > 0:
+            total += length
+            p += length
+    return <int32_t>total
+
+
 def batch_header(
     Py_ssize_t size, int64_t base_offset, int16_t attributes, int32_t last_offset_delta, int64_t base_timestamp,
     int64_t max_timestamp, int64_t producer_id, int16_t producer_epoch, int32_t base_sequence, int32_t count,

@@ -43,6 +43,7 @@ class Driver:
         self._socket_options = socket_options
         self._sockets: dict[int, socket.socket] = {}
         self._notify: deque[int] = deque()  # connections with a Send that wants to hear of its writing
+        self._look_again = False  # whether such a Send was queued in the last turn
         self._calls: deque[Callable[[float], None]] = deque()
         self._stopping = False
         self._lookups: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
@@ -120,7 +121,9 @@ class Driver:
         wait = min(core.next_deadline() - now, LONGEST_SLEEP)
         if wait > 0 and accumulator is not None and not accumulator.sleep(now + wait):
             wait = 0.0
-        events = turn.run(0.0 if self._calls else wait)
+        # No answer will wake the thread after a request that has none: look at once whether it was written.
+        events = turn.run(0.0 if self._calls or self._look_again else wait)
+        self._look_again = False
         if accumulator is not None:
             accumulator.awake()
         now = turn.now()
@@ -150,6 +153,7 @@ class Driver:
                     self._turn.send(effect.connection_id, effect.buffers)  # type: ignore[union-attr]
                     if effect.notify:  # type: ignore[union-attr]
                         self._notify.append(effect.connection_id)  # type: ignore[union-attr]
+                        self._look_again = True
                 elif kind is Connect:
                     self._connect(effect)  # type: ignore[arg-type]
                 elif kind is Close:

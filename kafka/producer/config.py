@@ -87,7 +87,10 @@ NOT_IMPLEMENTED = frozenset(
     or key in ("proxy_url", "socks5_proxy", "kafka_client")
 )
 
-_SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_CHOICES = {
+    "client_dns_lookup": ("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
+    "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+}
 _RENAMED = {"api_version_auto_timeout_ms": "bootstrap_timeout_ms"}  # kafka-python 2's names
 _LEVELS = {"gzip": (1, 9), "lz4": (1, 17), "zstd": (-131072, 22)}
 
@@ -193,6 +196,9 @@ def _refuse_unknown(configs: Mapping[str, Any]) -> None:
 
 
 def _refuse_unimplemented(configs: Mapping[str, Any]) -> None:
+    for key, choices in _CHOICES.items():
+        if key in configs and configs[key] not in choices:
+            raise _wrong(key, " or ".join(map(repr, choices)), configs[key])
     # Values stay out of the message: some of them are passwords.
     early = [key for key in configs if key in NOT_IMPLEMENTED and not _is_default(key, configs[key])]
     if early:
@@ -359,7 +365,7 @@ def _bootstrap_servers(key: str, value: Any) -> tuple[tuple[str, int], ...]:
 def _address(key: str, entry: str) -> tuple[str, int]:
     scheme, _, address = entry.rpartition("://")
     # Other prefixes mean nothing to Kafka and are dropped, as kafka-python does; a protocol is a request for security.
-    if scheme.upper() in _SECURITY_PROTOCOLS and scheme.upper() != "PLAINTEXT":
+    if scheme.upper() in _CHOICES["security_protocol"] and scheme.upper() != "PLAINTEXT":
         raise NotImplementedError(f"KafkaProducer does not implement {scheme}:// in {key} yet; only PLAINTEXT.")
     address = address.rstrip("/")
     if address.startswith("["):

@@ -175,6 +175,8 @@ class KafkaProducer(ProducerBase):
         Raises KafkaTimeoutError after `timeout` seconds, DeliveryFailed where records failed whose futures nobody has
         looked at.
         """
+        if self._closed:  # which flushed
+            return
         self._check_open()
         self._wait_for_all(timeout)
         self._raise_failures()
@@ -203,6 +205,8 @@ class KafkaProducer(ProducerBase):
         After `timeout` seconds (None: as long as delivery may take) what is left fails. Raises DeliveryFailed where
         records failed whose futures nobody has looked at.
         """
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be a number of seconds, 0 or more, or None: {timeout}")
         if self._closed:
             return
         self._refuse_on_io_thread("close()")
