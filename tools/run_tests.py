@@ -192,7 +192,7 @@ GROUPS: dict[str, Group] = {
 SETS = {
     "quick": ["quick"],
     "test": ["unit", "kafka"],
-    "full": ["dev-mode", "sanitizer", "pythons"],
+    "full": ["dev-mode", "leaks", "sanitizer", "pythons"],
 }
 
 
