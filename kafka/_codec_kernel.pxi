@@ -707,7 +707,7 @@ def decode_response(cls, int version, frame):
 
 
 def decode_request_header(frame):
-    """Decode the header of a request frame (without its size): `Ok((header, offset of the body))` or `Err(DecodeError)`.
+    """Decode a request frame's header (without the size): `Ok((header, offset of the body))` or `Err(DecodeError)`.
 
     Works for versions that are newer than this schema too, but not for unknown API keys.
     """
@@ -1273,7 +1273,8 @@ cdef object frame(Writer *w, Plan plan, message):
         return encode_error(w, plan.cls.__name__, plan.version)
     total = w.size - 4 + w.outside
     if total > INT32_MAX:
-        return Err(EncodeError(plan.cls.__name__, plan.version, "", f"a frame of {total} bytes; {INT32_MAX} is the most"))
+        reason = f"a frame of {total} bytes; {INT32_MAX} is the most"
+        return Err(EncodeError(plan.cls.__name__, plan.version, "", reason))
     store32(w.data, <uint32_t>total)
     if not cuts:
         return Ok([PyBytes_FromStringAndSize(<char *>w.data, w.size)])

@@ -11,21 +11,21 @@ from hypothesis import HealthCheck, settings
 HERE = Path(__file__).parent
 pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
 
-settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("quick", parent=settings.get_profile("repeatable"), max_examples=20)
 settings.register_profile(
     "long", deadline=None, max_examples=10_000, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("default")
+settings.load_profile("repeatable")
 
 
 def pytest_report_header() -> list[str]:
     import kafka
     import kafka._codec as codec
+    from kafka.protocol._names import SCHEMA_VERSION
 
-    version = HERE.parent / "schemas" / "VERSION"
-    schemas = version.read_text().strip() if version.exists() else "none"
     return [
-        f"kafka: {kafka.__version__} from {Path(kafka.__file__).parent}, schemas of Kafka {schemas}",
+        f"kafka: {kafka.__version__} from {Path(kafka.__file__).parent}, schemas of Kafka {SCHEMA_VERSION}",
         f"codec: {Path(codec.__file__).name}",
     ]
 

@@ -74,7 +74,7 @@ def pytest(
 
 
 def quick(counts: Counts) -> None:
-    pytest(counts, "quick", "-m", f"{UNIT} and not slow", *OWN_GROUP)
+    pytest(counts, "quick", "-q", "-m", f"{UNIT} and not slow", *OWN_GROUP, "--hypothesis-profile=quick")
 
 
 def unit(counts: Counts) -> None:

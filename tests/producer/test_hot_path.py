@@ -48,6 +48,7 @@ def values_of(batch: memoryview) -> list[bytes]:
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "many"), [(1, False), (4, False), (4, True)])
 def test_every_record_arrives_once(tmp_path: Path, threads: int, many: bool) -> None:
     records = 400_000
