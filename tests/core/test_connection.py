@@ -221,3 +221,15 @@ def test_the_deadline_is_that_of_the_most_urgent_request() -> None:
     on.send(InitProducerIdRequest(), VERSION, answers, 0.0, 30.0)
     on.send(InitProducerIdRequest(), VERSION, answers, 1.0, 5.0)
     assert on.deadline() == 6.0
+
+
+def test_a_large_frame_in_many_pieces_is_copied_once() -> None:
+    on, answers = connection(limit=2**20), Answers()
+    ask(on, answers)
+    data = struct.pack(">i", 2**20) + bytes(2**19)
+    assert on.receive(data[:100], 0.0) is None
+    put_aside = on._rest
+    for start in range(100, len(data), 4096):
+        assert on.receive(data[start : start + 4096], 0.0) is None
+        assert on._rest is put_aside
+    assert bytes(put_aside) == data

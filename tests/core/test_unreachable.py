@@ -1,4 +1,4 @@
-"""Peers that cannot be reached or are no Kafka, on real sockets: one error that says which, where, why and what next."""
+"""Peers that cannot be reached or are no Kafka, on real sockets: one error that says which, where, why, what next."""
 
 from __future__ import annotations
 

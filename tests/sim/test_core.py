@@ -142,7 +142,9 @@ def test_a_cluster_that_comes_up_late_is_found() -> None:
 
 
 def test_a_moved_cluster_is_found_again_through_the_bootstrap_addresses() -> None:
-    world = ready()
+    world = World(1, bootstrap=(("boot", 9092),))
+    world.network.hosts["boot"] = [("10.0.0.1",)]
+    assert isinstance(world.bootstrap(), Ok)
     for broker in world.cluster.brokers:
         world.network.servers.pop((broker.ip, broker.port))
         for link in list(broker.connections):
@@ -150,7 +152,7 @@ def test_a_moved_cluster_is_found_again_through_the_bootstrap_addresses() -> Non
         broker.advertised = (f"new{broker.id}", 9092)
         world.network.hosts[f"new{broker.id}"] = [(f"10.1.0.{broker.id}",)]
         world.network.servers[(f"10.1.0.{broker.id}", 9092)] = broker
-    world.network.hosts["kafka1"] = [("10.1.0.1",)]  # the bootstrap name follows
+    world.network.hosts["boot"] = [("10.1.0.1",)]
     world.core.refresh(None, world.now)
     assert world.run(20.0, lambda: world.core.snapshot.brokers[0].host == "new0")
 
@@ -413,7 +415,8 @@ def test_a_late_answer_closes_the_connection_and_fails_all_its_requests() -> Non
     succeeded = pump.succeeded
     world.run(2.0)
     assert pump.succeeded > succeeded
-    assert next(health for health in world.core.health() if health.node_id == 1).error is None
+    health = next(health for health in world.core.health() if health.node_id == 1)
+    assert (health.error, health.failing_since, health.failures) == (None, None, 0)
 
 
 def test_reconnecting_backs_off() -> None:
@@ -625,3 +628,16 @@ def test_a_call_does_not_wait_for_a_broker_that_is_gone() -> None:
     assert world.run(2.0, lambda: 2 not in world.core.nodes.nodes)
     world.cluster.brokers[2].start()
     assert world.run(5.0, lambda: isinstance(promise.result, Ok))
+
+
+def test_unwritten_requests_take_room_too() -> None:
+    """A frozen broker must not fill the memory with requests that nobody answers (acks=0)."""
+    world = ready(max_in_flight=3)
+    there = next(id for id in range(3) if world.core.room(id) == 3)
+    results: list[Any] = []
+    for left in (2, 1, 0):
+        world.core.send(there, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now, answered=False)
+        assert world.core.room(there) == left and results == []
+    world.cluster.brokers[there].handlers[22] = lambda broker, header, request: None
+    world.run(1.0)
+    assert results == [Ok(None)] * 3 and world.core.room(there) == 3

@@ -17,7 +17,8 @@ class World:
         self.simulation = Simulation(seed)
         self.network = Network(self.simulation)
         self.cluster = SimCluster(self.network, brokers)
-        self.client = SimDriver(self.network, Config(bootstrap=self.cluster.bootstrap, **config))
+        config.setdefault("bootstrap", self.cluster.bootstrap)
+        self.client = SimDriver(self.network, Config(**config))
         self.core = self.client.core
         self.checker = Checker(self.simulation)
 
