@@ -1,0 +1,279 @@
+"""`kafka-turbo produce` and `consume` as their users meet them: exit codes, one line for each thing that is wrong."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from kafka.testing import EmbeddedCluster
+from kafka.testing.codes import Code
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with EmbeddedCluster(nodes=2, default_partitions=3) as cluster:
+        yield cluster
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "kafka", *map(str, arguments)],
+        cwd=options.pop("cwd", None),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+    )
+
+
+def run(*arguments, stdin=b""):
+    """(exit code, standard output, standard error)."""
+    with start(*arguments) as process:
+        out, err = process.communicate(stdin, timeout=60)
+    return process.returncode, out, err.decode()
+
+
+def stored(cluster, topic):
+    return sorted(
+        (record.key, record.value)
+        for partition in range(len(cluster.topics[topic].partitions))
+        for record in cluster.records(topic, partition)
+    )
+
+
+# -- produce ---------------------------------------------------------------------------------------------------------
+
+
+def test_lines_from_standard_input(cluster):
+    assert run("produce", "-b", cluster.bootstrap, "stdin", stdin=b"one\ntwo\r\nthree") == (0, b"", "")
+    assert stored(cluster, "stdin") == [(None, b"one"), (None, b"three"), (None, b"two")]
+
+
+def test_csv_keyed_by_a_column(cluster, tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"n,carrier\n1,UA\n2,AA\n")
+    (tmp_path / "b.csv").write_bytes(b'carrier,n\n"U,A",3\n')
+    files = [tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "a.csv"]
+    assert run("produce", "-b", cluster.bootstrap, "csv", *files, "--format", "csv", "--key", "carrier") == (0, b"", "")
+    assert stored(cluster, "csv") == [
+        (b"AA", b"2,AA"),
+        (b"AA", b"2,AA"),
+        (b"U,A", b'"U,A",3'),
+        (b"UA", b"1,UA"),
+        (b"UA", b"1,UA"),
+    ]
+
+
+def test_json_keyed_by_a_field_and_compressed(cluster):
+    lines = b"".join(b'{"id": %d, "text": "some text"}\n' % number for number in range(1000))
+    arguments = ("-f", "json", "-k", "id", "-c", "compression_type=gzip", "-c", "acks=1")
+    assert run("produce", "-b", cluster.bootstrap, "json", *arguments, stdin=lines) == (0, b"", "")
+    assert len(stored(cluster, "json")) == 1000
+    assert (b"7", b'{"id": 7, "text": "some text"}') in stored(cluster, "json")
+    sizes = sum(len(p.log.read_all()) for p in cluster.topics["json"].partitions)
+    assert sizes < len(lines) / 2
+
+
+def test_a_hundred_thousand_lines_come_back(cluster, tmp_path):
+    lines = b"".join(b"line %d\n" % number for number in range(100_000))
+    (tmp_path / "lines").write_bytes(lines)
+    assert run("produce", "-b", cluster.bootstrap, "many", tmp_path / "lines")[0] == 0
+    code, out, err = run("consume", "-b", cluster.bootstrap, "many")
+    assert (code, err) == (0, "")
+    assert sorted(out.splitlines()) == sorted(lines.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing.csv",), "missing.csv: No such file or directory"),
+        ((".",), ".: Is a directory"),
+        (("-", "-k", "x"), "lines have no columns: --key needs --format csv or json"),
+        (("-", "-f", "csv", "-k", "x"), "standard input: there is no column 'x' among a, b"),
+        (("-", "-f", "json"), "standard input, line 1: is no JSON"),
+        (("-", "-f", "csv", "--delimiter", "ab"), "--delimiter takes one ASCII character, not 'ab'"),
+        (("-", "-c", "linger"), "--config takes NAME=VALUE, not 'linger'"),
+        (("-", "-c", "linger=5"), "no configuration key 'linger' (did you mean 'linger_ms'?)"),
+        (("-", "-c", "acks=7"), "acks"),
+        (("-", "-c", "enable_idempotence=true"), "enable_idempotence"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(cluster, arguments, message):
+    code, out, err = run("produce", "-b", cluster.bootstrap, "wrong", *arguments, stdin=b"a,b\n1,2\n")
+    assert (code, out) == (1, b"")
+    assert err.startswith("kafka-turbo produce: ") and message in err and err.count("\n") == 1
+    assert "wrong" not in cluster.topics
+
+
+@pytest.mark.parametrize("arguments", [(), ("produce",), ("produce", "t", "-f", "xml"), ("nonsense",), ("consume",)])
+def test_wrong_arguments_get_the_usage_and_2(arguments):
+    code, _, err = run(*arguments)
+    assert code == 2 and "usage: kafka-turbo" in err and "Traceback" not in err
+
+
+def test_what_was_good_before_a_bad_row_is_delivered_and_counted(cluster):
+    code, _, err = run(
+        "produce", "-b", cluster.bootstrap, "partly", "-f", "csv", "-k", "b", stdin=b"a,b\n1,2\n3,4\n5\n"
+    )
+    assert code == 1
+    assert "standard input, row 4" in err and "2 records acknowledged, 0 failed" in err
+    assert stored(cluster, "partly") == [(b"2", b"1,2"), (b"4", b"3,4")]
+
+
+@pytest.mark.parametrize("garbage", [bytes(range(256)) * 20_000, b"\0" * 3_000_000], ids=["noise", "zeros"])
+def test_binary_garbage(cluster, garbage):
+    code, _, err = run("produce", "-b", cluster.bootstrap, "garbage", "-f", "csv", "-k", "x", stdin=garbage)
+    assert code == 1 and err.count("\n") == 1, err[:2000]
+    code, _, err = run("produce", "-b", cluster.bootstrap, "garbage", "-f", "json", stdin=garbage)
+    assert code == 1 and err.count("\n") == 1, err[:2000]
+
+
+def test_a_record_that_is_too_large_names_its_size(cluster):
+    code, _, err = run("produce", "-b", cluster.bootstrap, "large", stdin=b"ok\n" + b"x" * 1_048_570 + b"\n")
+    assert code == 1 and "1048576" in err.replace(",", ""), err
+    assert err.count("\n") == 1
+
+
+def test_a_broker_that_refuses_records(cluster):
+    cluster.create_topic("refused", 2)
+
+    def refuse(node, header, request):
+        response = handler(node, header, request)
+        for topic in response.responses:
+            for partition in topic.partition_responses:
+                partition.error_code = Code.MESSAGE_TOO_LARGE
+        return response
+
+    handler = cluster.nodes[0].handlers[0]
+    for node in cluster.nodes:
+        node.handlers[0] = refuse
+    try:
+        code, _, err = run("produce", "-b", cluster.bootstrap, "refused", stdin=b"a\nb\nc\n")
+    finally:
+        for node in cluster.nodes:
+            node.handlers[0] = handler
+    assert code == 1
+    first, *details = err.splitlines()
+    assert first == "kafka-turbo produce: 0 records acknowledged, 3 failed"
+    assert details and all(line.startswith("  refused[") for line in details)
+
+
+@pytest.mark.parametrize("command", ["produce", "consume"])
+def test_an_unreachable_broker(command):
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port = server.getsockname()[1]
+    started = time.monotonic()
+    code, out, err = run(command, "-b", f"127.0.0.1:{port}", "t")
+    assert (code, out) == (1, b"") and time.monotonic() - started < 30
+    assert f"127.0.0.1:{port}" in err and "refused" in err and err.count("\n") == 1
+
+
+def test_ctrl_c_while_reading_says_what_was_delivered(cluster):
+    with start("produce", "-b", cluster.bootstrap, "interrupted") as process:
+        process.stdin.write(b"one\ntwo\n")
+        process.stdin.flush()
+        until(lambda: "interrupted" in cluster.topics and sum(cluster.end_offsets("interrupted").values()) == 2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        err = process.stderr.read().decode()
+    assert err == "kafka-turbo produce: interrupted: 2 records acknowledged, 0 failed\n"
+
+
+def test_progress_and_summary_on_a_terminal(cluster):
+    ours, theirs = pty.openpty()
+    with start("produce", "-b", cluster.bootstrap, "terminal", stderr=theirs) as process:
+        os.close(theirs)
+        process.stdin.write(b"x\n" * 5000)
+        process.stdin.close()
+        assert process.wait(30) == 0
+    shown = b""
+    try:
+        while more := os.read(ours, 4096):
+            shown += more
+    except OSError:
+        pass  # how a terminal ends
+    os.close(ours)
+    assert b"acknowledged" in shown and b"5,000 records acknowledged in " in shown
+
+
+# -- consume ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def letters(cluster):
+    """A topic of two partitions: a, b, c in one batch and d in another; e, without a key."""
+    cluster.create_topic("letters", 2)
+    for data in (b"k,v\nx,a\nx,b\nx,c\n", b"k,v\nx,d\n"):
+        assert run("produce", "-b", cluster.bootstrap, "letters", "-f", "csv", "-k", "k", stdin=data)[0] == 0
+    (place,) = (p for p, end in cluster.end_offsets("letters").items() if end)
+    return place
+
+
+def test_consume_values_pairs_and_json(cluster, letters):
+    def consume(*arguments):
+        code, out, err = run("consume", "-b", cluster.bootstrap, "letters", *arguments)
+        assert (code, err) == (0, "")
+        return out.splitlines()
+
+    assert consume() == [b"x,a", b"x,b", b"x,c", b"x,d"]
+    assert consume("-o", "1", "-p", letters) == [b"x,b", b"x,c", b"x,d"]
+    assert consume("-o", "1", "-p", letters, "-n", "1", "-f", "pairs") == [b"x\tx,b"]
+    assert consume("-o", "end") == []
+    assert consume("-p", 1 - letters) == []
+    shown = [json.loads(line) for line in consume("-f", "json")]
+    assert [(line["partition"], line["offset"], line["key"], line["value"]) for line in shown] == [
+        (letters, offset, "x", f"x,{letter}") for offset, letter in enumerate("abcd")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no-such-topic",), "UnknownTopicOrPartition"),
+        (("letters", "-p", "9"), "has no partition 9: it has 2, 0 to 1"),
+        (("letters", "-o", "soon"), "--offset takes beginning, end or a number"),
+    ],
+)
+def test_what_consume_cannot_do(cluster, letters, arguments, message):
+    code, out, err = run("consume", "-b", cluster.bootstrap, *arguments)
+    assert (code, out) == (1, b"") and message in err and err.count("\n") == 1
+    assert "no-such-topic" not in cluster.topics
+
+
+def test_follow_waits_for_more(cluster):
+    cluster.create_topic("followed", 2)
+    with start("consume", "-b", cluster.bootstrap, "followed", "--follow") as process:
+        lines = []
+        reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, b"")), daemon=True)
+        reader.start()
+        for number in range(2):
+            run("produce", "-b", cluster.bootstrap, "followed", stdin=b"line %d\n" % number)
+            until(lambda count=number + 1: len(lines) == count)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        reader.join()
+        assert b"Traceback" not in process.stderr.read()
+    assert lines == [b"line 0\n", b"line 1\n"]
+
+
+def test_a_closed_pipe_is_no_error(cluster):
+    run("produce", "-b", cluster.bootstrap, "piped", stdin=b"x" * 100 + b"\n" + b"y\n" * 200_000)
+    with start("consume", "-b", cluster.bootstrap, "piped") as process:
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr.read() == b""
+
+
+def until(condition, timeout=30.0):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
