@@ -5,6 +5,7 @@
 
 import re
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.number cimport PyNumber_Index
 
 cdef object LEGAL_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -209,7 +210,9 @@ cdef class ProducerBase:
         needed += (key_length if key_length > 0 else 0) + (value_length if value_length > 0 else 0)
         if needed > self.max_request_size:
             self.too_large(needed, "")
-        timestamp = accumulator.host.wall_ms(accumulator.host.context) if timestamp_ms is None else timestamp_ms
+        timestamp = accumulator.host.wall_ms(accumulator.host.context)
+        if timestamp_ms is not None:
+            timestamp = PyNumber_Index(timestamp_ms)    # a float is a mistake: time.time() * 1000, or seconds
         future = FutureRecordMetadata.__new__(FutureRecordMetadata)
         future.key_size = <int32_t>key_length
         future.value_size = <int32_t>value_length
@@ -403,7 +406,7 @@ cdef class ProducerBase:
                 size += PyBytes_GET_SIZE(headers[i])
             if timestamps is not None:
                 try:
-                    future.timestamps[i] = timestamps[i]
+                    future.timestamps[i] = PyNumber_Index(timestamps[i])
                 except (TypeError, OverflowError) as error:
                     raise type(error)(f"timestamps[{i}]: {error}") from None
             size += BATCH_HEADER_SIZE + RECORD_OVERHEAD + 3

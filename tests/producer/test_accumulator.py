@@ -220,7 +220,6 @@ def test_whoever_waits_for_memory_makes_every_batch_ready_and_goes_on_when_some_
         pass
     assert [queue.topic for queue in queues] == ["b"]
     queue = queues[0]
-    it.accumulator.wake_waiters()  # nothing was freed: it goes on waiting
     batch = queue.pull(it.host.now)
     assert batch is not None and not done
     batch.complete(1)
