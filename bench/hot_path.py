@@ -172,10 +172,16 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
     io_thread.join()
     io_thread.socket.close()
     return {
-        "records": share * options.threads, "records_per_second": round(rate), "records_per_cpu_second": round(cpu_rate),
-        "calls_per_cpu_second": round(calibration), "ratio": round(cpu_rate / calibration, 4), "batches": io_thread.batches, "requests": io_thread.requests,
-        "turns": io_thread.turns, "memory_left": accumulator.used,
-    }  # fmt: skip
+        "records": share * options.threads,
+        "records_per_second": round(rate),
+        "records_per_cpu_second": round(cpu_rate),
+        "calls_per_cpu_second": round(calibration),
+        "ratio": round(cpu_rate / calibration, 4),
+        "batches": io_thread.batches,
+        "requests": io_thread.requests,
+        "turns": io_thread.turns,
+        "memory_left": accumulator.used,
+    }
 
 
 def main() -> None:

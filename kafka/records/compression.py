@@ -63,7 +63,7 @@ def compress(codec: str, data: Buffer, level: int | None = None) -> bytes:
         return _snappy_compress(cramjam, memoryview(data).cast("B"))
     if codec == "lz4":
         compressor = cramjam.lz4.Compressor(level, content_checksum=False, block_linked=False)
-        compressor.compress(data if isinstance(data, bytes) else bytes(data))  # it takes nothing else
+        compressor.compress(bytes(data))  # this one takes nothing else
         return bytes(compressor.finish())
     return bytes(cramjam.zstd.compress(data, level))
 

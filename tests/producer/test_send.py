@@ -540,9 +540,7 @@ def test_many_has_an_outcome_for_each_record(cluster: ScriptedCluster, make_prod
                     entries.append(refusal(1, MESSAGE_TOO_LARGE))
                 else:
                     entries.append(cluster.keep(node, topic.name, data.index, bytes(data.records)))
-        return ProduceResponse(
-            responses=[ProduceResponse.TopicProduceResponse(name="t4", partition_responses=entries)]
-        )
+        return ProduceResponse(responses=[ProduceResponse.TopicProduceResponse(name="t4", partition_responses=entries)])
 
     cluster.script = script
     producer = make_producer()
