@@ -12,6 +12,8 @@ from kafka.result import Err, Ok
 
 include "_codec_primitives.pxi"
 include "_codec_kernel.pxi"
+include "_codec_decode.pxi"
+include "_codec_encode.pxi"
 include "_codec_records.pxi"
 include "_codec_partition.pxi"
 include "_codec_scan.pxi"
