@@ -62,7 +62,10 @@ class FieldSpec:
         if self.default is None or value is None:
             return value is self.default
         if self.array or self.type in ("bytes", "records"):
-            return len(value) == 0
+            try:
+                return len(value) == 0
+            except TypeError:  # of a wrong type, which encoding will say
+                return False
         if self.struct is not None:
             return bool(value == self.struct())
         return bool(value == self.default)
