@@ -15,7 +15,7 @@ import pytest
 from golden.corpus import message_class, messages
 
 from kafka.errors import DecodeError
-from kafka.protocol import decode, encode
+from kafka.protocol import ApiVersionsResponse, decode, encode
 from kafka.result import Err, Ok
 
 # What a length field may be made to say: -1, -2, the greatest of 16 and 32 bits, varints of those and of more than
@@ -87,6 +87,16 @@ def test_every_byte_flipped_gives_a_result(name):
                 data[offset] ^= mask
                 result = decode(message_class(name), line.version, data)
                 assert isinstance(result, Ok) or isinstance(result.error, DecodeError), (line, offset, mask)
+
+
+def test_a_tagged_field_fills_its_size_exactly():
+    """A size that leaves bytes over, or is too small, within a message that is otherwise whole."""
+    message = ApiVersionsResponse(finalized_features_epoch=5)
+    data = encode(message, 4).unwrap()
+    field = b"\x01\x08" + bytes(7) + b"\x05"
+    assert data.count(field) == 1
+    for wrong in (b"\x01\x09" + bytes(7) + b"\x05\x00", b"\x01\x07" + bytes(6) + b"\x05"):
+        assert isinstance(decode(ApiVersionsResponse, 4, data.replace(field, wrong)), Err)
 
 
 @pytest.mark.timing
