@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from compat.environment import KAFKA_PYTHON, OUR_PATH, python_with
 from compat.running import outcome, start
 

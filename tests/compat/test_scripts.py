@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 import pytest
-
 from compat.differences import DOCUMENT, Difference, judged, rows
 from compat.environment import OUR_PATH
 from compat.running import FOLDER, outcome, start
