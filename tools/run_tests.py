@@ -191,7 +191,7 @@ GROUPS: dict[str, Group] = {
 }
 SETS = {
     "quick": ["quick"],
-    "test": ["unit", "kafka", "compat", "perf"],
+    "test": ["unit", "kafka", "compat", "examples", "perf"],
     "full": ["dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
 }
 
