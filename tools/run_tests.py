@@ -98,8 +98,8 @@ def perf(counts: Counts) -> None:
 
 
 def fuzz(counts: Counts) -> None:
-    """The tests marked `full`, in all folders, Hypothesis searching longer."""
-    pytest(counts, "fuzz", "-m", "full", "--hypothesis-profile=long", "--durations=5")
+    """Hypothesis searching longer, at random rather than repeatably, and every test marked `full`."""
+    pytest(counts, "fuzz", "-m", "hypothesis or full", "--hypothesis-profile=long", "--durations=10", env={"FULL": "1"})
 
 
 def dev_mode(counts: Counts) -> None:
@@ -191,8 +191,8 @@ GROUPS: dict[str, Group] = {
 }
 SETS = {
     "quick": ["quick"],
-    "test": ["unit", "kafka"],
-    "full": ["dev-mode", "leaks", "sanitizer", "pythons"],
+    "test": ["unit", "kafka", "compat", "examples", "perf"],
+    "full": ["dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
 }
 
 
