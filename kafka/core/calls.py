@@ -237,6 +237,11 @@ class Calls:
     def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
         error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
         if error is None:
+            # Many responses have their errors inside: one that says "not I" concerns the route, any other the caller.
+            for _, inner in [] if isinstance(call.route, (AnyBroker, Broker)) else result.unwrap().errors():
+                if self._wrong_broker(call, inner, now):
+                    self._failed(call, inner, now)
+                    return
             self._finish(call, result, now)
         elif error.retriable:
             self._wrong_broker(call, error, now)
@@ -361,7 +366,7 @@ class Calls:
         waited = now - call.started
         if call.node is not None and call.node.name not in call.errors:
             call.errors[call.node.name] = self._core.nodes.pending_error(call.node, waited)
-        what = f"{call.message_class.__name__} ({_describe(call.route)}) got no answer in {waited:.1f} s"
+        what = f"{call.message_class.__name__} ({_describe(call.route)}) did not succeed within {waited:.1f} s"
         if call.errors:
             self._finish(call, Err(unreachable(what + ":", call.errors.values())), now)
         elif self._core.metadata.error is not None:

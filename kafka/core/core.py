@@ -149,8 +149,9 @@ class Core:
 
         `build(version)` makes the message once the version is known, anew for each attempt; `newest` caps that version.
         `callback(result, now)` is called exactly once, at the latest after `timeout` seconds: Ok(response), or Err with
-        a transport error, a decoding error, or the response's own top-level error. Failures that may pass (a lost
-        connection, a moved coordinator, a retriable error) are retried until then: any request may reach brokers twice.
+        a transport error, a decoding error, or the response's own top-level error; other errors inside the response are
+        the caller's. Failures that may pass (a lost connection, a moved leader or coordinator, a retriable error) are
+        retried until then: any request may reach brokers twice.
         """
         self.calls.start(route, message_class, build, callback, now, timeout, newest=newest)
 
