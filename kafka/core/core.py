@@ -177,13 +177,15 @@ class Core:
             left = max(deadline - now, 0.0)
             self.calls.start(
                 ADVERTISED, ApiVersionsRequest, lambda version: ApiVersionsRequest(), reached, now, left,
-                patience=patience, newest=2,  # from version 3 on brokers refuse an empty software name
+                patience=patience, name="Reaching a broker by the address it advertises",
+                newest=2,  # from version 3 on brokers refuse an empty software name
             )  # fmt: skip
 
         def reached(result: Result[Any, KafkaError], now: float) -> None:
             callback(result if isinstance(result, Err) else Ok(self.snapshot), now)
 
-        self.calls.start(ANY, MetadataRequest, build, learned, now, timeout, patience=patience)
+        name = "Asking the bootstrap servers for the cluster's brokers"
+        self.calls.start(ANY, MetadataRequest, build, learned, now, timeout, patience=patience, name=name)
 
     # -- the data path's part --------------------------------------------------------------------------------------
 

@@ -68,6 +68,7 @@ def test_nobody_listens() -> None:
     for broker in world.cluster.brokers:
         broker.stop()
     said = failed_bootstrap(world)
+    assert "Asking the bootstrap servers" in said and said.count("KafkaConnectionError") == 3
     for host in ("kafka0:9092", "kafka1:9092", "kafka2:9092"):
         assert host in said
     assert "tcp connect" in said and "Connection refused" in said
@@ -118,6 +119,7 @@ def test_the_advertised_address_is_wrong(advertised: tuple[str, int]) -> None:
     world = World(1, brokers=1)
     world.cluster.brokers[0].advertised = advertised
     said = failed_bootstrap(world)
+    assert "Reaching a broker by the address it advertises" in said
     assert "roker 0" in said and f"{advertised[0]}:{advertised[1]}" in said and "advertised.listeners" in said
     assert ("dns" if advertised[0] == "nowhere" else "tcp connect") in said
 
