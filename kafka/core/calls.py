@@ -67,6 +67,7 @@ class Call:
         "deadline",
         "patience",
         "newest",
+        "name",
         "node",
         "attempt",
         "failures",
@@ -87,6 +88,7 @@ class Call:
         timeout: float,
         patience: float,
         newest: int | None,
+        name: str,
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -96,6 +98,7 @@ class Call:
         self.deadline = now + timeout
         self.patience = patience  # how long to go on when every broker there is has failed
         self.newest = newest
+        self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # answers to earlier ones are not listened to
         self.failures = 0  # rounds for "any broker", else attempts
@@ -127,12 +130,13 @@ class Calls:
         *,
         patience: float = float("inf"),
         newest: int | None = None,
+        name: str = "",
     ) -> None:
         """See `Core.request`."""
         if self._core.closed_by is not None:
             callback(Err(self._core.closed_by), now)
             return
-        call = Call(route, message_class, build, callback, now, timeout, patience, newest)
+        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name)
         self._next_id += 1
         self._open[self._next_id] = call
         call.callback = self._once(self._next_id, callback)
@@ -237,6 +241,11 @@ class Calls:
     def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
         error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
         if error is None:
+            # Many responses have their errors inside: one that says "not I" concerns the route, any other the caller.
+            for _, inner in [] if isinstance(call.route, (AnyBroker, Broker)) else result.unwrap().errors():
+                if self._wrong_broker(call, inner, now):
+                    self._failed(call, inner, now)
+                    return
             self._finish(call, result, now)
         elif error.retriable:
             self._wrong_broker(call, error, now)
@@ -361,7 +370,7 @@ class Calls:
         waited = now - call.started
         if call.node is not None and call.node.name not in call.errors:
             call.errors[call.node.name] = self._core.nodes.pending_error(call.node, waited)
-        what = f"{call.message_class.__name__} ({_describe(call.route)}) got no answer in {waited:.1f} s"
+        what = f"{call.name} did not succeed within {waited:.1f} s"
         if call.errors:
             self._finish(call, Err(unreachable(what + ":", call.errors.values())), now)
         elif self._core.metadata.error is not None:

@@ -149,8 +149,9 @@ class Core:
 
         `build(version)` makes the message once the version is known, anew for each attempt; `newest` caps that version.
         `callback(result, now)` is called exactly once, at the latest after `timeout` seconds: Ok(response), or Err with
-        a transport error, a decoding error, or the response's own top-level error. Failures that may pass (a lost
-        connection, a moved coordinator, a retriable error) are retried until then: any request may reach brokers twice.
+        a transport error, a decoding error, or the response's own top-level error; other errors inside the response are
+        the caller's. Failures that may pass (a lost connection, a moved leader or coordinator, a retriable error) are
+        retried until then: any request may reach brokers twice.
         """
         self.calls.start(route, message_class, build, callback, now, timeout, newest=newest)
 
@@ -176,13 +177,15 @@ class Core:
             left = max(deadline - now, 0.0)
             self.calls.start(
                 ADVERTISED, ApiVersionsRequest, lambda version: ApiVersionsRequest(), reached, now, left,
-                patience=patience, newest=2,  # from version 3 on brokers refuse an empty software name
+                patience=patience, name="Reaching a broker by the address it advertises",
+                newest=2,  # from version 3 on brokers refuse an empty software name
             )  # fmt: skip
 
         def reached(result: Result[Any, KafkaError], now: float) -> None:
             callback(result if isinstance(result, Err) else Ok(self.snapshot), now)
 
-        self.calls.start(ANY, MetadataRequest, build, learned, now, timeout, patience=patience)
+        name = "Asking the bootstrap servers for the cluster's brokers"
+        self.calls.start(ANY, MetadataRequest, build, learned, now, timeout, patience=patience, name=name)
 
     # -- the data path's part --------------------------------------------------------------------------------------
 

@@ -45,3 +45,11 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
     State.READY: {Event.CLOSE: State.CLOSED},
     State.CLOSED: {},
 }
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; docs/connection-states.md holds it, and a test compares."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.CONNECTING!r}"]
+    for state, row in TRANSITIONS.items():
+        lines += [f"    {state!r} --> {after!r}: {event.value}" for event, after in row.items()]
+    return "\n".join([*lines, f"    {State.CLOSED!r} --> [*]"])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from kafka.core.backoff import Backoff
-from kafka.core.states import TRANSITIONS, Event, State
+from kafka.core.states import TRANSITIONS, Event, State, diagram
 from kafka.core.timers import Timers
 
 
@@ -89,3 +90,8 @@ def test_only_a_negotiated_connection_is_ready() -> None:
     assert into_ready == [(State.NEGOTIATING, Event.NEGOTIATED)]
     with pytest.raises(KeyError):
         TRANSITIONS[State.CONNECTING][Event.NEGOTIATED]
+
+
+def test_the_documentation_shows_the_table() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "connection-states.md"
+    assert f"```mermaid\n{diagram()}\n```" in page.read_text("utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import ssl
 import threading
@@ -13,11 +12,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.config import Config
-from kafka.core.core import Core
-from kafka.drivers._turn import Turn
-from kafka.drivers.threads import Driver
-from kafka.errors import Cancelled, NoBrokersAvailable
+from kafka.errors import NoBrokersAvailable
 from kafka.protocol import (
     ApiVersionsRequest,
     ApiVersionsResponse,
@@ -27,6 +22,7 @@ from kafka.protocol import (
     encode_response,
 )
 from kafka.result import Err, Ok
+from tests.core.driving import client
 
 Serve = Callable[[socket.socket], None]
 
@@ -69,24 +65,9 @@ def refused_port() -> int:
 
 def bootstrap(*places: tuple[str, int], timeout: float = 8.0) -> tuple[Any, float]:
     """The result of a bootstrap, and how many seconds it took."""
-    core = Core(Config(bootstrap=places, bootstrap_patience=1.0), random.Random())
-    driver = Driver(core, Turn())
-    results: list[Any] = []
-    answered = threading.Event()
-
-    def answer(result: Any, now: float) -> None:
-        results.append(result)
-        answered.set()
-
-    start = time.monotonic()
-    driver.start()
-    try:
-        driver.call(lambda now: core.bootstrap(answer, now, timeout))
-        assert answered.wait(timeout + 5)
-        return results[0], time.monotonic() - start
-    finally:
-        driver.call(lambda now: core.close(Cancelled("The test is over."), now))
-        assert driver.stop(5)
+    with client(*places, bootstrap_patience=1.0) as kafka:
+        start = time.monotonic()
+        return kafka.bootstrap(timeout), time.monotonic() - start
 
 
 def explained(*places: tuple[str, int], timeout: float = 8.0, within: float = 4.0) -> str:

@@ -68,6 +68,7 @@ def test_nobody_listens() -> None:
     for broker in world.cluster.brokers:
         broker.stop()
     said = failed_bootstrap(world)
+    assert "Asking the bootstrap servers" in said and said.count("KafkaConnectionError") == 3
     for host in ("kafka0:9092", "kafka1:9092", "kafka2:9092"):
         assert host in said
     assert "tcp connect" in said and "Connection refused" in said
@@ -118,6 +119,7 @@ def test_the_advertised_address_is_wrong(advertised: tuple[str, int]) -> None:
     world = World(1, brokers=1)
     world.cluster.brokers[0].advertised = advertised
     said = failed_bootstrap(world)
+    assert "Reaching a broker by the address it advertises" in said
     assert "roker 0" in said and f"{advertised[0]}:{advertised[1]}" in said and "advertised.listeners" in said
     assert ("dns" if advertised[0] == "nowhere" else "tcp connect") in said
 
@@ -641,3 +643,28 @@ def test_unwritten_requests_take_room_too() -> None:
     world.cluster.brokers[there].handlers[22] = lambda broker, header, request: None
     world.run(1.0)
     assert results == [Ok(None)] * 3 and world.core.room(there) == 3
+
+
+def test_an_error_inside_that_says_not_i_sends_the_call_elsewhere() -> None:
+    world = ready()
+    world.cluster.create_topic("t", 1)
+    world.core.want_topic("t", world.now)
+    world.run(1.0)
+    world.cluster.move_leader("t", 0, 1)  # the client does not know
+
+    def answer(broker: Any, header: Any, request: Any) -> Any:
+        error = 0 if broker.id == 1 else 6
+        return MetadataResponse(topics=[MetadataResponse.MetadataResponseTopic(error_code=error, name="inner")])
+
+    original = world.cluster.brokers[0].handlers[3]
+
+    def handle(broker: Any, header: Any, request: Any) -> Any:
+        inner = request.topics is not None and [topic.name for topic in request.topics] == ["inner"]
+        return (answer if inner else original)(broker, header, request)
+
+    for broker in world.cluster.brokers:
+        broker.handlers[3] = handle
+    asked = MetadataRequest(topics=[MetadataRequest.MetadataRequestTopic(name="inner")])
+    promise = world.request(Leader("t", 0), MetadataRequest, lambda version: asked)
+    assert world.run(5.0, lambda: promise.result is not None)
+    assert promise.result.unwrap().topics[0].error is None
