@@ -1,8 +1,12 @@
 """The same requests to the embedded broker and to Apache Kafka: equal answers."""
 
 import struct
+import time
 
 import pytest
+from testing.test_fetch import fetch_request, list_offsets
+from testing.test_produce import GOOD, changed, numbered
+from testing.wire import Closed, Peer, batch, produce, produce_request
 
 from kafka.protocol import (
     ApiVersionsRequest,
@@ -15,18 +19,15 @@ from kafka.protocol import (
 )
 from kafka.records import read_batches
 from kafka.testing import EmbeddedCluster
-from testing.test_fetch import fetch_request, list_offsets
-from testing.test_produce import GOOD, changed, numbered
-from testing.wire import Closed, Peer, batch, produce, produce_request
 
 pytestmark = pytest.mark.kafka
 
 
 def broken_batches(peer, topic):
     for data in (
-        None,
         b"",
         GOOD[:60],
+        GOOD[:-1],
         GOOD + GOOD,
         changed(GOOD, ">B", len(GOOD) - 2, 0x41, mend=False),
         changed(GOOD, ">I", 17, 12345, mend=False),
@@ -35,6 +36,8 @@ def broken_batches(peer, topic):
         changed(GOOD, ">i", 57, -1),
         changed(GOOD, ">i", 23, 0),
         changed(GOOD, ">h", 21, 0x20),
+        changed(GOOD, ">h", 21, 0x05),
+        changed(GOOD, ">b", 16, 1),
         batch(b"a", pid=5, epoch=0, sequence=-1),
         batch(b"x" * (1 << 20)),
         GOOD,
@@ -136,10 +139,12 @@ def topics(peer, topic):
     twice = peer.ask(CreateTopicsRequest(topics=[wanted, wanted]), 7).topics
     yield {(answer.name == topic + "2", answer.error_code) for answer in twice}
     (answer,) = peer.ask(CreateTopicsRequest(topics=[wanted], validate_only=True), 7).topics
-    yield answer.error_code, answer.num_partitions, answer.replication_factor, answer.topic_id
+    yield answer.error_code, answer.num_partitions, answer.replication_factor, answer.topic_id != bytes(16)
     state = DeleteTopicsRequest.DeleteTopicState
     gone = (state(name="no-such-topic"), state(name=None, topic_id=b"\1" * 16))
-    yield sorted(answer.error_code for answer in peer.ask(DeleteTopicsRequest(topics=gone), 6).responses)
+    yield sorted(
+        answer.error_code for answer in peer.ask(DeleteTopicsRequest(topics=gone, timeout_ms=10_000), 6).responses
+    )
     for asked, create in (
         ({"name": "no-such-topic"}, False),
         ({"name": "a b"}, True),
@@ -157,7 +162,7 @@ def versions(peer, topic):
     for client, version in (("a b", 3), ("a-b.1", 3), ("", 3)):
         request = ApiVersionsRequest(client_software_name=client, client_software_version="1")
         yield peer.ask(request, version).error_code
-    body = struct.pack(">hhih", 18, 99, 7, -1)
+    body = struct.pack(">hhihb", 18, 99, 7, -1, 0)
     peer.socket.sendall(struct.pack(">i", len(body)) + body)
     yield peer.frame()
     coordinator = peer.ask(FindCoordinatorRequest(coordinator_keys=[]), 4)
@@ -183,8 +188,15 @@ PROBES = [
 def test_equal_answers(kafka_cluster, probe):
     topic = f"as-kafka.{probe.__name__}"
     kafka_cluster.create_topic(topic, partitions=2)
-    with EmbeddedCluster(topics={topic: 2}) as cluster:
-        with Peer(cluster.bootstrap) as ours, Peer(kafka_cluster.nodes[0].address) as theirs:
-            answers = list(probe(ours, topic)), list(probe(theirs, topic))
+    with (
+        EmbeddedCluster(topics={topic: 2}) as cluster,
+        Peer(cluster.bootstrap) as ours,
+        Peer(kafka_cluster.nodes[0].address) as theirs,
+    ):
+        deadline = time.monotonic() + 30
+        while any(list_offsets(theirs, -1, topic=topic, partition=p)[0][0] for p in range(2)):
+            assert time.monotonic() < deadline  # a new topic's leader takes a moment
+            time.sleep(0.02)
+        answers = list(probe(ours, topic)), list(probe(theirs, topic))
     for number, (mine, right) in enumerate(zip(*answers, strict=True)):
         assert mine == right, f"answer {number}"
