@@ -155,7 +155,7 @@ def _create(
     )
     return CreateTopicsResponse.CreatableTopicResult(
         name=name,
-        topic_id=_NO_ID if validate_only else topic.id,
+        topic_id=topic.id,
         num_partitions=len(topic.partitions),
         replication_factor=len(topic.partitions[0].replicas),
         configs=[

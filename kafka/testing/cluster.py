@@ -221,7 +221,7 @@ class EmbeddedCluster:
                 for index in range(partitions or self.default_partitions)
             ]
         if dry_run:
-            return Topic(name, bytes(16), [Partition(PartitionLog(None), ids) for ids in replicas], {})
+            return Topic(name, os.urandom(16), [Partition(PartitionLog(None), ids) for ids in replicas], {})
         topic = Topic(name, os.urandom(16), [], configs or {})
         for index, ids in enumerate(replicas):
             topic.partitions.append(Partition(PartitionLog(self._storage(topic, index)), ids))

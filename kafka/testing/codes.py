@@ -4,6 +4,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
+    UNKNOWN_SERVER_ERROR = -1
     NONE = 0
     OFFSET_OUT_OF_RANGE = 1
     CORRUPT_MESSAGE = 2

@@ -99,7 +99,7 @@ def produce(node: Node, header: RequestHeader, request: ProduceRequest) -> Produ
 
 def _append(log: PartitionLog, batch: memoryview | None, version: int) -> tuple[int, int, str | None]:
     """(error code, base offset, error message)."""
-    if not batch:
+    if not batch:  # of null records, Kafka says nothing at all: it fails inside, and the client waits
         return Code.INVALID_RECORD, -1, "a partition's records must be exactly one record batch"
     if version < _ZSTD_SINCE and len(batch) > _CODEC_AT and batch[_CODEC_AT] & 7 == _ZSTD:
         return Code.UNSUPPORTED_COMPRESSION_TYPE, -1, f"Produce v{version} cannot carry zstd"

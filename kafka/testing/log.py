@@ -75,7 +75,7 @@ class PartitionLog:
         """
         size = len(batch)
         if size < HEADER.size:
-            return Code.CORRUPT_MESSAGE, -1, f"{size} bytes are less than the header of a record batch"
+            return Code.INVALID_RECORD, -1, f"{size} bytes are less than the header of a record batch"
         (
             base_offset,
             length,
@@ -94,9 +94,7 @@ class PartitionLog:
         if magic != 2:
             return Code.INVALID_RECORD, -1, f"Produce v{version} takes batches of magic 2, not {magic}"
         if length + _LENGTH_END != size:
-            if length > 0 and length + _LENGTH_END < size:
-                return Code.INVALID_RECORD, -1, "a partition's records must be exactly one record batch"
-            return Code.CORRUPT_MESSAGE, -1, f"the batch says that it has {length + _LENGTH_END} bytes, it has {size}"
+            return Code.INVALID_RECORD, -1, f"there must be one batch of {length + _LENGTH_END} bytes, not {size} bytes"
         if size > MAX_BATCH:
             return Code.MESSAGE_TOO_LARGE, -1, f"the batch has {size} bytes, more than {MAX_BATCH}"
         if crc != crc32c(batch[_CRC_START:]):
@@ -108,7 +106,7 @@ class PartitionLog:
         if attributes & _CONTROL:
             return Code.INVALID_RECORD, -1, "clients must not write control records"
         if attributes & 7 > _LAST_CODEC:
-            return Code.INVALID_RECORD, -1, f"there is no compression codec {attributes & 7}"
+            return Code.UNKNOWN_SERVER_ERROR, -1, f"there is no compression codec {attributes & 7}"
         base = self.end
         if producer_id >= 0:
             if sequence < 0:

@@ -18,6 +18,7 @@ from kafka.protocol import (
     FindCoordinatorRequest,
     InitProducerIdRequest,
     MetadataRequest,
+    MetadataResponse,
     decode_response,
 )
 from kafka.testing import EmbeddedCluster
@@ -109,6 +110,14 @@ def test_other_protocols_are_hung_up_on_at_once(cluster, peer, data):
         peer.frame()
     with Peer(cluster.nodes[0].address) as other:
         assert other.ask(ApiVersionsRequest(), 0).error_code == 0
+
+
+def test_bytes_behind_a_request_are_not_looked_at(cluster, peer):
+    """As librdkafka 2.16 asks for all topics: its count is four bytes of which one is read."""
+    body = bytes.fromhex("0003 000d 00000001 0007 72646b61666b61 00 00000000 01 00 00")
+    peer.socket.sendall(struct.pack(">i", len(body)) + body)
+    correlation_id, response = decode_response(MetadataResponse, 13, peer.frame()).unwrap()
+    assert correlation_id == 1 and [topic.name for topic in response.topics] == ["t"]
 
 
 # -- topics ----------------------------------------------------------------------------------------------------------
