@@ -166,7 +166,8 @@ class Cell:
     log_append_time: int
     error: KafkaError | None
     done: bool
-    def wait(self, timeout: float | None = None) -> bool: ...
+    told: bool
+    def wait(self, timeout: float | None = None, *, told: bool = False) -> bool: ...
     def give_up(self, error: BaseException) -> None: ...
 
 class Future:

@@ -60,6 +60,7 @@ cdef enum Appended:
     APPENDED
     NEEDS_MEMORY
     NEEDS_CELL
+    IS_CLOSED
 
 
 cdef class ManualHost:
@@ -265,6 +266,8 @@ cdef class Accumulator:
         cdef Py_ssize_t size, capacity
         cdef uint8_t *data
         cdef bint opened = False
+        if self.closed:
+            return IS_CLOSED
         if batch != NULL:
             size = record_size(timestamp - batch.base_timestamp, batch.count, key_length, value_length, headers_length)
             if batch.size + size > batch.capacity and not self.grow(batch, batch.size + size):
@@ -394,6 +397,7 @@ cdef class Accumulator:
 
     cdef inline void link_cell(self, Cell cell, Queue queue) noexcept:
         Py_INCREF(cell)
+        cell.linked = True
         cell.accumulator = self
         cell.topic = queue.topic
         cell.partition = queue.partition
@@ -406,6 +410,9 @@ cdef class Accumulator:
         self.last_cell = <PyObject *>cell
 
     cdef void unlink_cell(self, Cell cell):
+        if not cell.linked:
+            return
+        cell.linked = False
         if cell.older == NULL:
             self.first_cell = cell.newer
         else:
@@ -509,7 +516,7 @@ cdef class Accumulator:
         for cell in self.unresolved():
             cell.error = error
             cell.callbacks = None
-            cell.done = True
+            cell.done = cell.told = True
             self.unlink_cell(cell)
 
     # What the IO thread calls
@@ -680,12 +687,10 @@ cdef class Batch:
         cdef Cell cell = self.cell
         cell.base_offset = base_offset
         cell.log_append_time = log_append_time
-        self.accumulator.unlink_cell(cell)
         cell.resolve(None, self.accumulator)
 
     def fail(self, error not None):
         """No record of it will be sent any more, because of `error`."""
-        self.accumulator.unlink_cell(self.cell)
         self.cell.resolve(error, self.accumulator)
 
     def __repr__(self):

@@ -13,6 +13,11 @@ cdef enum:
     ON_FAILURE = 2
 
 
+cdef _release(list locks):
+    while locks:
+        locks.pop(0).release()
+
+
 cdef class Cell:
     """How a batch ended, for all the futures of its records."""
 
@@ -23,7 +28,10 @@ cdef class Cell:
     cdef readonly int64_t log_append_time
     cdef readonly object error
     cdef readonly bint done
+    cdef readonly bint told     # and its callbacks have run
+    cdef bint linked            # on the accumulator's list of unresolved cells
     cdef list waiters           # locks of threads in wait()
+    cdef list told_waiters      # and in wait(told=True)
     cdef list callbacks         # (future, when, function, args, kwargs)
     cdef int32_t unseen         # failed records that nobody has looked at
     cdef int failures_taken
@@ -38,29 +46,41 @@ cdef class Cell:
         self.base_offset = -1
         self.log_append_time = -1
 
-    def wait(self, timeout=None):
-        """Wait until the batch has an outcome; False where `timeout` (seconds) ended first. Ctrl-C interrupts."""
-        if self.done:
+    def wait(self, timeout=None, *, bint told=False):
+        """Wait until the batch has an outcome (with `told`: and its callbacks have run); Ctrl-C interrupts.
+
+        False where `timeout` (seconds) ended first.
+        """
+        cdef list waiters
+        if self.told if told else self.done:
             return True
         if timeout is not None and timeout <= 0:
             return False
         lock = allocate_lock()
         lock.acquire()
-        if self.waiters is None:
-            self.waiters = []
-        self.waiters.append(lock)
-        if self.done:
-            return True
-        if timeout is None:
-            lock.acquire()
+        if told:
+            if self.told_waiters is None:
+                self.told_waiters = []
+            waiters = self.told_waiters
         else:
-            lock.acquire(True, min(timeout, 4e6))
-        if not self.done and self.waiters is not None and lock in self.waiters:
-            self.waiters.remove(lock)
-        return self.done
+            if self.waiters is None:
+                self.waiters = []
+            waiters = self.waiters
+        waiters.append(lock)
+        if self.told if told else self.done:
+            return True
+        try:
+            if timeout is None:
+                lock.acquire()
+            else:
+                lock.acquire(True, min(timeout, 4e6))
+        finally:
+            if lock in waiters:
+                waiters.remove(lock)
+        return self.told if told else self.done
 
     cdef resolve(self, error, Accumulator accumulator):
-        cdef list waiters, callbacks
+        cdef list callbacks
         self.error = error
         if error is not None:
             self.unseen = self.count
@@ -69,20 +89,19 @@ cdef class Cell:
         else:
             self.accumulator = None
         self.done = True
-        waiters, self.waiters = self.waiters, None
         callbacks, self.callbacks = self.callbacks, None
-        if waiters is not None:
-            for lock in waiters:
-                lock.release()
+        _release(self.waiters)
         if callbacks is not None:
             for future, when, function, args, kwargs in callbacks:
-                (<Future>future).call(when, function, args, kwargs)
+                (<Future>future).call(when, function, args, kwargs, True)
+        accumulator.unlink_cell(self)
+        self.told = True
+        _release(self.told_waiters)
 
     def give_up(self, error not None):
         """For the driver's own end: resolve it, whoever holds the batch."""
         cdef Accumulator accumulator = self.accumulator
         if not self.done:
-            accumulator.unlink_cell(self)
             self.resolve(error, accumulator)
 
     cdef seen(self):
@@ -147,14 +166,14 @@ cdef class Future:
             raise TypeError(f"a callback must be callable, not {type(function).__name__}")
         cell = self.cell_at_end()
         if cell is None or cell.done:
-            self.call(when, function, args, kwargs)
+            self.call(when, function, args, kwargs, False)
             return self
         if cell.callbacks is None:
             cell.callbacks = []
         cell.callbacks.append((self, when, function, args, kwargs))
         return self
 
-    cdef call(self, int when, function, tuple args, dict kwargs):
+    cdef call(self, int when, function, tuple args, dict kwargs, bint on_io_thread):
         cdef Cell cell = self.cell_at_end()
         if cell is not None and not cell.done:
             # One of several batches is done and another is not: go on with that one.
@@ -167,8 +186,11 @@ cdef class Future:
                     function(*args, self.value, **kwargs)
             elif when & ON_FAILURE:
                 function(*args, error, **kwargs)
-        except BaseException:
-            # As in kafka-python: a callback's own failure is told in the log, and stops nothing.
+        except BaseException as error:
+            # As in kafka-python: a callback's own failure is told in the log, and stops nothing. In a caller's thread
+            # Ctrl-C and sys.exit() are the caller's.
+            if not on_io_thread and not isinstance(error, Exception):
+                raise
             log.exception("callback %r of %r failed", function, self)
 
     cdef object peek_error(self):

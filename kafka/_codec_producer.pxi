@@ -24,6 +24,19 @@ cdef bytes _bytes_of(data, str what):
     raise TypeError(f"{what} must be bytes, bytearray, memoryview or None once serialized, not {type(data).__name__}")
 
 
+cdef list _items_of(items, str what, Py_ssize_t count):
+    """An argument of `send_many` as a list of our own; `count` is how many items it must have, -1 for any."""
+    cdef list result
+    if items is None and count >= 0:
+        return None
+    if isinstance(items, (str, bytes, bytearray, memoryview)):
+        raise TypeError(f"{what} must have an item for each record; it is a single {type(items).__name__}")
+    result = list(items)
+    if count >= 0 and len(result) != count:
+        raise ValueError(f"{what} has {len(result)} items, values has {count}")
+    return result
+
+
 cdef class ProducerBase:
     """The hot half of a producer; `kafka.KafkaProducer` inherits it, with the methods that may wait."""
 
@@ -124,10 +137,12 @@ cdef class ProducerBase:
                 f"ms): the brokers take records more slowly than send() brings them, or not at all. "
                 f"{accumulator.used} bytes wait."
             )
-        if accumulator.closed:
-            self._refuse()
-            raise Errors.IllegalStateError("the process forked while send() waited for memory; send again")
         return True
+
+    cdef refuse_late(self):
+        """The accumulator was closed after the call began."""
+        self._refuse()
+        raise Errors.IllegalStateError("the process forked while send() was at work; send again")
 
     def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None):
         """Put a record in the buffer, to be sent soon by a thread in the background.
@@ -230,6 +245,8 @@ cdef class ProducerBase:
                 return future
             if appended == NEEDS_MEMORY:
                 self.wait_for_memory(needed, &deadline)
+            elif appended == IS_CLOSED:
+                self.refuse_late()
 
     def send_many(self, topic, values, keys=None, headers=None, timestamps=None, partition=None):
         """Put many records in the buffer in one call.
@@ -264,10 +281,14 @@ cdef class ProducerBase:
             self._refuse()
             accumulator = self.accumulator      # a new one after a fork
         queues = self.topic_queues(topic)
-        value_list = self.serialized(self.value_serializer, topic, values, headers, "values", -1)
-        count = len(value_list)
-        key_list = None if keys is None else self.serialized(self.key_serializer, topic, keys, headers, "keys", count)
-        headers_list = None if headers is None else self.encoded_headers(headers, count)
+        values = _items_of(values, "values", -1)
+        count = len(values)
+        keys = _items_of(keys, "keys", count)
+        headers = _items_of(headers, "headers", count)
+        timestamps = _items_of(timestamps, "timestamps", count)
+        value_list = self.serialized(self.value_serializer, topic, values, headers, "values")
+        key_list = self.serialized(self.key_serializer, topic, keys, headers, "keys")
+        headers_list = self.encoded_headers(headers)
         future = FutureRecords.__new__(FutureRecords)
         self.fill_sizes(future, value_list, key_list, headers_list, timestamps)
 
@@ -328,8 +349,10 @@ cdef class ProducerBase:
                 if appended == APPENDED:
                     future.add_record(cell, index, timestamp, call)
                     break
-                if appended == NEEDS_MEMORY:
+                if appended != NEEDS_CELL:
                     try:
+                        if appended == IS_CLOSED:
+                            self.refuse_late()
                         self.wait_for_memory(needed, &deadline)
                     except Errors.KafkaError as error:
                         error.accepted = i
@@ -337,32 +360,37 @@ cdef class ProducerBase:
                         raise
         return future
 
-    cdef list serialized(self, serializer, topic, items, headers, str what, Py_ssize_t count):
+    cdef list serialized(self, serializer, topic, list items, list headers, str what):
         cdef list result
         cdef Py_ssize_t i
-        if isinstance(items, (str, bytes, bytearray, memoryview)):
-            raise TypeError(f"{what} must be a sequence with an item per record, not a single {type(items).__name__}")
-        result = list(items)
-        if count >= 0 and len(result) != count:
-            raise ValueError(f"{what} has {len(result)} items, values has {count}")
+        if items is None:
+            return None
+        # A partitioner is shown what the serializer was given.
+        result = items if serializer is None and self.partitioner is None else items.copy()
         for i in range(len(result)):
             item = result[i]
             if serializer is not None:
-                item = serializer.serialize(topic, [] if headers is None or headers[i] is None else headers[i], item)
+                try:
+                    item = serializer.serialize(
+                        topic, [] if headers is None or headers[i] is None else headers[i], item
+                    )
+                except Exception as error:
+                    raise ValueError(f"{what}[{i}]: its serializer raised {error!r}") from error
                 result[i] = item
             if type(item) is not bytes and item is not None:
                 result[i] = _bytes_of(item, f"{what}[{i}]")
         return result
 
-    cdef list encoded_headers(self, headers, Py_ssize_t count):
-        result = list(headers)
-        if len(result) != count:
-            raise ValueError(f"headers has {len(result)} items, values has {count}")
-        for i, item in enumerate(result):
+    cdef list encoded_headers(self, list headers):
+        cdef list result = []
+        if headers is None:
+            return None
+        for i, item in enumerate(headers):
             try:
-                result[i] = encode_headers(item)
+                result.append(encode_headers(item))
             except (TypeError, ValueError) as error:
-                raise type(error)(f"record {i}: {error}") from None
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"headers[{i}]: {error}") from None
         return result
 
     cdef fill_sizes(self, FutureRecords future, list values, list keys, list headers, timestamps):
@@ -379,8 +407,6 @@ cdef class ProducerBase:
             future.headers_sizes = <int32_t *>malloc(room * sizeof(int32_t))
         if timestamps is not None:
             future.timestamps = <int64_t *>malloc(room * sizeof(int64_t))
-            if len(timestamps) != count:
-                raise ValueError(f"timestamps has {len(timestamps)} items, values has {count}")
         if (
             future.value_sizes == NULL or (keys is not None and future.key_sizes == NULL)
             or (headers is not None and future.headers_sizes == NULL)

@@ -205,12 +205,14 @@ class Produce:
         topic.known = known
         while len(topic.partitions) < len(known):
             topic.partitions.append(Partition(topic, len(topic.partitions)))
-        for partition, entry in zip(topic.partitions, known, strict=True):
-            if partition.leader != entry.leader:
+        # A topic that was made anew may have fewer partitions than before: nobody leads the others.
+        leaders = [entry.leader for entry in known] + [-1] * (len(topic.partitions) - len(known))
+        for partition, leader in zip(topic.partitions, leaders, strict=True):
+            if partition.leader != leader:
                 if partition.listed:
                     self._work[partition.leader].remove(partition)
                     partition.listed = False
-                partition.leader = entry.leader
+                partition.leader = leader
                 partition.not_before = 0.0  # a new leader has refused nothing
                 if partition.queue is not None or partition.retries:
                     self._list(partition)

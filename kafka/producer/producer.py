@@ -144,7 +144,17 @@ class KafkaProducer(ProducerBase):
 
     def _await_partitions(self, topic: str) -> None:
         timeout = self._checked.max_block_ms / 1000
-        error = self._ask(lambda answer, now: self._produce.await_topic(topic, answer, now), timeout, f"topic {topic}")
+        try:
+            error = self._ask(
+                lambda answer, now: self._produce.await_topic(topic, answer, now), timeout, f"topic {topic}"
+            )
+        except KafkaTimeoutError:
+            known = self._core.snapshot.topics.get(topic)
+            if known is None or known.error is None:
+                raise
+            raise KafkaTimeoutError(
+                f"Topic {topic} has no partitions to send to, still not after {timeout:g} s: {known.error}"
+            ) from known.error
         if error is not None:
             raise error.fresh()
 
@@ -190,7 +200,7 @@ class KafkaProducer(ProducerBase):
             self._driver.wake()
             for cell in accumulator.unresolved():
                 left = None if deadline is None else deadline - time.monotonic()
-                if not cell.wait(left):
+                if not cell.wait(left, told=True):
                     waiting = len(accumulator.unresolved())
                     raise KafkaTimeoutError(
                         f"flush() ended after {timeout:g} s with {waiting} batches still to be delivered."
