@@ -131,8 +131,12 @@ class KafkaProducer(ProducerBase):
             answered.set()
 
         self._driver.call(lambda now: question(answer, now))
-        if not answered.wait(max(0.0, min(timeout, 1e9))):
-            raise KafkaTimeoutError(f"Nothing was heard of {what} within {timeout:g} s." + self._trouble())
+        deadline = time.monotonic() + timeout
+        while not answered.wait(max(0.0, min(deadline - time.monotonic(), 1.0))):
+            if not self._driver.is_alive():
+                self._refuse()
+            if time.monotonic() >= deadline:
+                raise KafkaTimeoutError(f"Nothing was heard of {what} within {timeout:g} s." + self._trouble())
         return answers[0]
 
     def _trouble(self) -> str:
