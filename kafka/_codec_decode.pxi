@@ -446,7 +446,7 @@ def decode_response(cls, int version, frame):
 
 
 def decode_request_header(frame):
-    """Decode the header of a request frame (without its size): `Ok((header, offset of the body))` or `Err(DecodeError)`.
+    """Decode a request frame's header (without the size): `Ok((header, offset of the body))` or `Err(DecodeError)`.
 
     Works for versions that are newer than this schema too, but not for unknown API keys.
     """

@@ -510,7 +510,8 @@ cdef object frame(Writer *w, Plan plan, message):
         return encode_error(w, plan.cls.__name__, plan.version)
     total = w.size - 4 + w.outside
     if total > INT32_MAX:
-        return Err(EncodeError(plan.cls.__name__, plan.version, "", f"a frame of {total} bytes; {INT32_MAX} is the most"))
+        reason = f"a frame of {total} bytes; {INT32_MAX} is the most"
+        return Err(EncodeError(plan.cls.__name__, plan.version, "", reason))
     store32(w.data, <uint32_t>total)
     if not cuts:
         return Ok([PyBytes_FromStringAndSize(<char *>w.data, w.size)])

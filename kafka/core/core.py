@@ -274,7 +274,8 @@ class Core:
             self.produce.on_room(node.id, now)
 
     def on_down(self, node: Node, error: KafkaError, now: float) -> None:
-        if node.failures == 1 and self.closed_by is None:  # told once: it is tried again for as long as it is needed
+        # Told once, as it is tried again and again; and not of bootstrap addresses, whose caller is told the error.
+        if node.failures == 1 and node.id >= 0 and self.closed_by is None:
             self._effects.append(Notice("warning", f"{str(error).rstrip('.')}. It is tried again while it is needed."))
         self.calls.on_down(node, error, now)
         if self.produce is not None and node.id >= 0:
