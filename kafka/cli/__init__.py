@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
@@ -88,6 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     prog = f"kafka-turbo {options.command}"
+    # Standard error is for what ended the command, not for what the client went on trying.
+    logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         if options.command == "produce":
             from kafka.cli.produce import run

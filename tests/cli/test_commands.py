@@ -277,3 +277,21 @@ def until(condition, timeout=30.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+# -- Apache Kafka ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.kafka
+def test_produce_and_consume_with_apache_kafka(kafka_cluster, tmp_path):
+    kafka_cluster.create_topic("cli.csv", partitions=3)
+    rows = [b"%d,carrier %d,%s" % (number, number % 16, b"x" * 80) for number in range(50_000)]
+    (tmp_path / "rows.csv").write_bytes(b"n,carrier,text\n" + b"\n".join(rows) + b"\n")
+    arguments = ("-b", kafka_cluster.bootstrap, "cli.csv", tmp_path / "rows.csv", "-f", "csv", "-k", "carrier")
+    assert run("produce", *arguments) == (0, b"", "")
+    ends = kafka_cluster.end_offsets("cli.csv")
+    assert sum(ends.values()) == len(rows)
+    seen = kafka_cluster.console_consume("cli.csv", len(rows))
+    assert sorted((r.key, r.value) for r in seen) == sorted((row.split(b",")[1], row) for row in rows)
+    code, out, err = run("consume", "-b", kafka_cluster.bootstrap, "cli.csv")
+    assert (code, err) == (0, "") and sorted(out.splitlines()) == sorted(rows)
