@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka.core.backoff import Backoff
 from kafka.core.snapshot import Snapshot
-from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, ProtocolError
+from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, ProtocolError, for_code
 from kafka.protocol import ProduceRequest
 from kafka.result import Err, Result
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kafka.core.core import Core
 
 INFINITY = float("inf")
+LEADER_NOT_AVAILABLE = 5
 # Topic ids (version 13 on) need a fall-back to names that is not there yet.
 NEWEST_VERSION = 12
 
@@ -496,6 +497,8 @@ class Produce:
             error = next((p.last_error for p in topic.partitions if p.last_error is not None), None) if topic else None
         if error is None and known is not None:
             error = known.error
+        if error is None and partition is not None and partition.leader < 0:
+            error = for_code(LEADER_NOT_AVAILABLE)
         if error is None:
             error = self.core.metadata.error
         timeout = KafkaTimeoutError(

@@ -1,0 +1,419 @@
+"""Producers and their process: Ctrl-C, forks, the interpreter's end, being dropped; each in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.producer.brokers import ScriptedCluster
+
+ROOT = Path(__file__).parents[2]
+
+PRELUDE = """
+import faulthandler, gc, logging, os, signal, sys, threading, time
+faulthandler.dump_traceback_later(40, exit=True)
+logging.basicConfig(level=logging.WARNING, format="LOG %(levelname)s %(message)s", stream=sys.stderr)
+from kafka import KafkaProducer
+from kafka.errors import *
+bootstrap = sys.argv[1]
+"""
+
+
+class Script:
+    """A Python process that runs `code` after PRELUDE."""
+
+    def __init__(self, code: str, bootstrap: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code), bootstrap],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go_on(self) -> None:
+        """It waits in `sys.stdin.readline()`."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def end(self, timeout: float = 30.0) -> tuple[str, str]:
+        """What it printed and what it logged, once it has ended by itself with 0."""
+        try:
+            out, log = self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == 0, log
+        return out, log
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------------------------
+
+BLOCKING = {
+    "send, memory": "fill(); call = lambda: producer.send('t', bytes(100_000))",
+    "send_many, memory": "fill(); call = lambda: producer.send_many('t', [bytes(1000)] * 100_000)",
+    "send, metadata": "call = lambda: producer.send('nope', b'x', key=b'k')",
+    "partitions_for": "call = lambda: producer.partitions_for('nope')",
+    "flush": "producer.send('t', b'x'); call = producer.flush",
+    "flush, timeout": "producer.send('t', b'x'); call = lambda: producer.flush(timeout=100)",
+    "close": "producer.send('t', b'x'); call = producer.close",
+    "close, timeout": "producer.send('t', b'x'); call = lambda: producer.close(timeout=100)",
+    "get": "call = producer.send('t', b'x').get",
+    "get, timeout": "future = producer.send('t', b'x'); call = lambda: future.get(timeout=100)",
+    "get of many": "call = producer.send_many('t', [b'x', b'y']).get",
+    "constructor": "call = lambda: KafkaProducer(bootstrap_servers=bootstrap)",
+}
+
+
+@pytest.mark.parametrize("name", BLOCKING)
+def test_ctrl_c_interrupts_at_once(cluster: ScriptedCluster, name: str) -> None:
+    code = f"""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, buffer_memory=200_000)
+    producer.send("t", b"warm").get(10)
+    print("freeze", flush=True)
+    sys.stdin.readline()
+    def fill():
+        producer.send("t", bytes(150_000))
+    {BLOCKING[name]}
+    print("blocking", flush=True)
+    try:
+        call()
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    os._exit(0)
+    """
+    script = Script(code, cluster.bootstrap)
+    assert script.line() == "freeze"
+    cluster.freeze()
+    script.go_on()
+    assert script.line() == "blocking"
+    time.sleep(0.3)
+    began = time.monotonic()
+    script.process.send_signal(signal.SIGINT)
+    line = script.line()
+    seconds = time.monotonic() - began
+    script.end()
+    assert line == "interrupted"
+    assert seconds < (2.0 if name == "constructor" else 1.0)
+
+
+# -- the interpreter's end ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("configs", ["", ", linger_ms=60_000"])
+def test_what_nobody_closed_is_delivered_at_the_end(cluster: ScriptedCluster, configs: str) -> None:
+    script = Script(
+        f"""
+        producer = KafkaProducer(bootstrap_servers=bootstrap{configs})
+        for number in range(1000):
+            producer.send("t", b"%d" % number)
+        """,
+        cluster.bootstrap,
+    )
+    out, log = script.end(10)
+    assert len(cluster.values("t")) == 1000
+    assert log == "" and out == ""
+
+
+@pytest.mark.parametrize("end", ["", "sys.exit(0)"])
+def test_at_the_end_a_frozen_broker_gets_5_seconds_and_a_warning(cluster: ScriptedCluster, end: str) -> None:
+    script = Script(
+        f"""
+        producers = [KafkaProducer(bootstrap_servers=bootstrap) for _ in range(2)]
+        producers[0].send("t", b"warm").get(10)
+        print("freeze", flush=True)
+        sys.stdin.readline()
+        for number in range(7):
+            producers[0].send("t", b"%d" % number)
+        print("ending", flush=True)
+        {end}
+        """,
+        cluster.bootstrap,
+    )
+    assert script.line() == "freeze"
+    cluster.freeze()
+    script.go_on()
+    assert script.line() == "ending"
+    began = time.monotonic()
+    _, log = script.end(20)
+    assert 4 < time.monotonic() - began < 7.5
+    warnings = [line for line in log.splitlines() if line.startswith("LOG")]
+    assert len(warnings) == 1 and "WARNING" in warnings[0] and "7" in warnings[0], log
+    assert "Traceback" not in log
+
+
+def test_at_the_end_a_broker_that_is_gone(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        producer.send("t", b"warm").get(10)
+        print("stop", flush=True)
+        sys.stdin.readline()
+        producer.send_many("t", [b"x"] * 9)
+        print("ending", flush=True)
+        """,
+        cluster.bootstrap,
+    )
+    assert script.line() == "stop"
+    cluster.stop()
+    script.go_on()
+    assert script.line() == "ending"
+    began = time.monotonic()
+    _, log = script.end(20)
+    assert time.monotonic() - began < 7.5
+    warnings = [line for line in log.splitlines() if "WARNING" in line and "9" in line and "closed" in line]
+    assert len(warnings) == 1, log
+    assert "Traceback" not in log
+
+
+def test_an_error_at_the_end_of_the_program_still_delivers(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=1000)
+        producer.send("t", b"x")
+        raise SystemExit("the program's own")
+        """,
+        cluster.bootstrap,
+    )
+    _, log = script.process.communicate(timeout=20)
+    assert log.strip() == "the program's own" and script.process.returncode == 1
+    assert cluster.values("t") == [b"x"]
+
+
+def test_a_producer_that_is_dropped(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        before = threading.active_count()
+        for number in range(20):
+            producer = KafkaProducer(bootstrap_servers=bootstrap)
+            producer.send("t", b"%d" % number).get(10)
+        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=60_000)
+        for number in range(3):
+            producer.send("t", b"lost")
+        future = producer.send("t", b"lost")
+        del producer
+        gc.collect()
+        for _ in range(300):
+            if threading.active_count() == before and future.is_done:
+                break
+            time.sleep(0.01)
+        print(threading.active_count() - before, future.is_done, type(future.exception).__name__)
+        """,
+        cluster.bootstrap,
+    )
+    out, log = script.end()
+    assert out.split()[:2] == ["0", "True"] and out.split()[2] != "NoneType"
+    warnings = [line for line in log.splitlines() if line.startswith("LOG WARNING")]
+    assert len(warnings) == 1 and "4 records" in warnings[0], log
+
+
+# -- forks -------------------------------------------------------------------------------------------------------------
+
+
+def test_fork_the_child_starts_empty_and_the_parents_records_go_once(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=300)
+        producer.send("t", b"warm").get(10)
+        futures = [producer.send("t", b"parent %d" % number) for number in range(100)]
+        many = producer.send_many("t4", [b"parent"] * 10)
+        heard = []
+        futures[0].add_callback(heard.append)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                for future in (*futures, many):
+                    began = time.monotonic()
+                    try:
+                        future.get(5)
+                    except KafkaError as error:
+                        assert "fork" in str(error), error
+                    else:
+                        raise AssertionError("the parent's future has a value in the child")
+                    assert time.monotonic() - began < 1
+                futures2 = [producer.send("t", b"child %d" % number) for number in range(50)]
+                keyed = producer.send("t4", b"child", key=b"k")
+                assert producer.buffered_bytes < 100_000
+                producer.flush(10)
+                assert all(future.succeeded() for future in (*futures2, keyed)), futures2
+                assert not heard
+                producer.close()
+                code = 0
+            except BaseException:
+                import traceback; traceback.print_exc()
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        producer.close()
+        assert all(future.succeeded() for future in futures) and many.succeeded() and len(heard) == 1
+        """,
+        cluster.bootstrap,
+    )
+    script.end()
+    values = [value for value in cluster.values("t") if value != b"warm"]
+    assert sorted(values) == sorted([b"parent %d" % n for n in range(100)] + [b"child %d" % n for n in range(50)])
+    assert sorted(value or b"" for value in cluster.values("t4")) == [b"child"] + [b"parent"] * 10
+
+
+@pytest.mark.parametrize("way", ["exit", "drop", "collect"])
+def test_fork_a_child_that_never_sends_just_ends(cluster: ScriptedCluster, way: str) -> None:
+    script = Script(
+        f"""
+        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=1000)
+        future = producer.send("t", b"parent")
+        child = os.fork()
+        if child == 0:
+            if {way!r} != "exit":
+                del producer
+                gc.collect() if {way!r} == "collect" else None
+            sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert future.get(10).offset == 0
+        """,
+        cluster.bootstrap,
+    )
+    began = time.monotonic()
+    _, log = script.end()
+    assert time.monotonic() - began < 4
+    assert log == ""
+    assert cluster.values("t") == [b"parent"]
+
+
+def test_fork_by_multiprocessing_and_by_threads_at_work(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        import multiprocessing, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)      # 3.12 says that forks and threads do not mix
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        def child(name):
+            for number in range(100):
+                producer.send("t", b"child %d %d" % (name, number))
+            producer.flush(20)
+        stop = threading.Event()
+        sent = [0, 0]
+        def work(name):
+            while not stop.is_set():
+                producer.send("t", b"parent %d %d" % (name, sent[name]))
+                sent[name] += 1
+                time.sleep(0.0005)
+        threads = [threading.Thread(target=work, args=(name,)) for name in range(2)]
+        for thread in threads: thread.start()
+        context = multiprocessing.get_context("fork")
+        children = [context.Process(target=child, args=(name,)) for name in range(4)]
+        for process in children: process.start(); time.sleep(0.05)
+        for process in children: process.join(25)
+        stop.set()
+        for thread in threads: thread.join()
+        print([process.exitcode for process in children])
+        producer.close()
+        print(sum(sent))
+        """,
+        cluster.bootstrap,
+    )
+    out, _ = script.end(60)
+    codes, sent = out.splitlines()
+    assert codes == "[0, 0, 0, 0]"
+    values = cluster.values("t")
+    assert len(values) == len(set(values)) == int(sent) + 400
+
+
+def test_fork_while_a_thread_waits_for_memory(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap, buffer_memory=200_000)
+        producer.send("t", b"warm").get(10)
+        print("freeze", flush=True)
+        sys.stdin.readline()
+        producer.send("t", bytes(150_000))
+        thread = threading.Thread(target=lambda: producer.send("t", bytes(150_000)), daemon=True)
+        thread.start()
+        time.sleep(0.2)
+        child = os.fork()
+        if child == 0:
+            try:
+                producer.send("t", bytes(150_000))       # its memory is its own
+                os._exit(0)
+            except BaseException as error:
+                print(repr(error), file=sys.stderr)
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        print("thaw", flush=True)
+        thread.join(10)
+        producer.close(timeout=10)
+        """,
+        cluster.bootstrap,
+    )
+    assert script.line() == "freeze"
+    cluster.freeze()
+    script.go_on()
+    assert script.line() == "thaw"
+    cluster.thaw()
+    script.end()
+    assert [len(value or b"") for value in cluster.values("t") if value != b"warm"] == [150_000] * 2
+
+
+def test_fork_of_a_closed_producer_stays_closed(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        producer.close()
+        child = os.fork()
+        if child == 0:
+            try:
+                producer.send("t", b"x")
+            except IllegalStateError:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        """,
+        cluster.bootstrap,
+    )
+    script.end()
+
+
+def test_fork_in_a_serializer(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        children = []
+        def serialize(value):
+            if value == b"fork":
+                children.append(os.fork())
+            return value
+        producer = KafkaProducer(bootstrap_servers=bootstrap, value_serializer=serialize)
+        try:
+            producer.send("t", b"fork").get(10)
+        except KafkaError as error:
+            assert children == [0] and "fork" in str(error)
+            producer.send("t", b"again").get(10)
+            os._exit(0)
+        assert children[0] > 0, "the child's record went to the parent's buffer"
+        assert os.waitpid(children[0], 0)[1] == 0
+        """,
+        cluster.bootstrap,
+    )
+    script.end()
+    assert cluster.values("t") == [b"again", b"fork"]
+
+
+def test_pickling_says_why_not(cluster: ScriptedCluster) -> None:
+    import pickle
+
+    from kafka import KafkaProducer
+
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+        with pytest.raises(TypeError, match="pickle"):
+            pickle.dumps(producer)
+
