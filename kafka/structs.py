@@ -1,7 +1,5 @@
 """The small immutable records that callers and clients hand each other."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -87,12 +85,12 @@ class IsolationLevel(IntEnum):
     READ_COMMITTED = 1
 
     @classmethod
-    def build_from(cls, val: IsolationLevel | int | str) -> IsolationLevel:
+    def build_from(cls, val: "IsolationLevel | int | str") -> "IsolationLevel":
         """The level of that number or name (`read-committed`, say); ValueError if there is none."""
         return cls(_number_of(cls, val))
 
     @classmethod
-    def value_for(cls, val: IsolationLevel | int | str) -> int:
+    def value_for(cls, val: "IsolationLevel | int | str") -> int:
         """The number for a level, its number or its name; ValueError if there is none."""
         return _number_of(cls, val)
 
@@ -107,12 +105,12 @@ class OffsetSpec(IntEnum):
     LATEST_TIERED = -5
 
     @classmethod
-    def build_from(cls, val: OffsetSpec | int | str) -> OffsetSpec:
+    def build_from(cls, val: "OffsetSpec | int | str") -> "OffsetSpec":
         """The place of that number or name (`max-timestamp`, say); ValueError if there is none."""
         return cls(_number_of(cls, val))
 
     @classmethod
-    def value_for(cls, val: OffsetSpec | int | str) -> int:
+    def value_for(cls, val: "OffsetSpec | int | str") -> int:
         """The number for a place, its number or its name; ValueError if there is none."""
         return _number_of(cls, val)
 

@@ -1,7 +1,5 @@
 """What the core can be told. Times are seconds, sizes bytes."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -4,8 +4,6 @@ A driver carries them out in order and answers with inputs: `Resolve` with `Core
 `Core.connected` or `Core.closed`. After `Close` the core has forgotten the connection; report nothing more of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What is known of the cluster: immutable, so that any thread may read it, and replaced as a whole."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
