@@ -189,6 +189,7 @@ class KafkaCluster:
         self.version = version
         kafka_jars.java(), kafka_jars.classpath(version)
         self.folder = Path(tempfile.mkdtemp(prefix="kafka-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         self.nodes = [KafkaNode(number, self.folder / f"node-{number}", version) for number in range(1, nodes + 1)]
         self.bootstrap = ",".join(node.address for node in self.nodes)
