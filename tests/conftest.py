@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
+
+# A shell's background jobs, and so some CI runners, have Ctrl-C ignored, and whatever they start inherits that: programs
+# that these tests start and interrupt would never notice.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("quick", parent=settings.get_profile("repeatable"), max_examples=20)
