@@ -123,7 +123,6 @@ class EmbeddedCluster:
         self.stop()
 
     def _run(self, loop: asyncio.AbstractEventLoop, started: Future[None]) -> None:
-        asyncio.set_event_loop(loop)
         for node in self.nodes:
             loop.run_until_complete(node.start())
         loop.call_soon(started.set_result, None)

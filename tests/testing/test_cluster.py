@@ -261,6 +261,7 @@ def test_a_folder_is_there_again(tmp_path):
     with EmbeddedCluster(folder=tmp_path) as cluster:
         assert (cluster.id, cluster.topics["t"].id) == before
         assert cluster.end_offsets("t") == {0: 0, 1: 6}
+        assert log.read_bytes() == whole
         assert [record.value for record in cluster.records("with-dash-7")] == [b"x"]
         with Peer(cluster.bootstrap) as peer:
             # Of what the producer wrote before, Kafka then recognises the last batch only.

@@ -113,6 +113,17 @@ def test_a_fetch_waits_no_longer_than_it_was_told_and_the_next_request_waits_for
     assert not any(partition.log.waiting for partition in cluster.topics["t"].partitions)
 
 
+def test_much_may_wait_behind_a_fetch(cluster, peer):
+    peer.send(fetch_request((0, 0), wait=300), 12)
+    for _ in range(3):
+        peer.send(produce_request("t", (0, batch(b"x" * 100_000))), 9)
+    for _ in range(500):
+        peer.send(produce_request("t", (0, batch(b"x" * 100))), 9)
+    assert fetched(peer.receive()) == {0: (0, 0, [])}
+    answers = [peer.receive().responses[0].partition_responses[0].base_offset for _ in range(503)]
+    assert answers == list(range(503))
+
+
 def test_errors_do_not_wait(cluster, peer):
     def code(wanted, **more):
         started = time.monotonic()
