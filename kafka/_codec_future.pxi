@@ -1,12 +1,12 @@
 # What send() gives back. A batch has one Cell, which knows how the batch ended; a future is a Cell and an index, so
 # that a million futures cost little and none of them keeps a batch's bytes alive.
 
-import logging
 
 from kafka import errors as Errors
+from kafka._log import Log
 from kafka.structs import RecordMetadata, TopicPartition
 
-log = logging.getLogger("kafka.producer")
+log = Log("kafka.producer")
 
 cdef enum:
     ON_SUCCESS = 1

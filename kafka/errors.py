@@ -7,7 +7,6 @@ shared instances never collect tracebacks. All of them can be pickled.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +41,9 @@ class KafkaError(Exception):
 
     def fresh(self) -> Self:
         """A copy without a traceback, to be raised in place of this (perhaps shared) instance."""
-        twin = copy.copy(self)
+        from copy import copy
+
+        twin = copy(self)
         twin.__cause__ = self.__cause__
         return twin
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import socket
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kafka._log import Log
 from kafka.core.effects import Close, Complete, Connect, Notice, Resolve, Send
 from kafka.drivers._turn import Turn
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kafka._codec import Accumulator
     from kafka.core.core import Core
 
-log = logging.getLogger("kafka.driver")
+log = Log("kafka.driver")
 
 # The longest a turn sleeps: a bound on how long a lost wake-up could go unnoticed.
 LONGEST_SLEEP = 5.0
@@ -161,7 +161,7 @@ class Driver:
                 elif kind is Resolve:
                     self._resolve(effect.host, effect.port)  # type: ignore[union-attr]
                 elif kind is Notice:
-                    log.log(logging.WARNING if effect.level == "warning" else logging.INFO, "%s", effect.text)  # type: ignore[union-attr]
+                    (log.warning if effect.level == "warning" else log.info)("%s", effect.text)  # type: ignore[union-attr]
                 elif kind is Complete:
                     effect.promise(effect.result)  # type: ignore[union-attr]
             effects = core.effects()

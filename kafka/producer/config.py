@@ -10,13 +10,14 @@ import itertools
 import selectors
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka.errors import ConfigurationValueError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.partitioner.abc import as_partitioner
-from kafka.serializer import Serializer
-from kafka.serializer.wrapper import as_serializer
+
+if TYPE_CHECKING:
+    from kafka.serializer import Serializer
 
 DEFAULT_CONFIG: dict[str, Any] = {
     "bootstrap_servers": "localhost",
@@ -299,6 +300,10 @@ def _client_id(key: str, value: Any) -> str:
 
 
 def _serializer(key: str, value: Any) -> Serializer | None:
+    if value is None:
+        return None
+    from kafka.serializer.wrapper import as_serializer
+
     try:
         return as_serializer(value)
     except TypeError as error:

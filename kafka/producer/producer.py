@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import random
 import threading
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
 from kafka._installed import warn_if_overwritten
+from kafka._log import Log
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.core.produce import Produce, ProduceConfig, closed_error
@@ -28,7 +28,7 @@ from kafka.result import Err, Result
 from kafka.structs import TopicPartition
 from kafka.version import __version__
 
-log = logging.getLogger("kafka.producer")
+log = Log("kafka.producer")
 
 _CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 # How long leaving the interpreter waits for records of producers that nobody closed.
