@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 HERE = Path(__file__).parent
 pytest_plugins = sorted(path.stem for path in HERE.glob("fix_*.py"))
 
-# A shell's background jobs, and so some CI runners, have Ctrl-C ignored, and whatever they start inherits that: programs
+# Background jobs of a shell, and so some CI runners, have Ctrl-C ignored, and what they start inherits that: programs
 # that these tests start and interrupt would never notice.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

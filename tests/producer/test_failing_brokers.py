@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,8 +33,8 @@ from tests.producer.brokers import (
     Node,
     ScriptedCluster,
     first_times,
-    refuse_all,
     refusal,
+    refuse_all,
 )
 
 Make = Callable[..., KafkaProducer]
@@ -450,9 +449,7 @@ def test_failures_that_nobody_looked_at(cluster: ScriptedCluster, make_producer:
 
 @pytest.mark.parametrize("end", [end_by_flush, end_by_close, end_by_with])
 @pytest.mark.parametrize("how", ["get", "exception", "failed", "errback", "both", "late errback", "slow errback"])
-def test_failures_that_somebody_looked_at(
-    cluster: ScriptedCluster, make_producer: Make, end: Any, how: str
-) -> None:
+def test_failures_that_somebody_looked_at(cluster: ScriptedCluster, make_producer: Make, end: Any, how: str) -> None:
     cluster.script = refuse_partitions(1, 3)
     producer = make_producer(linger_ms=20)
     heard: list[Any] = []
@@ -567,7 +564,9 @@ def test_partitions_that_are_added_later(cluster: ScriptedCluster, make_producer
 
 
 def test_a_topic_made_anew_with_fewer_partitions(cluster: ScriptedCluster, make_producer: Make) -> None:
-    producer = make_producer(metadata_max_age_ms=100, retry_backoff_ms=10, delivery_timeout_ms=1500, request_timeout_ms=1000)
+    producer = make_producer(
+        metadata_max_age_ms=100, retry_backoff_ms=10, delivery_timeout_ms=1500, request_timeout_ms=1000
+    )
     for number in range(4):
         producer.send("t4", b"x", partition=number).get(5)
     cluster.leaders["t4"] = [1, 1]

@@ -413,7 +413,5 @@ def test_pickling_says_why_not(cluster: ScriptedCluster) -> None:
 
     from kafka import KafkaProducer
 
-    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
-        with pytest.raises(TypeError, match="pickle"):
-            pickle.dumps(producer)
-
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer, pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(producer)
