@@ -171,6 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (Failure, KafkaError) as error:
         print(f"demo: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted", file=sys.stderr)
+        return 130
     if code:
         print("\nWhat was read back is not what was sent.", file=sys.stderr)
         return code
