@@ -482,6 +482,20 @@ cdef class Accumulator:
             cell = (<Cell>cell).newer
         return cells
 
+    def unresolved_records(self):
+        """How many records have no outcome yet."""
+        cdef Py_ssize_t count = 0
+        cdef OpenBatch *batch = self.oldest
+        while batch != NULL:
+            count += batch.count
+            batch = batch.newer
+        cdef PyObject *cell = self.first_cell
+        while cell != NULL:
+            if not (<Cell>cell).done:
+                count += (<Cell>cell).count     # 0 while its batch is one of those above
+            cell = (<Cell>cell).newer
+        return count
+
     cdef note_failure(self, str topic, int32_t partition, int32_t count, error):
         entry = self.failures.get((topic, partition))
         if entry is None:

@@ -48,7 +48,15 @@ def silent_hint() -> str:
 def connection_error(
     address: str, stage: str, cause: BaseException | str, hint: str | None = None
 ) -> KafkaConnectionError:
-    return KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint)
+    return KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint or _usual_hint(stage, cause))
+
+
+def _usual_hint(stage: str, cause: BaseException | str) -> str | None:
+    if stage == DNS:
+        return "The name is not known on this machine: check it for a typo, and this machine's DNS."
+    if stage == CONNECT and "refused" in describe(cause):
+        return "Nothing listens there: check host and port, and that the broker runs."
+    return None
 
 
 def all_addresses_failed(name: str, errors: Sequence[KafkaConnectionError]) -> KafkaConnectionError:

@@ -497,8 +497,10 @@ class Produce:
             error = next((p.last_error for p in topic.partitions if p.last_error is not None), None) if topic else None
         if error is None and known is not None:
             error = known.error
-        if error is None and partition is not None and partition.leader < 0:
-            error = for_code(LEADER_NOT_AVAILABLE)
+        if error is None and known is not None and known.partitions:
+            leaders = [partition.leader] if partition is not None else [place.leader for place in known.partitions]
+            if max(leaders) < 0:
+                error = for_code(LEADER_NOT_AVAILABLE)
         if error is None:
             error = self.core.metadata.error
         timeout = KafkaTimeoutError(

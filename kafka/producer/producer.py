@@ -280,9 +280,9 @@ class KafkaProducer(ProducerBase):
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and self._pid == os.getpid():
             self._closed = True
-            waiting = len(self._accumulator.unresolved())
+            waiting = self._accumulator.unresolved_records()
             if waiting:
-                log.warning("%r was dropped without close(): %d batches are given up", self, waiting)
+                log.warning("%r was dropped without close(): %d records are given up", self, waiting)
             self._accumulator.close()
             produce, core, error = self._produce, self._core, closed_error()
 
@@ -296,7 +296,7 @@ class KafkaProducer(ProducerBase):
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def _refuse(self) -> None:  # type: ignore[override]  # in a forked child it mends rather than raises
-        if self._pid != os.getpid():
+        if self._pid != os.getpid() and not self._closed:
             self._start()
             return
         self._check_open()
@@ -411,7 +411,7 @@ _producers: weakref.WeakSet[KafkaProducer] = weakref.WeakSet()
 def _close_at_exit() -> None:
     deadline = time.monotonic() + _EXIT_PATIENCE
     for producer in list(_producers):
-        records = sum(cell.count for cell in producer._accumulator.unresolved())
+        records = producer._accumulator.unresolved_records()
         try:
             producer.close(timeout=max(0.0, deadline - time.monotonic()), null_logger=True)
         except DeliveryFailed as failed:

@@ -10,6 +10,7 @@ They keep every batch that came, and read it with `kafka.records`.
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import struct
 import threading
@@ -107,6 +108,7 @@ class ScriptedCluster:
         # topic -> the leader's node id, per partition; -1 for none
         self.leaders = {name: [1 + number % nodes for number in range(count)] for name, count in (topics or {}).items()}
         self.topic_errors: dict[str, int] = {}
+        self.generation = 1  # part of every topic's id: one more, and they have all been made anew
         self.script: Script | None = None
         self._thawed = threading.Event()
         self._thawed.set()
@@ -208,7 +210,12 @@ class ScriptedCluster:
                 )
                 for index, leader in enumerate(self.leaders.get(name, []) if not error else [])
             ]
-            topics.append(MetadataResponse.MetadataResponseTopic(error_code=error, name=name, partitions=partitions))
+            topic_id = hashlib.md5(f"{name} {self.generation}".encode()).digest()
+            topics.append(
+                MetadataResponse.MetadataResponseTopic(
+                    error_code=error, name=name, topic_id=topic_id, partitions=partitions
+                )
+            )
         return MetadataResponse(brokers=brokers, cluster_id="scripted", controller_id=1, topics=topics)
 
     def keep(self, node: Node, topic: str, partition: int, data: bytes) -> Any:

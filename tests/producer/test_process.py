@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 PRELUDE = """
 import faulthandler, gc, logging, os, signal, sys, threading, time
-faulthandler.dump_traceback_later(40, exit=True)
+faulthandler.enable()
 logging.basicConfig(level=logging.WARNING, format="LOG %(levelname)s %(message)s", stream=sys.stderr)
 from kafka import KafkaProducer
 from kafka.errors import *
@@ -53,8 +53,8 @@ class Script:
         try:
             out, log = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+            self.process.send_signal(signal.SIGABRT)  # where does it hang?
+            raise AssertionError(self.process.communicate()[1]) from None
         assert self.process.returncode == 0, log
         return out, log
 
