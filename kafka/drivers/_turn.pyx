@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
-from posix.unistd cimport read, write
+from posix.unistd cimport close, read, write
 
 import os
 
@@ -143,10 +143,12 @@ cdef class Turn:
         free(self.polled)
         self.close_pipe()
 
-    cdef void close_pipe(self):
+    cdef void close_pipe(self) noexcept:
+        # Not os.close: the interpreter may be at its end, with its modules gone.
+        cdef int i
         for i in range(2):
             if self.pipe[i] >= 0:
-                os.close(self.pipe[i])
+                close(self.pipe[i])
                 self.pipe[i] = -1
 
     def host_capsule(self):

@@ -22,6 +22,7 @@ from kafka.core.snapshot import Snapshot
 from kafka.drivers._turn import Turn
 from kafka.drivers.threads import Driver
 from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError
+from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
 from kafka.result import Err, Result
@@ -77,8 +78,8 @@ class KafkaProducer(ProducerBase):
             compression=_CODECS[config.compression_type],
             compression_level=config.compression_level,
         )
-        # murmur2 and late binding stand in for the default partitioner; a subclass of it is somebody's own.
-        partitioner = None if type(config.partitioner) is DefaultPartitioner else config.partitioner
+        # murmur2 and late binding stand in for the built-in partitioners; a subclass of one is somebody's own.
+        partitioner = None if _is_built_in(config.partitioner) else config.partitioner
         super().__init__(
             self._accumulator,
             key_serializer=config.key_serializer,
@@ -259,7 +260,10 @@ class KafkaProducer(ProducerBase):
         if failures:
             raise DeliveryFailed(
                 sum(count for count, _ in failures.values()),
-                {TopicPartition(*place): error for place, (_, error) in failures.items()},
+                {
+                    TopicPartition(topic, partition if partition >= 0 else None): error
+                    for (topic, partition), (_, error) in failures.items()
+                },
             )
 
     def __enter__(self) -> KafkaProducer:
@@ -271,9 +275,10 @@ class KafkaProducer(ProducerBase):
         if error is None:
             self.close()
             return
-        # The block's own error matters more than what became of its records.
+        # The block's own error matters more than what became of its records; whoever pressed Ctrl-C wants to leave.
+        patience = self._checked.max_block_ms / 1000
         try:
-            self.close(timeout=self._checked.max_block_ms / 1000)
+            self.close(timeout=patience if isinstance(error, Exception) else min(patience, _EXIT_PATIENCE))
         except DeliveryFailed as failed:
             log.error("while leaving the with block for another error: %s", failed)
 
@@ -375,6 +380,14 @@ class Cluster:
         return None if known is None else {partition.id for partition in known.partitions if partition.leader >= 0}
 
 
+def _is_built_in(partitioner: Partitioner) -> bool:
+    if type(partitioner) is DefaultPartitioner:
+        return True
+    from kafka.partitioner.sticky import StickyPartitioner
+
+    return type(partitioner) is StickyPartitioner
+
+
 def _core_config(config: ProducerConfig) -> Config:
     return Config(
         bootstrap=config.bootstrap_servers,
@@ -411,14 +424,19 @@ _producers: weakref.WeakSet[KafkaProducer] = weakref.WeakSet()
 def _close_at_exit() -> None:
     deadline = time.monotonic() + _EXIT_PATIENCE
     for producer in list(_producers):
-        records = producer._accumulator.unresolved_records()
+        given_up = 0
+        if producer._pid == os.getpid():
+            try:
+                producer._wait_for_all(max(0.0, deadline - time.monotonic()))
+            except KafkaTimeoutError:
+                given_up = producer._accumulator.unresolved_records()
         try:
-            producer.close(timeout=max(0.0, deadline - time.monotonic()), null_logger=True)
+            producer.close(timeout=0, null_logger=True)
         except DeliveryFailed as failed:
             log.warning("%r was not closed before the interpreter's end: %s", producer, failed)
             continue
-        if records:
-            log.debug("%r was not closed before the interpreter's end; all it held was delivered", producer)
+        if given_up:
+            log.warning("%r was not closed before the interpreter's end: %d records are given up", producer, given_up)
 
 
 def _after_fork_in_child() -> None:

@@ -127,7 +127,7 @@ def test_what_nobody_closed_is_delivered_at_the_end(cluster: ScriptedCluster, co
     assert log == "" and out == ""
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit(0)"])
+@pytest.mark.parametrize("end", ["", "sys.exit(0)", "for future in futures: future.add_errback(lambda error: None)"])
 def test_at_the_end_a_frozen_broker_gets_5_seconds_and_a_warning(cluster: ScriptedCluster, end: str) -> None:
     script = Script(
         f"""
@@ -135,8 +135,7 @@ def test_at_the_end_a_frozen_broker_gets_5_seconds_and_a_warning(cluster: Script
         producers[0].send("t", b"warm").get(10)
         print("freeze", flush=True)
         sys.stdin.readline()
-        for number in range(7):
-            producers[0].send("t", b"%d" % number)
+        futures = [producers[0].send("t", b"%d" % number) for number in range(7)]
         print("ending", flush=True)
         {end}
         """,
@@ -152,6 +151,23 @@ def test_at_the_end_a_frozen_broker_gets_5_seconds_and_a_warning(cluster: Script
     warnings = [line for line in log.splitlines() if line.startswith("LOG")]
     assert len(warnings) == 1 and "WARNING" in warnings[0] and "7" in warnings[0], log
     assert "Traceback" not in log
+
+
+def test_at_the_end_a_kept_traceback_of_the_io_thread_disturbs_nothing(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        kept = []
+        handler = logging.Handler()
+        handler.emit = kept.append
+        logging.getLogger("kafka").addHandler(handler)
+        logging.getLogger("kafka").propagate = False
+        with KafkaProducer(bootstrap_servers=bootstrap) as producer:
+            producer.send("t", b"x").add_callback(lambda metadata: 1 / 0).get(10)
+        assert len(kept) == 1 and kept[0].exc_info
+        """,
+        cluster.bootstrap,
+    )
+    assert script.end(20) == ("", "")
 
 
 def test_at_the_end_a_broker_that_is_gone(cluster: ScriptedCluster) -> None:
