@@ -261,7 +261,7 @@ class KafkaProducer(ProducerBase):
             raise DeliveryFailed(
                 sum(count for count, _ in failures.values()),
                 {
-                    TopicPartition(topic, partition if partition >= 0 else None): error
+                    TopicPartition(topic, partition if partition >= 0 else None): error  # type: ignore[arg-type]
                     for (topic, partition), (_, error) in failures.items()
                 },
             )

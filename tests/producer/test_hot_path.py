@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -57,7 +58,7 @@ def test_every_record_arrives_once(tmp_path: Path, threads: int, many: bool) -> 
     done = subprocess.run(
         command + ["--many"] * many,
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,

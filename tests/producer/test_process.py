@@ -189,7 +189,9 @@ def test_at_the_end_a_broker_that_is_gone(cluster: ScriptedCluster) -> None:
     began = time.monotonic()
     _, log = script.end(20)
     assert time.monotonic() - began < 7.5
-    warnings = [line for line in log.splitlines() if "WARNING" in line and "was not closed" in line and "9 records" in line]
+    warnings = [
+        line for line in log.splitlines() if "WARNING" in line and "was not closed" in line and "9 records" in line
+    ]
     assert len(warnings) == 1, log
     assert "Traceback" not in log
 
