@@ -177,7 +177,7 @@ cdef int32_t headers_payload(const uint8_t *p, Py_ssize_t size) noexcept nogil:
     cdef uint64_t number = 0
     cdef int64_t length
     cdef int64_t total = 0
-    cdef uint64_t strings
+    cdef uint64_t strings = 0
     p = get_uvarint(p, end, 5, &strings)
     strings = <uint64_t>unzigzag(strings) * 2
     if strings == 0:
