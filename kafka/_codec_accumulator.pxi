@@ -496,19 +496,21 @@ cdef class Accumulator:
             cell = (<Cell>cell).newer
         return count
 
+    # In both, the key is made before the entry is looked up: making it may run anybody's code, this one's other half too.
+
     cdef note_failure(self, str topic, int32_t partition, int32_t count, error):
-        entry = self.failures.get((topic, partition))
-        if entry is None:
-            self.failures[topic, partition] = [count, error]
-        else:
-            entry[0] += count
+        cdef tuple key = (topic, partition)
+        cdef list entry = [0, error]
+        entry = self.failures.setdefault(key, entry)
+        entry[0] += count
 
     cdef failure_seen(self, str topic, int32_t partition, int failures_taken):
-        entry = self.failures.get((topic, partition)) if failures_taken == self.failures_taken else None
+        cdef tuple key = (topic, partition)
+        cdef list entry = self.failures.get(key) if failures_taken == self.failures_taken else None
         if entry is not None:
             entry[0] -= 1
             if entry[0] <= 0:
-                del self.failures[topic, partition]
+                del self.failures[key]
 
     def take_failures(self):
         """The failures nobody looked at, (topic, partition) -> [count, first error]; they count as looked at now."""

@@ -164,13 +164,17 @@ cdef class Future:
         cdef Cell cell
         if not callable(function):
             raise TypeError(f"a callback must be callable, not {type(function).__name__}")
+        # Made first: making them may run the garbage collector, and with it whatever resolves the cell. Between the look
+        # at `done` and the callback's place on the list nothing is made, so that none is lost.
+        cdef list callbacks = []
+        cdef tuple callback = (self, when, function, args, kwargs)
         cell = self.cell_at_end()
         if cell is None or cell.done:
             self.call(when, function, args, kwargs, False)
             return self
         if cell.callbacks is None:
-            cell.callbacks = []
-        cell.callbacks.append((self, when, function, args, kwargs))
+            cell.callbacks = callbacks
+        cell.callbacks.append(callback)
         return self
 
     cdef call(self, int when, function, tuple args, dict kwargs, bint on_io_thread):
