@@ -110,7 +110,10 @@ class _Csv:
                 text = header.decode("utf-8-sig")
             except UnicodeDecodeError:
                 raise Failure(f"{self.name}: the first row is not text in UTF-8 and names no columns") from None
-            names = next(csv.reader([text], delimiter=self.format.delimiter.decode("latin-1")))
+            try:
+                names = next(csv.reader([text], delimiter=self.format.delimiter.decode("latin-1")))
+            except csv.Error as error:  # a NUL before Python 3.11, a field that is too long
+                raise Failure(f"{self.name}: the first row names no columns: {error}") from None
             if key in names:
                 return names.index(key)
             if not key.isdecimal():
