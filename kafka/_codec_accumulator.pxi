@@ -496,7 +496,7 @@ cdef class Accumulator:
             cell = (<Cell>cell).newer
         return count
 
-    # In both, the key is made before the entry is looked up: making it may run anybody's code, this one's other half too.
+    # In both, the key is made before the entry is looked up: making it may run anybody's code, the other half's too.
 
     cdef note_failure(self, str topic, int32_t partition, int32_t count, error):
         cdef tuple key = (topic, partition)
