@@ -164,7 +164,7 @@ cdef class Future:
         cdef Cell cell
         if not callable(function):
             raise TypeError(f"a callback must be callable, not {type(function).__name__}")
-        # Made first: making them may run the garbage collector, and with it whatever resolves the cell. Between the look
+        # Made first: making them may run the garbage collector, and so whatever resolves the cell. Between the look
         # at `done` and the callback's place on the list nothing is made, so that none is lost.
         cdef list callbacks = []
         cdef tuple callback = (self, when, function, args, kwargs)
