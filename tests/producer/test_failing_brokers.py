@@ -37,6 +37,9 @@ from tests.producer.brokers import (
     refuse_all,
 )
 
+# They hold the clock to account: not for builds that are slower by design.
+pytestmark = pytest.mark.timing
+
 Make = Callable[..., KafkaProducer]
 
 

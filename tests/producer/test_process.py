@@ -13,6 +13,9 @@ import pytest
 
 from tests.producer.brokers import ScriptedCluster
 
+# They hold the clock to account: not for builds that are slower by design.
+pytestmark = pytest.mark.timing
+
 ROOT = Path(__file__).parents[2]
 
 PRELUDE = """

@@ -63,14 +63,14 @@ def test_damaged_messages(name):
             same_decode(cls, version, bytes(hurt))
 
 
-@settings(max_examples=20_000 if FULL else 300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2_000 if FULL else 300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(ALL), st.binary(max_size=200))
 def test_arbitrary_bytes(which, data):
     cls = getattr(kafka.protocol, which[0])
     same_decode(cls, which[1], data)
 
 
-@settings(max_examples=5_000 if FULL else 150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1_000 if FULL else 150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(ALL), st.randoms(use_true_random=False))
 def test_wrong_values(which, source):
     """Any field given a value of the wrong kind: both refuse it with the same words."""
