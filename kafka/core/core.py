@@ -197,6 +197,11 @@ class Core:
         connection = node.connection
         return self.config.max_in_flight - len(connection.in_flight) - len(connection.unwritten)  # type: ignore
 
+    def connection_id(self, node_id: int) -> int:
+        """The id of this broker's ready connection, -1 if there is none. No two connections ever share one."""
+        node = self.nodes.broker(node_id)
+        return node.connection.id if node is not None and node.is_ready else -1  # type: ignore[union-attr]
+
     def ensure_node(self, node_id: int, now: float) -> None:
         """Starts connecting to this broker, now or when its backoff is over; `on_room` or `on_node_down` follows."""
         node = self.nodes.broker(node_id)

@@ -421,6 +421,22 @@ def test_a_late_answer_closes_the_connection_and_fails_all_its_requests() -> Non
     assert (health.error, health.failing_since, health.failures) == (None, None, 0)
 
 
+def test_a_connection_is_known_by_an_id_that_never_comes_back() -> None:
+    world = ready(seed=8, brokers=1, connections_max_idle=5.0)
+    assert world.core.connection_id(0) == -1 or world.core.room(0) > 0
+    assert world.core.connection_id(7) == world.core.connection_id(-1) == -1
+    seen = []
+    for end in ("reset", "idle", "reset"):
+        world.core.ensure_node(0, world.now)
+        assert world.run(5.0, lambda: world.core.connection_id(0) >= 0)
+        seen.append(world.core.connection_id(0))
+        if end == "reset":
+            world.network.links[-1].reset()
+        assert world.run(10.0, lambda: world.core.connection_id(0) == -1)
+        assert world.core.room(0) == 0
+    assert len(set(seen)) == 3
+
+
 def test_reconnecting_backs_off() -> None:
     world, _ = pumping(reconnect_backoff_max=1.0)
     world.run(1.0)
