@@ -39,6 +39,8 @@ class Connection:
         "in_flight",
         "unwritten",
         "versions",
+        "features",
+        "features_epoch",
         "heard",
         "used",
         "_client_id",
@@ -63,6 +65,9 @@ class Connection:
         self.unwritten: deque[tuple[Callback, float]] = deque()
         # The peer's ranges by API key, once READY.
         self.versions: dict[int, tuple[int, int]] = {}
+        # The cluster's features and the level each is finalized at (KIP-584), as of `features_epoch`; -1: not told.
+        self.features: dict[str, int] = {}
+        self.features_epoch = -1
         self.heard = False  # whether the peer ever sent a byte
         self.used = 0.0  # when the last request was sent
         self._client_id = client_id
@@ -112,6 +117,8 @@ class Connection:
 
     def negotiated(self, response: Any) -> None:
         self.versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
+        self.features = {feature.name: feature.max_version_level for feature in response.finalized_features}
+        self.features_epoch = response.finalized_features_epoch
         self.handle(Event.NEGOTIATED)
 
     # -- requests ------------------------------------------------------------------------------------------------

@@ -202,6 +202,14 @@ class Core:
         node = self.nodes.broker(node_id)
         return node.connection.id if node is not None and node.is_ready else -1  # type: ignore[union-attr]
 
+    def finalized_feature(self, name: str) -> int:
+        """The level at which the cluster has finalized this feature ("transaction.version", say); 0: off or unknown.
+
+        Taken from whichever answer to ApiVersions (version 3 on) had the highest epoch; so it may rise while a producer
+        lives, with the next connection.
+        """
+        return self.nodes.finalized_feature(name)
+
     def ensure_node(self, node_id: int, now: float) -> None:
         """Starts connecting to this broker, now or when its backoff is over; `on_room` or `on_node_down` follows."""
         node = self.nodes.broker(node_id)

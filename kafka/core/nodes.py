@@ -128,12 +128,18 @@ class Nodes:
         self._by_connection: dict[int, tuple[Node, Connection]] = {}
         self._resolving: dict[tuple[str, int], list[Node]] = {}
         self.nodes: dict[int, Node] = {}
+        self._features: dict[str, int] = {}
+        self._features_epoch = -1
         for index, (host, port) in enumerate(config.bootstrap):
             self.nodes[-1 - index] = Node(-1 - index, host, port)
 
     def broker(self, id: int) -> Node | None:
         """The broker with this id; none has a negative one, -1 being Kafka's word for "nobody"."""
         return self.nodes.get(id) if id >= 0 else None
+
+    def finalized_feature(self, name: str) -> int:
+        """The level this feature is finalized at, by the newest word of any broker; 0: off, or nobody said."""
+        return self._features.get(name, 0)
 
     # -- known brokers ---------------------------------------------------------------------------------------------
 
@@ -238,6 +244,8 @@ class Nodes:
                 self._give_up(node, connection, error, now)
             else:
                 connection.negotiated(result.value)
+                if connection.features_epoch > self._features_epoch:  # brokers learn of changes one by one
+                    self._features, self._features_epoch = connection.features, connection.features_epoch
                 self._up(node, now)
 
         # No deadline of its own: that of the set-up covers it.

@@ -17,6 +17,8 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 from kafka.protocol import (
+    ApiVersionsRequest,
+    ApiVersionsResponse,
     FindCoordinatorResponse,
     InitProducerIdRequest,
     InitProducerIdResponse,
@@ -186,6 +188,40 @@ def test_every_connection_starts_with_api_versions() -> None:
         assert world.run(5.0, lambda promise=promise: promise.result is not None)
     for broker in world.cluster.brokers:
         assert broker.requests[0] == (18, 4)
+
+
+def test_the_cluster_s_features_are_those_of_the_newest_word() -> None:
+    """A broker that has not heard of a change yet does not take it back; one too old to say changes nothing."""
+
+    def features(epoch: int, **levels: int) -> Any:
+        def handler(broker: Any, header: Any, request: Any) -> Any:
+            response = api_versions(broker, header, request)
+            response.finalized_features_epoch = epoch
+            response.finalized_features = [
+                ApiVersionsResponse.FinalizedFeatureKey(name=name, max_version_level=level, min_version_level=level)
+                for name, level in levels.items()
+            ]
+            return response
+
+        return handler
+
+    world = World(6)
+    brokers = world.cluster.brokers
+    api_versions = brokers[0].handlers[ApiVersionsRequest.API_KEY]
+    brokers[0].handlers[ApiVersionsRequest.API_KEY] = features(7, transaction=1)
+    brokers[1].handlers[ApiVersionsRequest.API_KEY] = features(9, transaction=2)
+    brokers[2].versions[ApiVersionsRequest.API_KEY] = (0, 2)
+    assert world.core.finalized_feature("transaction") == 0
+    assert isinstance(world.bootstrap(), Ok)
+    seen = []
+    for broker in (2, 0, 1, 0):
+        world.core.nodes.disconnect(world.core.nodes.nodes[broker], world.now)
+        world.core.ensure_node(broker, world.now)
+        assert world.run(2.0, lambda broker=broker: world.core.connection_id(broker) >= 0)  # type: ignore[misc]
+        seen.append(world.core.nodes.nodes[broker].connection.features)  # type: ignore[union-attr]
+    assert seen == [{}, {"transaction": 1}, {"transaction": 2}, {"transaction": 1}]
+    assert world.core.finalized_feature("transaction") == 2
+    assert world.core.finalized_feature("unheard.of") == 0
 
 
 def test_a_request_the_broker_does_not_know_is_an_error_value() -> None:
