@@ -104,9 +104,15 @@ class Batch:
     deadline: float
     cell: Cell
     attempts: int
-    order: int
+    sequence: int
+    stamped: bool
+    in_flight: bool
+    doubtful: bool
+    provable: bool
     @property
     def partition(self) -> int: ...
+    @property
+    def done(self) -> bool: ...
     def bind(self, partition: int) -> None: ...
     def compress(self) -> None: ...
     def stamp(self, producer_id: int = -1, epoch: int = -1, base_sequence: int = -1) -> None: ...

@@ -638,8 +638,13 @@ cdef class Batch:
     cdef readonly double created        # clock seconds
     cdef readonly double deadline       # clock seconds: when its delivery timeout is over
     cdef readonly Cell cell
+    # The produce path's notes; `kafka.core.partitions` says what they mean.
     cdef public int attempts
-    cdef public int64_t order           # of its first sending, within its partition
+    cdef public int64_t sequence
+    cdef public bint stamped
+    cdef public bint in_flight
+    cdef public bint doubtful
+    cdef public bint provable
     cdef Accumulator accumulator
     cdef object compressed              # bytes that take the place of `data`
 
@@ -657,6 +662,11 @@ cdef class Batch:
     def partition(self):
         """The partition it belongs to, -1 until one was chosen."""
         return self.cell.partition
+
+    @property
+    def done(self):
+        """Whether its records have their outcome; its bytes may still be needed."""
+        return self.cell.done
 
     def bind(self, int32_t partition):
         """Choose the partition of a batch that has none."""

@@ -7,6 +7,7 @@ shared instances never collect tracebacks. All of them can be pickled.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,28 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+class Persisted(enum.Enum):
+    """What is known of a record that was not reported as delivered."""
+
+    NOT_PERSISTED = "it is not in the log, and will not be: sending it again cannot double it"
+    POSSIBLY_PERSISTED = "it may be in the log, or get there: sending it again may double it"
+
+    def __repr__(self) -> str:
+        return self.name
+
+    __str__ = __repr__
+
+
 class KafkaError(Exception):
     """The root. `retriable`: the same request may succeed later. `invalid_metadata`: the client's
     view of the cluster is out of date. `hint`: what the reader can do about it, if anything.
+    `persisted`: on the error of a record that was not delivered, whether it may be in the log all the same.
     """
 
     retriable: bool = False
     invalid_metadata: bool = False
     hint: str | None = None
+    persisted: Persisted | None = None
 
     def _sentence(self) -> str:
         return super().__str__()

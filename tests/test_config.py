@@ -42,7 +42,7 @@ def test_all_the_keys_that_are_not_implemented_are_named_at_once():
 
 
 def test_a_falsy_value_is_not_mistaken_for_the_default():
-    for key, value in {"ssl_check_hostname": 0, "sasl_mechanism": "", "enable_idempotence": 0}.items():
+    for key, value in {"ssl_check_hostname": 0, "sasl_mechanism": ""}.items():
         with pytest.raises(NotImplementedError, match=key):
             parse(**{key: value})
 

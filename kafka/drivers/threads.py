@@ -110,7 +110,7 @@ class Driver:
         ended.__cause__ = error
         produce: Any = self.core.produce
         if produce is not None:
-            produce.close(ended)
+            produce.close(ended, self._turn.now())
         if self._accumulator is not None:
             for cell in self._accumulator.unresolved():
                 cell.give_up(ended)

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kafka._log import Log
+from kafka.core.partitions import MOST_IN_FLIGHT
 from kafka.errors import ConfigurationValueError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.partitioner.abc import as_partitioner
@@ -24,7 +26,7 @@ DEFAULT_CONFIG: dict[str, Any] = {
     "client_id": None,
     "key_serializer": None,
     "value_serializer": None,
-    "enable_idempotence": False,
+    "enable_idempotence": True,
     "transactional_id": None,
     "transaction_timeout_ms": 60000,
     "delivery_timeout_ms": 120000,
@@ -79,12 +81,14 @@ DEFAULT_CONFIG: dict[str, Any] = {
     "kafka_client": None,
 }
 
+log = Log("kafka.producer")
+
 # Accepted at their default only. A key leaves this set when it works.
 NOT_IMPLEMENTED = frozenset(
     key
     for key in DEFAULT_CONFIG
     if key.startswith(("ssl_", "sasl_", "metric_", "metrics_num", "metrics_sample", "transaction"))
-    or key in ("enable_idempotence", "client_dns_lookup", "security_protocol", "selector")
+    or key in ("client_dns_lookup", "security_protocol", "selector")
     or key in ("proxy_url", "socks5_proxy", "kafka_client")
 )
 
@@ -114,6 +118,7 @@ class ProducerConfig:
     client_id: str
     key_serializer: Serializer | None
     value_serializer: Serializer | None
+    enable_idempotence: bool
     delivery_timeout_ms: float
     acks: int  # 0, 1 or -1 (all in-sync replicas)
     compression_type: str | None
@@ -152,9 +157,42 @@ class ProducerConfig:
         for key, check in _CHECKS.items():
             setattr(self, key, check(key, self.values[key]))
         self.batch_size_given = "batch_size" in configs
+        self._settle_idempotence("enable_idempotence" in configs)
         self._check_together()
-        for key in ("client_id", "acks", "compression_type", "key_serializer", "value_serializer", "partitioner"):
+        for key in (
+            "client_id",
+            "enable_idempotence",
+            "acks",
+            "compression_type",
+            "key_serializer",
+            "value_serializer",
+            "partitioner",
+        ):
             self.values[key] = getattr(self, key)
+
+    def _settle_idempotence(self, asked_for: bool) -> None:
+        """What contradicts idempotence turns it off, where it is on by default only (as in kafka-python and Java)."""
+        if not self.enable_idempotence:
+            return
+        conflicts = []
+        if self.acks != -1:
+            conflicts.append(f"acks={self.acks} (it needs acks='all')")
+        if self.retries == 0:
+            conflicts.append("retries=0 (it needs at least 1)")
+        if self.max_in_flight_requests_per_connection > MOST_IN_FLIGHT:
+            conflicts.append(
+                f"max_in_flight_requests_per_connection={self.max_in_flight_requests_per_connection} "
+                f"(it needs at most {MOST_IN_FLIGHT})"
+            )
+        if conflicts and asked_for:
+            raise ConfigurationValueError(f"enable_idempotence=True does not go with {' and '.join(conflicts)}.")
+        if conflicts:
+            self.enable_idempotence = False
+            log.warning(
+                "idempotence is off, because of %s: retries may write a record twice, or out of order. "
+                "enable_idempotence=False says that this is meant.",
+                " and ".join(conflicts),
+            )
 
     def _check_together(self) -> None:
         if self.delivery_timeout_ms < self.linger_ms + self.request_timeout_ms:
@@ -406,6 +444,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "client_id": _client_id,
     "key_serializer": _serializer,
     "value_serializer": _serializer,
+    "enable_idempotence": _bool,
     "delivery_timeout_ms": _duration,
     "acks": _acks,
     "compression_type": _compression_type,

@@ -94,6 +94,8 @@ class KafkaProducer(ProducerBase):
             self._accumulator,
             ProduceConfig(
                 acks=config.acks,
+                idempotent=config.enable_idempotence,
+                max_in_flight=config.max_in_flight_requests_per_connection,
                 retries=config.retries,
                 retry_backoff=config.retry_backoff_ms / 1000,
                 retry_backoff_max=max(1.0, config.retry_backoff_ms / 1000),
@@ -244,7 +246,7 @@ class KafkaProducer(ProducerBase):
         self._accumulator.close()
 
         def end(now: float) -> None:
-            self._produce.close(error)
+            self._produce.close(error, now)
             self._core.close(error, now)
 
         if self._driver.is_alive():
@@ -292,7 +294,7 @@ class KafkaProducer(ProducerBase):
             produce, core, error = self._produce, self._core, closed_error()
 
             def end(now: float) -> None:
-                produce.close(error)
+                produce.close(error, now)
                 core.close(error, now)
 
             self._driver.call(end)

@@ -21,6 +21,8 @@ from typing import Any
 from kafka.protocol import (
     ApiVersionsRequest,
     ApiVersionsResponse,
+    InitProducerIdRequest,
+    InitProducerIdResponse,
     MetadataRequest,
     MetadataResponse,
     ProduceRequest,
@@ -104,6 +106,8 @@ class ScriptedCluster:
 
     def __init__(self, nodes: int = 1, topics: Mapping[str, int] | None = None, produce: tuple[int, int] = (3, 11)):
         self.versions = {ProduceRequest: produce, MetadataRequest: (0, 12), ApiVersionsRequest: (0, 3)}
+        self.versions[InitProducerIdRequest] = (0, 4)
+        self.producer_ids = 0
         self.nodes = [Node(self, number + 1) for number in range(nodes)]
         # topic -> the leader's node id, per partition; -1 for none
         self.leaders = {name: [1 + number % nodes for number in range(count)] for name, count in (topics or {}).items()}
@@ -178,6 +182,9 @@ class ScriptedCluster:
                 for kind, (lowest, highest) in self.versions.items()
             ]
             return ApiVersionsResponse(api_keys=keys)
+        if isinstance(request, InitProducerIdRequest):
+            self.producer_ids += 1
+            return InitProducerIdResponse(producer_id=self.producer_ids, producer_epoch=0)
         if isinstance(request, MetadataRequest):
             names = self.leaders if request.topics is None else [topic.name for topic in request.topics]
             return self.metadata([str(name) for name in names])

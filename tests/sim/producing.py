@@ -13,7 +13,9 @@ from tests.sim.world import World
 class SimProducer(ProducerBase):
     """`send` and the futures are the product's own; what may wait in them runs the simulation instead."""
 
-    def __init__(self, world: World, *, acks: int = -1, retries: float = float("inf"), **options: Any) -> None:
+    def __init__(
+        self, world: World, *, acks: int = -1, retries: float = float("inf"), idempotent: bool = False, **options: Any
+    ) -> None:
         self.world = world
         self.host = ManualHost()
         settings = {"memory": 1 << 20, "linger": 0.005, "delivery_timeout": 120.0, **options}
@@ -23,7 +25,7 @@ class SimProducer(ProducerBase):
             world.core,
             self.accumulator,
             ProduceConfig(
-                acks=acks, retries=retries, request_timeout=world.core.config.request_timeout,
+                acks=acks, retries=retries, idempotent=idempotent, request_timeout=world.core.config.request_timeout,
                 delivery_timeout=settings["delivery_timeout"],
             ),
         )  # fmt: skip

@@ -224,7 +224,7 @@ def test_close_fails_what_is_left() -> None:
         producer.put("t")
     producer.world.run(0.1)
     producer.put("t")
-    producer.produce.close(closed_error())
+    producer.produce.close(closed_error(), producer.world.now)
     producer.world.core.close(closed_error(), producer.world.now)
     producer.world.client.turn()
     assert all(isinstance(future.exception, IllegalStateError) for _, future in producer.sent)

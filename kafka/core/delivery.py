@@ -1,0 +1,475 @@
+"""What becomes of a batch that was sent: delivered, sent again, split, failed.
+
+An idempotent producer's batches of one partition are numbered without a gap, and brokers refuse what does not follow.
+So a batch that may be in the log is never dropped or renumbered: when its time is over its futures fail, as
+POSSIBLY_PERSISTED, but its bytes are sent again until a leader says what it has. Only then do later batches follow, and
+only what is certainly in no log gets another number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from kafka.core.backoff import Backoff
+from kafka.core.calls import Leader
+from kafka.core.partitions import SEQUENCES, Partition
+from kafka.core.snapshot import NO_ID, Broker
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    OutOfOrderSequenceNumberError,
+    Persisted,
+    ProtocolError,
+    for_code,
+)
+from kafka.protocol import DescribeProducersRequest
+from kafka.result import Err, Result
+
+if TYPE_CHECKING:
+    from kafka._codec import Batch
+    from kafka.core.produce import Building, Produce
+
+INFINITY = float("inf")
+LEADER_NOT_AVAILABLE = 5
+NOT_LEADER = 6
+MESSAGE_TOO_LARGE = 10
+OUT_OF_ORDER = 45
+DUPLICATE = 46
+UNKNOWN_PRODUCER_ID = 59
+# The broker knows this producer id no longer, or not with this epoch.
+UNKNOWN_PRODUCER = frozenset((47, 49, UNKNOWN_PRODUCER_ID))
+# Of the errors that brokers answer a produce request with: those after which the batch may be in the log. Every other
+# known one is given before anything is appended.
+AMBIGUOUS = frozenset((-1, 7, 13, 20, 56))
+
+
+class Delivery:
+    def __init__(self, produce: Produce) -> None:
+        self._path = produce
+        self._core = produce.core
+        self._config = produce.config
+        self._counts = produce.counts
+        self._backoff = Backoff(produce.config.retry_backoff, produce.config.retry_backoff_max, produce.core.random)
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def answered(self, building: Building, result: Result[Any, KafkaError], now: float) -> None:
+        """A request is over. `_refused` and `_lost` say for each of its batches what follows."""
+        if building not in self._path.in_flight:
+            return  # closed in the meantime
+        del self._path.in_flight[building]
+        for partition, batch in building.sent.items():
+            batch.in_flight = False
+            partition.in_flight -= 1
+        if isinstance(result, Err):
+            for partition, batch in building.sent.items():
+                self._failed(partition, batch, result.error, now, doubtful=building.on_wire)
+        elif result.value is None:  # acks=0: written is all that will ever be known
+            for partition, batch in building.sent.items():
+                self._delivered(partition, batch, -1, -1)
+        else:
+            self._take_answers(building, result.value, now)
+        for partition in building.sent:
+            self._path.look(partition, now)
+            self._plan(partition, now)
+
+    def _take_answers(self, building: Building, response: Any, now: float) -> None:
+        answers = self._match(response)
+        for partition, batch in building.sent.items():
+            answer = answers.get(partition)
+            if answer is None:
+                error: KafkaError = ProtocolError(f"the answer to a ProduceRequest does not name {partition} just once")
+                self._failed(partition, batch, error, now, doubtful=True)
+            elif answer.error is None:
+                self._delivered(partition, batch, answer.base_offset, answer.log_append_time_ms)
+            else:
+                self._refused(partition, batch, answer, response, now)
+
+    def _match(self, response: Any) -> dict[Partition, Any]:
+        """The answer for each partition asked about; none where it was answered twice."""
+        answers: dict[Partition, Any] = {}
+        by_id = None
+        for entry in response.responses:
+            if entry.name:
+                topic = self._path.topics.get(entry.name)
+            else:
+                if by_id is None:
+                    by_id = {topic.id: topic for topic in self._path.topics.values() if topic.id != NO_ID}
+                topic = by_id.get(entry.topic_id)
+            if topic is None:
+                continue
+            for answer in entry.partition_responses:
+                if 0 <= answer.index < len(topic.partitions):
+                    partition = topic.partitions[answer.index]
+                    answers[partition] = None if partition in answers else answer
+        return answers
+
+    def _delivered(self, partition: Partition, batch: Batch, base_offset: int, log_append_time: int) -> None:
+        outstanding = partition.outstanding
+        if outstanding[0] is not batch and self._path.identity is not None:
+            # The leader takes numbers only in order, so it has what came before, if it did not refuse it.
+            for before in [b for b in outstanding if b.sequence < batch.sequence and b.provable and not b.in_flight]:
+                self._counts["proven by a later batch"] += 1
+                outstanding.remove(before)
+                if not before.done:
+                    before.complete()
+        outstanding.remove(batch)
+        if partition.proven is None:
+            self._counts["gate opened"] += 1
+            partition.proven = partition.sent_on
+        partition.confirm = None
+        partition.failures = 0
+        partition.last_error = None
+        if not batch.done:
+            batch.complete(base_offset, log_append_time)
+        else:
+            self._counts["tombstone found its end"] += 1
+
+    def _refused(self, partition: Partition, batch: Batch, answer: Any, response: Any, now: float) -> None:
+        """A broker's error for one batch."""
+        error, code = answer.error, answer.error_code
+        if code == NOT_LEADER:
+            self._take_hint(partition, answer.current_leader, response.node_endpoints, now)
+        identity = self._path.identity
+        if code == DUPLICATE and identity is not None:
+            self._delivered(partition, batch, -1, -1)
+        elif code == OUT_OF_ORDER and identity is not None:
+            self._out_of_order(partition, batch, error, now)
+        elif code in UNKNOWN_PRODUCER and identity is not None:
+            self._counts["producer unknown to the broker"] += 1
+            if code != UNKNOWN_PRODUCER_ID:
+                identity.renew(partition.producer_id, now)
+            self._start_anew(partition, batch, error, now)
+        elif code == MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done):
+            self._split(partition, batch, error, now)
+        elif answer.record_errors and not (batch.doubtful or batch.done):
+            self._counts["record errors"] += 1
+            errors, other = _record_errors(answer, batch.records)
+            batch.fail_records(errors, other)
+            self.take_out(partition, batch)
+        else:
+            if answer.error_message:
+                error = for_code(code, answer.error_message)
+            unknown = for_code(code) is None or type(error).errno != code
+            self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown)
+
+    def _take_hint(self, partition: Partition, leader: Any, endpoints: Any, now: float) -> None:
+        """KIP-951: who has it now, said by the broker that had it before."""
+        if leader.leader_id < 0:
+            return
+        places = [Broker(e.node_id, e.host, e.port, e.rack) for e in endpoints if e.node_id == leader.leader_id]
+        before = partition.leader_epoch
+        name, index = partition.topic.name, partition.index
+        self._core.hint_leader(name, index, leader.leader_id, leader.leader_epoch, places[0] if places else None, now)
+        if partition.leader_epoch != before:
+            self._counts["leader hint taken"] += 1
+
+    def _failed(self, partition: Partition, batch: Batch, error: KafkaError, now: float, *, doubtful: bool) -> None:
+        """A batch was not taken, or (doubtful) nobody knows; the caller then calls `look` and `_plan`."""
+        partition.proven = partition.confirm = None
+        partition.last_error = error
+        if doubtful:
+            self._counts["left in doubt"] += not batch.doubtful
+            batch.doubtful = batch.provable = True
+        else:
+            batch.provable = False
+        if error.invalid_metadata:
+            self._core.refresh(partition.topic.name, now)
+        if self._path.closed_by is not None:
+            error = self._path.closed_by
+        elif now >= batch.deadline:
+            error = self._timed_out(batch, partition)
+        elif error.retriable and batch.attempts <= self._config.retries:
+            self._back_off(partition, now)
+            return
+        self._end(partition, batch, error, now)
+
+    def _end(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+        """The time, the attempts or the patience with an error are over for a batch that is not in flight."""
+        if not batch.done:
+            self.fail(batch, error)
+        over = now >= batch.deadline + self._config.delivery_timeout or self._path.closed_by is not None
+        if batch.doubtful and self._path.identity is not None and not over:
+            # Its number may be taken: it is sent until that is known, or nothing could follow it.
+            self._counts["tombstone"] += 1
+            self._back_off(partition, now)
+        else:
+            self.take_out(partition, batch)
+
+    def _back_off(self, partition: Partition, now: float) -> None:
+        if partition.not_before <= now:  # the batches that fail together count as one failure
+            partition.failures += 1
+            partition.not_before = now + self._backoff.delay(partition.failures)
+
+    # -- numbers -----------------------------------------------------------------------------------------------------
+
+    def take_out(self, partition: Partition, batch: Batch) -> None:
+        """It will not be sent any more: its number never comes."""
+        partition.outstanding.remove(batch)
+        if partition.confirm is batch:
+            partition.confirm = None
+        if self._path.identity is not None and not partition.broken:
+            self._counts["number given up"] += 1
+            partition.broken = True
+            partition.proven = None
+
+    def _out_of_order(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+        partition.proven = partition.confirm = None
+        partition.last_error = error
+        first = next((b for b in partition.outstanding if b.doubtful or not partition.broken), batch)
+        if batch is not first:
+            # Something before it has not come: that is sent first, and this again. Nothing is known but that.
+            self._counts["waits for the one before"] += 1
+        elif batch.doubtful:
+            self._ask_leader(partition, batch, now)
+        else:
+            # Never taken, and yet not what the leader expects: it has lost what came before, or this follows a number
+            # that was given up.
+            self._start_anew(partition, batch, error, now)
+
+    def _start_anew(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+        """The leader will not take this batch under its number."""
+        partition.proven = partition.confirm = None
+        partition.last_error = error
+        if not partition.broken:
+            self._counts["numbering broken"] += 1
+            partition.broken = True
+        if batch.doubtful:  # and nobody can say any more whether it is there
+            if not batch.done:
+                self.fail(batch, error)
+            self.take_out(partition, batch)
+        elif batch.done:
+            self.take_out(partition, batch)
+        elif now >= batch.deadline:
+            self.fail(batch, self._timed_out(batch, partition))
+            self.take_out(partition, batch)
+        else:
+            self._back_off(partition, now)
+
+    def _ask_leader(self, partition: Partition, head: Batch, now: float) -> None:
+        """A batch that may be in the log is refused as out of order: which is the last number the leader has?
+
+        Brokers recognise only the last five batches, after a restart only the last one, and say the same of an older
+        one as of one that does not follow. What they answer to DescribeProducers survives restarts.
+        """
+        self._counts["leader asked"] += 1
+        partition.asking = True
+        leader_epoch = partition.leader_epoch
+        name, index = partition.topic.name, partition.index
+
+        def build(version: int) -> Any:
+            return DescribeProducersRequest(
+                topics=[DescribeProducersRequest.TopicRequest(name=name, partition_indexes=[index])]
+            )
+
+        def answered(result: Result[Any, KafkaError], now: float) -> None:
+            partition.asking = False
+            if self._path.closed_by is not None:
+                return
+            if head in partition.outstanding and partition.leader_epoch == leader_epoch:
+                self._told(partition, head, result, now)
+            self._path.look(partition, now)
+            self._plan(partition, now)
+
+        timeout = self._config.request_timeout
+        self._core.request(Leader(name, index), DescribeProducersRequest, build, answered, now, timeout)
+
+    def _told(self, partition: Partition, head: Batch, result: Result[Any, KafkaError], now: float) -> None:
+        last, error = _last_number(partition, head, result)
+        if last is None:
+            self._counts["leader cannot tell"] += 1
+            self._start_anew(partition, head, error, now)
+        elif last >= head.sequence + head.records - 1:
+            there = [b for b in partition.outstanding if b.doubtful and b.sequence + b.records - 1 <= last]
+            if there[-1].sequence + there[-1].records - 1 != last:
+                self._counts["leader cannot tell"] += 1
+                self._start_anew(partition, head, error, now)
+                return
+            # In the leader's log, but perhaps not committed yet. The last one is recognised when it comes again, and
+            # answered once it is; that proves those before it.
+            self._counts["leader has it"] += 1
+            for batch in there:
+                batch.provable = True
+            partition.confirm = there[-1]
+            self._back_off(partition, now)
+        elif last < head.sequence:
+            # Numbers only grow: none of what waits is in this log.
+            self._counts["leader does not have it"] += 1
+            for batch in list(partition.outstanding):
+                batch.doubtful = batch.provable = False
+                if batch.done:
+                    self.take_out(partition, batch)
+            if last != head.sequence - 1:
+                partition.broken = True
+            self._back_off(partition, now)
+        else:
+            self._counts["leader cannot tell"] += 1
+            self._start_anew(partition, head, error, now)
+
+    def on_topic_made_anew(self, partition: Partition) -> None:
+        """Another topic has its name: numbers start anew there, and what may have been in the old log is not in its."""
+        if self._path.identity is None:
+            return
+        self._counts["topic made anew"] += 1
+        partition.broken = True
+        partition.proven = partition.confirm = None
+        for batch in list(partition.outstanding):
+            if not batch.in_flight:
+                batch.doubtful = batch.provable = False
+                if batch.done:
+                    self.take_out(partition, batch)
+
+    def _split(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+        """KIP-126: too large for the topic. Its parts have its numbers between them."""
+        parts = batch.split(batch.size // 2)
+        if len(parts) < 2:
+            self._failed(partition, batch, error, now, doubtful=False)
+            return
+        self._counts["split"] += 1
+        partition.proven = None
+        sequence = batch.sequence
+        for part in parts:
+            part.sequence = sequence
+            sequence += part.records
+        rest = [b for b in partition.outstanding if b is not batch]
+        place = partition.outstanding.index(batch)
+        partition.outstanding = deque([*rest[:place], *parts, *rest[place:]])
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _plan(self, partition: Partition, now: float) -> None:
+        """Have `_due` called when the pause is over, or the time of a batch that waits."""
+        if partition.timer is not None:
+            partition.timer.cancel()
+            partition.timer = None
+        if self._path.closed_by is not None or not (partition.waiting or partition.not_before > now):
+            return
+        deadline = partition.not_before if partition.not_before > now else INFINITY
+        for batch in partition.outstanding:
+            if not batch.in_flight:
+                more = self._config.delivery_timeout if batch.done else 0.0
+                deadline = min(deadline, batch.deadline + more)
+        if deadline < INFINITY:
+            partition.timer = self._core.timers.at(deadline, lambda now: self._due(partition, now))
+
+    def _due(self, partition: Partition, now: float) -> None:
+        partition.timer = None
+        for batch in list(partition.outstanding):
+            if batch.in_flight:
+                continue
+            if now >= batch.deadline + (self._config.delivery_timeout if batch.done else 0.0):
+                self._end(partition, batch, self._timed_out(batch, partition), now)
+        if partition.leader < 0 and partition.waiting:
+            self._core.refresh(partition.topic.name, now)
+        self._path.look(partition, now)
+        self._plan(partition, now)
+
+    def expire_unsent(self, batch: Batch) -> None:
+        """Its delivery timeout is over before it was taken from the accumulator."""
+        topic = self._path.topics.get(batch.topic)
+        partition = None
+        if topic is not None and 0 <= batch.partition < len(topic.partitions):
+            partition = topic.partitions[batch.partition]
+        self.fail(batch, self._timed_out(batch, partition))
+
+    def expire_in_flight(self, building: Building, now: float) -> None:
+        """Say that time is over; the bytes stay with the request until the connection has let go of them."""
+        building.deadline = INFINITY
+        for partition, batch in building.sent.items():
+            if batch.done:
+                continue
+            if batch.deadline <= now:
+                self.fail(batch, self._timed_out(batch, partition))
+            else:
+                building.deadline = min(building.deadline, batch.deadline)
+
+    def give_up(self, partition: Partition, error: KafkaError, now: float) -> None:
+        """Fail all that this partition has, without another try."""
+        for batch in list(partition.outstanding):
+            if not batch.done:
+                self.fail(batch, error)
+            if not batch.in_flight:
+                self.take_out(partition, batch)
+        self._plan(partition, now)
+
+    # -- errors ------------------------------------------------------------------------------------------------------
+
+    def fail(self, batch: Batch, error: KafkaError) -> None:
+        """The outcome of a batch that was not acknowledged: an error of its own, which says whether it may be there."""
+        own = error.fresh()
+        in_doubt = batch.doubtful or batch.in_flight
+        own.persisted = Persisted.POSSIBLY_PERSISTED if in_doubt else Persisted.NOT_PERSISTED
+        self._counts[str(own.persisted)] += 1
+        batch.fail(own)
+
+    def _timed_out(self, batch: Batch, partition: Partition | None) -> KafkaTimeoutError:
+        """What happened to a batch that did not make it within the delivery timeout."""
+        name = batch.topic if batch.partition < 0 else f"{batch.topic}[{batch.partition}]"
+        known = self._core.snapshot.topics.get(batch.topic)
+        identity = self._path.identity
+        error: BaseException | None = partition.last_error if partition is not None else None
+        if error is None and batch.partition < 0:
+            topic = self._path.topics.get(batch.topic)
+            error = next((p.last_error for p in topic.partitions if p.last_error is not None), None) if topic else None
+        if error is None and identity is not None and identity.producer_id < 0:
+            error = identity.last_error
+        if error is None and known is not None:
+            error = known.error
+        if error is None and known is not None and known.partitions:
+            leaders = [partition.leader] if partition is not None else [place.leader for place in known.partitions]
+            if max(leaders) < 0:
+                error = for_code(LEADER_NOT_AVAILABLE)
+        if error is None:
+            error = self._core.metadata.error
+        timeout = KafkaTimeoutError(
+            f"{batch.records} record{'s were' if batch.records > 1 else ' was'} not delivered to {name} within "
+            f"delivery_timeout_ms ({self._config.delivery_timeout * 1000:.0f} ms); times sent: {batch.attempts}."
+            + (f" The last failure: {error}" if error is not None else "")
+        )
+        timeout.__cause__ = error
+        return timeout
+
+
+def _last_number(partition: Partition, head: Batch, result: Result[Any, KafkaError]) -> tuple[int | None, KafkaError]:
+    """The last number that the leader has of this producer, as `Batch.sequence` counts; None where it cannot tell."""
+    error: KafkaError = OutOfOrderSequenceNumberError(
+        f"{partition} refuses a batch of {head.records} records that it may have taken before, and no longer knows."
+    )
+    if isinstance(result, Err):
+        error.__cause__ = result.error
+        return None, error
+    for topic in result.value.topics:
+        for answer in topic.partitions:
+            if answer.error is not None:
+                error.__cause__ = answer.error
+                return None, error
+            for state in answer.active_producers:
+                if state.producer_id != partition.producer_id:
+                    continue
+                if state.producer_epoch < partition.epoch:
+                    return -1, error  # nothing of this epoch
+                if state.producer_epoch == partition.epoch and state.last_sequence >= 0:
+                    # The one number of all that look so on the wire which is nearest to the batch's own.
+                    half = SEQUENCES // 2
+                    ahead = (state.last_sequence - head.sequence + half) % SEQUENCES - half
+                    return head.sequence + ahead, error
+    return None, error
+
+
+def _record_errors(answer: Any, count: int) -> tuple[dict[int, KafkaError], KafkaError]:
+    """KIP-467: each bad record's own error, and that of the others, which were refused along with them."""
+    errors: dict[int, KafkaError] = {}
+    for entry in answer.record_errors:
+        if 0 <= entry.batch_index < count:
+            own = for_code(answer.error_code, entry.batch_index_error_message or answer.error_message) or answer.error
+            own = own.fresh()
+            own.persisted = Persisted.NOT_PERSISTED
+            errors[entry.batch_index] = own
+    other = InvalidRecordError(
+        f"refused along with {len(errors)} bad record{'s' if len(errors) != 1 else ''} of the same batch"
+        + (f": {answer.error_message}" if answer.error_message else "")
+    )
+    other.persisted = Persisted.NOT_PERSISTED
+    return errors, other
