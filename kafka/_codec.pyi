@@ -1,6 +1,6 @@
 """What `_codec.pyx` has, for type checkers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from typing_extensions import Buffer
@@ -99,7 +99,7 @@ class Queue:
 class Batch:
     topic: str
     records: int
-    size: int
+    first: int
     created: float
     deadline: float
     cell: Cell
@@ -110,14 +110,20 @@ class Batch:
     doubtful: bool
     provable: bool
     @property
+    def size(self) -> int: ...
+    @property
     def partition(self) -> int: ...
     @property
     def done(self) -> bool: ...
     def bind(self, partition: int) -> None: ...
     def compress(self) -> None: ...
-    def stamp(self, producer_id: int = -1, epoch: int = -1, base_sequence: int = -1) -> None: ...
+    def stamp(
+        self, producer_id: int = -1, epoch: int = -1, base_sequence: int = -1, *, transactional: bool = False
+    ) -> None: ...
     def complete(self, base_offset: int = -1, log_append_time: int = -1) -> None: ...
     def fail(self, error: BaseException) -> None: ...
+    def fail_records(self, errors: Mapping[int, BaseException], other: BaseException) -> None: ...
+    def split(self, limit: int) -> list[Batch]: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class Accumulator:
@@ -172,6 +178,7 @@ class Cell:
     base_offset: int
     log_append_time: int
     error: KafkaError | None
+    outcomes: list[tuple[int, int, int, int, KafkaError | None]] | None
     done: bool
     told: bool
     def wait(self, timeout: float | None = None, *, told: bool = False) -> bool: ...

@@ -9,7 +9,7 @@
 # Every batch that was not taken is on the accumulator's list in order of creation. As all of them linger equally long
 # and expire after equally long, one cursor finds the lingering ones and the head of the list those that expire.
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
@@ -492,7 +492,7 @@ cdef class Accumulator:
         cdef PyObject *cell = self.first_cell
         while cell != NULL:
             if not (<Cell>cell).done:
-                count += (<Cell>cell).count     # 0 while its batch is one of those above
+                count += (<Cell>cell).count - (<Cell>cell).known    # 0 while its batch is one of those above
             cell = (<Cell>cell).newer
         return count
 
@@ -504,11 +504,11 @@ cdef class Accumulator:
         entry = self.failures.setdefault(key, entry)
         entry[0] += count
 
-    cdef failure_seen(self, str topic, int32_t partition, int failures_taken):
+    cdef failure_seen(self, str topic, int32_t partition, int32_t count, int failures_taken):
         cdef tuple key = (topic, partition)
         cdef list entry = self.failures.get(key) if failures_taken == self.failures_taken else None
         if entry is not None:
-            entry[0] -= 1
+            entry[0] -= count
             if entry[0] <= 0:
                 del self.failures[key]
 
@@ -531,7 +531,7 @@ cdef class Accumulator:
         self.io_thread = 0
         for cell in self.unresolved():
             cell.error = error
-            cell.callbacks = None
+            cell.callbacks = cell.known_outcomes = None
             cell.done = cell.told = True
             self.unlink_cell(cell)
 
@@ -545,6 +545,7 @@ cdef class Accumulator:
 
     cdef Batch hand_over(self, OpenBatch *open_batch):
         cdef Batch batch = Batch.__new__(Batch)
+        cdef Block block = Block.__new__(Block)
         cdef Queue queue = <Queue>open_batch.queue.queue
         self.unlink_batch(open_batch)
         open_batch.queue.last_size = open_batch.size
@@ -553,9 +554,11 @@ cdef class Accumulator:
         Py_DECREF(<object>open_batch.cell)
         batch.cell.count = open_batch.count
         batch.topic = queue.topic
-        batch.data = open_batch.data
-        batch.size = open_batch.size
-        batch.capacity = open_batch.capacity
+        block.accumulator = self
+        block.data = open_batch.data
+        block.size = open_batch.size
+        block.capacity = open_batch.capacity
+        batch.block = block
         batch.records = open_batch.count
         batch.created = open_batch.created
         batch.deadline = open_batch.created + self.delivery_timeout
@@ -621,103 +624,3 @@ cdef class Accumulator:
     def now(self):
         """The host's clock, in seconds."""
         return self.host.monotonic(self.host.context)
-
-
-cdef class Batch:
-    """A sealed batch on its way to a broker. `memoryview(batch)` is its bytes on the wire.
-
-    Its memory goes back to the accumulator when the object and every view of it are gone, so never while a request
-    can still read it.
-    """
-
-    cdef uint8_t *data
-    cdef readonly Py_ssize_t size       # bytes
-    cdef Py_ssize_t capacity
-    cdef readonly str topic
-    cdef readonly int32_t records
-    cdef readonly double created        # clock seconds
-    cdef readonly double deadline       # clock seconds: when its delivery timeout is over
-    cdef readonly Cell cell
-    # The produce path's notes; `kafka.core.partitions` says what they mean.
-    cdef public int attempts
-    cdef public int64_t sequence
-    cdef public bint stamped
-    cdef public bint in_flight
-    cdef public bint doubtful
-    cdef public bint provable
-    cdef Accumulator accumulator
-    cdef object compressed              # bytes that take the place of `data`
-
-    def __dealloc__(self):
-        free(self.data)
-        if self.accumulator is not None:
-            self.accumulator.used -= self.capacity
-
-    def __getbuffer__(self, Py_buffer *view, int flags):
-        if flags & PyBUF_WRITABLE:
-            raise BufferError("a batch is read-only")
-        PyBuffer_FillInfo(view, self, self.data, self.size, 1, flags)
-
-    @property
-    def partition(self):
-        """The partition it belongs to, -1 until one was chosen."""
-        return self.cell.partition
-
-    @property
-    def done(self):
-        """Whether its records have their outcome; its bytes may still be needed."""
-        return self.cell.done
-
-    def bind(self, int32_t partition):
-        """Choose the partition of a batch that has none."""
-        if self.cell.partition >= 0:
-            raise ValueError(f"{self!r} is bound already")
-        self.cell.partition = partition
-
-    def compress(self):
-        """Compress the records as the accumulator was told to; once, before the batch is stamped."""
-        cdef const uint8_t[::1] view
-        cdef Py_ssize_t size
-        cdef uint8_t *data
-        if self.accumulator.compression == 0:
-            return
-        from kafka.records.compression import CODECS, compress
-
-        packed = compress(
-            CODECS[self.accumulator.compression], memoryview(self)[BATCH_HEADER_SIZE:],
-            self.accumulator.compression_level,
-        )
-        view = packed
-        size = BATCH_HEADER_SIZE + view.shape[0]
-        data = <uint8_t *>malloc(size)
-        if data == NULL:
-            raise MemoryError()
-        memcpy(data, self.data, BATCH_HEADER_SIZE)
-        memcpy(data + BATCH_HEADER_SIZE, &view[0], view.shape[0])
-        free(self.data)
-        self.data = data
-        self.accumulator.used += size - self.capacity
-        self.capacity = self.size = size
-        store32(data + BATCH_LENGTH, <uint32_t>(size - BATCH_LENGTH_END))
-        store16(data + BATCH_ATTRIBUTES, load16(data + BATCH_ATTRIBUTES) | <uint16_t>self.accumulator.compression)
-
-    def stamp(self, int64_t producer_id=-1, int16_t epoch=-1, int32_t base_sequence=-1):
-        """Write what is known only when it is sent, then the checksum. The bytes never change after."""
-        store64(self.data + BATCH_PRODUCER_ID, <uint64_t>producer_id)
-        store16(self.data + BATCH_PRODUCER_EPOCH, <uint16_t>epoch)
-        store32(self.data + BATCH_BASE_SEQUENCE, <uint32_t>base_sequence)
-        store32(self.data + BATCH_CRC, <uint32_t>crc32c(memoryview(self)[BATCH_ATTRIBUTES:]))
-
-    def complete(self, int64_t base_offset=-1, int64_t log_append_time=-1):
-        """Every record of it is in the log, from `base_offset` on (-1: not told)."""
-        cdef Cell cell = self.cell
-        cell.base_offset = base_offset
-        cell.log_append_time = log_append_time
-        cell.resolve(None, self.accumulator)
-
-    def fail(self, error not None):
-        """No record of it will be sent any more, because of `error`."""
-        self.cell.resolve(error, self.accumulator)
-
-    def __repr__(self):
-        return f"<Batch {self.topic}[{self.cell.partition}] {self.records} records, {self.size} bytes>"

@@ -1,6 +1,5 @@
-# What send() gives back. A batch has one Cell, which knows how the batch ended; a future is a Cell and an index, so
-# that a million futures cost little and none of them keeps a batch's bytes alive.
-
+# What send() gives back: a future is a Cell and an index, so that a million futures cost little and none of them keeps
+# a batch's bytes alive.
 
 from kafka import errors as Errors
 from kafka._log import Log
@@ -11,104 +10,6 @@ log = Log("kafka.producer")
 cdef enum:
     ON_SUCCESS = 1
     ON_FAILURE = 2
-
-
-cdef _release(list locks):
-    while locks:
-        locks.pop(0).release()
-
-
-cdef class Cell:
-    """How a batch ended, for all the futures of its records."""
-
-    cdef readonly str topic
-    cdef readonly int32_t partition
-    cdef readonly int32_t count
-    cdef readonly int64_t base_offset
-    cdef readonly int64_t log_append_time
-    cdef readonly object error
-    cdef readonly bint done
-    cdef readonly bint told     # and its callbacks have run
-    cdef bint linked            # on the accumulator's list of unresolved cells
-    cdef list waiters           # locks of threads in wait()
-    cdef list told_waiters      # and in wait(told=True)
-    cdef list callbacks         # (future, when, function, args, kwargs)
-    cdef int32_t unseen         # failed records that nobody has looked at
-    cdef int failures_taken
-    cdef int64_t call               # the send_many call that last put a record in
-    cdef Accumulator accumulator    # while unresolved, and after a failure for the count of unseen ones
-    # The accumulator's list of unresolved cells.
-    cdef PyObject *older
-    cdef PyObject *newer
-
-    def __cinit__(self):
-        self.partition = -1
-        self.base_offset = -1
-        self.log_append_time = -1
-
-    def wait(self, timeout=None, *, bint told=False):
-        """Wait until the batch has an outcome (with `told`: and its callbacks have run); Ctrl-C interrupts.
-
-        False where `timeout` (seconds) ended first.
-        """
-        cdef list waiters
-        if self.told if told else self.done:
-            return True
-        if timeout is not None and timeout <= 0:
-            return False
-        lock = allocate_lock()
-        lock.acquire()
-        if told:
-            if self.told_waiters is None:
-                self.told_waiters = []
-            waiters = self.told_waiters
-        else:
-            if self.waiters is None:
-                self.waiters = []
-            waiters = self.waiters
-        waiters.append(lock)
-        if self.told if told else self.done:
-            return True
-        try:
-            if timeout is None:
-                lock.acquire()
-            else:
-                lock.acquire(True, min(timeout, 4e6))
-        finally:
-            if lock in waiters:
-                waiters.remove(lock)
-        return self.told if told else self.done
-
-    cdef resolve(self, error, Accumulator accumulator):
-        cdef list callbacks
-        self.error = error
-        if error is not None:
-            self.unseen = self.count
-            self.failures_taken = accumulator.failures_taken
-            accumulator.note_failure(self.topic, self.partition, self.count, error)
-        else:
-            self.accumulator = None
-        self.done = True
-        callbacks, self.callbacks = self.callbacks, None
-        _release(self.waiters)
-        if callbacks is not None:
-            for future, when, function, args, kwargs in callbacks:
-                (<Future>future).call(when, function, args, kwargs, True)
-        accumulator.unlink_cell(self)
-        self.told = True
-        _release(self.told_waiters)
-
-    def give_up(self, error not None):
-        """For the driver's own end: resolve it, whoever holds the batch."""
-        cdef Accumulator accumulator = self.accumulator
-        if not self.done:
-            self.resolve(error, accumulator)
-
-    cdef seen(self):
-        """One more of its failed records was looked at."""
-        if self.unseen > 0:
-            self.unseen -= 1
-            self.accumulator.failure_seen(self.topic, self.partition, self.failures_taken)
 
 
 cdef class Future:
@@ -239,8 +140,8 @@ cdef class FutureRecordMetadata(Future):
     cdef look(self):
         if not self.looked_at and self.cell.done:
             self.looked_at = True
-            if self.cell.error is not None:
-                self.cell.seen()
+            if self.cell.error_of(self.index) is not None:
+                self.cell.seen(1)
 
     @property
     def is_done(self):
@@ -250,24 +151,18 @@ cdef class FutureRecordMetadata(Future):
     @property
     def value(self):
         """The `RecordMetadata` of a delivered record, else None."""
-        cdef Cell cell = self.cell
-        if not cell.done or cell.error is not None:
+        if not self.cell.done or self.cell.error_of(self.index) is not None:
             return None
-        return RecordMetadata(
-            cell.topic, cell.partition, TopicPartition(cell.topic, cell.partition),
-            cell.base_offset + self.index if cell.base_offset >= 0 else -1,
-            self.timestamp if cell.log_append_time < 0 else cell.log_append_time,
-            None, self.key_size, self.value_size, self.headers_size,
-        )
+        return self.cell.metadata(self.index, self.timestamp, self.key_size, self.value_size, self.headers_size)
 
     @property
     def exception(self):
         """The error of a record that was not delivered, else None."""
         self.look()
-        return self.cell.error
+        return self.cell.error_of(self.index)
 
     cdef object peek_error(self):
-        return self.cell.error
+        return self.cell.error_of(self.index)
 
     @property
     def topic_partition(self):
@@ -287,14 +182,15 @@ cdef class FutureRecordMetadata(Future):
         Raises the error if the record was not delivered, KafkaTimeoutError if nothing is known in time.
         """
         self.wait_until_done(timeout)
-        if self.cell.error is not None:
-            self.look()
-            raise self.cell.error.fresh()
+        error = self.exception
+        if error is not None:
+            raise error.fresh()
         return self.value
 
     def __repr__(self):
         cdef Cell cell = self.cell
-        state = "pending" if not cell.done else f"failed: {cell.error}" if cell.error is not None else "delivered"
+        error = cell.error_of(self.index)
+        state = "pending" if not cell.done else f"failed: {error}" if error is not None else "delivered"
         return f"<FutureRecordMetadata {cell.topic}[{cell.partition}] {state}>"
 
 
@@ -379,15 +275,15 @@ cdef class FutureRecords(Future):
         return self.cell_at_end() is None
 
     cdef look(self):
+        cdef Cell cell
         cdef Py_ssize_t i
-        cdef int32_t k
         if self.looked_at or self.cell_at_end() is not None:
             return
         self.looked_at = True
         for i in range(self.run_count):
-            if (<Cell>self.runs[i].cell).error is not None:
-                for k in range(self.runs[i].count):
-                    (<Cell>self.runs[i].cell).seen()
+            cell = <Cell>self.runs[i].cell
+            if cell.error is not None:
+                cell.seen(cell.failed_among(self.runs[i].index, self.runs[i].count)[0])
 
     cdef object peek_error(self):
         cdef Cell cell
@@ -397,8 +293,10 @@ cdef class FutureRecords(Future):
         for i in range(self.run_count):
             cell = <Cell>self.runs[i].cell
             if cell.error is not None:
-                failed += self.runs[i].count
-                first.setdefault(TopicPartition(cell.topic, cell.partition), cell.error)
+                count, error = cell.failed_among(self.runs[i].index, self.runs[i].count)
+                if count:
+                    failed += count
+                    first.setdefault(TopicPartition(cell.topic, cell.partition), error)
         return Errors.DeliveryFailed(failed, first) if failed else None
 
     @property
@@ -442,14 +340,9 @@ cdef class FutureRecords(Future):
 
     cdef metadata(self, Py_ssize_t number):
         cdef Run *run = self.find(number)
-        cdef Cell cell = <Cell>run.cell
-        cdef int64_t timestamp = cell.log_append_time
-        if timestamp < 0:
-            timestamp = run.timestamp if self.timestamps == NULL else self.timestamps[number]
-        return RecordMetadata(
-            cell.topic, cell.partition, TopicPartition(cell.topic, cell.partition),
-            cell.base_offset + run.index + number - run.first if cell.base_offset >= 0 else -1,
-            timestamp, None,
+        return (<Cell>run.cell).metadata(
+            run.index + <int32_t>number - run.first,
+            run.timestamp if self.timestamps == NULL else self.timestamps[number],
             -1 if self.key_sizes == NULL else self.key_sizes[number],
             -1 if self.value_sizes == NULL else self.value_sizes[number],
             -1 if self.headers_sizes == NULL else self.headers_sizes[number],
@@ -461,17 +354,18 @@ cdef class FutureRecords(Future):
     def __getitem__(self, Py_ssize_t number):
         """Record `number`'s outcome: `Ok(RecordMetadata)` or `Err(error)`; None while it is not known."""
         cdef Cell cell
+        cdef Run *run
         if number < 0:
             number += self.count
         if not 0 <= number < self.count:
             raise IndexError(f"record {number} of {self.count}")
-        cell = <Cell>self.find(number).cell
+        run = self.find(number)
+        cell = <Cell>run.cell
         if not cell.done:
             return None
         self.look()
-        if cell.error is not None:
-            return Err(cell.error)
-        return Ok(self.metadata(number))
+        error = cell.error_of(run.index + <int32_t>number - run.first)
+        return Ok(self.metadata(number)) if error is None else Err(error)
 
     def __repr__(self):
         return f"<FutureRecords of {self.count}, {'done' if self.is_done else 'pending'}>"

@@ -1,0 +1,212 @@
+# A batch has one Cell, which knows how the batch ended; its futures and whoever waits for it look there.
+
+from operator import itemgetter
+
+
+cdef _release(list locks):
+    while locks:
+        locks.pop(0).release()
+
+
+cdef object _first_index = itemgetter(0)
+
+
+cdef class Cell:
+    """How a batch ended, for all the futures of its records.
+
+    Mostly they all end alike. Where they do not (a batch that was sent in parts, or refused for some of its records),
+    the cell is resolved when the last of them has its outcome.
+    """
+
+    cdef readonly str topic
+    cdef readonly int32_t partition
+    cdef readonly int32_t count
+    cdef readonly int64_t base_offset
+    cdef readonly int64_t log_append_time
+    cdef readonly object error      # of the first record that failed, None where none did
+    # None where those three hold for all records; else a tuple (index of the first record, count, base offset, log
+    # append time, error) for each run of records that ended alike, in order.
+    cdef readonly list outcomes
+    cdef readonly bint done
+    cdef readonly bint told     # and its callbacks have run
+    cdef bint linked            # on the accumulator's list of unresolved cells
+    cdef list known_outcomes    # the outcomes so far, in order of their arrival
+    cdef int32_t known          # how many records they are of
+    cdef list waiters           # locks of threads in wait()
+    cdef list told_waiters      # and in wait(told=True)
+    cdef list callbacks         # (future, when, function, args, kwargs)
+    cdef int32_t unseen         # failed records that nobody has looked at
+    cdef int failures_taken
+    cdef int64_t call               # the send_many call that last put a record in
+    cdef Accumulator accumulator    # while unresolved, and after a failure for the count of unseen ones
+    # The accumulator's list of unresolved cells.
+    cdef PyObject *older
+    cdef PyObject *newer
+
+    def __cinit__(self):
+        self.partition = -1
+        self.base_offset = -1
+        self.log_append_time = -1
+
+    def wait(self, timeout=None, *, bint told=False):
+        """Wait until the batch has an outcome (with `told`: and its callbacks have run); Ctrl-C interrupts.
+
+        False where `timeout` (seconds) ended first.
+        """
+        cdef list waiters
+        if self.told if told else self.done:
+            return True
+        if timeout is not None and timeout <= 0:
+            return False
+        lock = allocate_lock()
+        lock.acquire()
+        if told:
+            if self.told_waiters is None:
+                self.told_waiters = []
+            waiters = self.told_waiters
+        else:
+            if self.waiters is None:
+                self.waiters = []
+            waiters = self.waiters
+        waiters.append(lock)
+        if self.told if told else self.done:
+            return True
+        try:
+            if timeout is None:
+                lock.acquire()
+            else:
+                lock.acquire(True, min(timeout, 4e6))
+        finally:
+            if lock in waiters:
+                waiters.remove(lock)
+        return self.told if told else self.done
+
+    cdef resolve(self, int64_t base_offset, int64_t log_append_time, error, Accumulator accumulator):
+        """The outcome of all records that have none yet."""
+        cdef int32_t index = 0
+        if self.done:
+            return
+        if self.known_outcomes is not None:
+            for outcome in sorted(self.known_outcomes, key=_first_index):
+                if outcome[0] > index:
+                    self.add_outcome(index, outcome[0] - index, base_offset, log_append_time, error)
+                index = outcome[0] + outcome[1]
+            if index < self.count:
+                self.add_outcome(index, self.count - index, base_offset, log_append_time, error)
+            self.finish(accumulator)
+            return
+        self.base_offset = base_offset
+        self.log_append_time = log_append_time
+        if error is not None:
+            accumulator.note_failure(self.topic, self.partition, self.count, error)
+        self.conclude(error, self.count if error is not None else 0, accumulator)
+
+    cdef resolve_part(self, int32_t first, int32_t count, int64_t base_offset, int64_t log_append_time, error,
+                      Accumulator accumulator):
+        """The outcome of `count` records from index `first` on, none of which has one yet."""
+        if self.done:
+            return
+        self.add_outcome(first, count, base_offset, log_append_time, error)
+        if self.known >= self.count:
+            self.finish(accumulator)
+
+    cdef add_outcome(self, int32_t first, int32_t count, int64_t base_offset, int64_t log_append_time, error):
+        if self.known_outcomes is None:
+            self.known_outcomes = []
+        self.known_outcomes.append((first, count, base_offset, log_append_time, error))
+        self.known += count
+
+    cdef finish(self, Accumulator accumulator):
+        """Every record has its outcome."""
+        cdef list outcomes = sorted(self.known_outcomes, key=_first_index)
+        cdef int32_t failed = 0
+        first_error = None
+        self.known_outcomes = None
+        for _, count, _, _, error in outcomes:
+            if error is not None:
+                failed += <int32_t>count
+                accumulator.note_failure(self.topic, self.partition, count, error)
+                if first_error is None:
+                    first_error = error
+        self.outcomes = outcomes
+        self.conclude(first_error, failed, accumulator)
+
+    cdef conclude(self, error, int32_t failed, Accumulator accumulator):
+        cdef list callbacks
+        self.error = error
+        if error is not None:
+            self.unseen = failed
+            self.failures_taken = accumulator.failures_taken
+        else:
+            self.accumulator = None
+        self.done = True
+        callbacks, self.callbacks = self.callbacks, None
+        _release(self.waiters)
+        if callbacks is not None:
+            for future, when, function, args, kwargs in callbacks:
+                (<Future>future).call(when, function, args, kwargs, True)
+        accumulator.unlink_cell(self)
+        self.told = True
+        _release(self.told_waiters)
+
+    cdef tuple outcome(self, int32_t index):
+        """Of the record at `index`: (index of the first record, count, base offset, log append time, error)."""
+        cdef Py_ssize_t low = 0
+        cdef Py_ssize_t high, middle
+        if self.outcomes is None:
+            return (0, self.count, self.base_offset, self.log_append_time, self.error)
+        high = len(self.outcomes) - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if (<tuple>self.outcomes[middle])[0] <= index:
+                low = middle
+            else:
+                high = middle - 1
+        return <tuple>self.outcomes[low]
+
+    cdef inline object error_of(self, int32_t index):
+        """The error of the record at `index`; None while there is no outcome."""
+        return self.error if self.outcomes is None else self.outcome(index)[4]
+
+    cdef object metadata(self, int32_t index, int64_t timestamp, int32_t key_size, int32_t value_size,
+                         int32_t headers_size):
+        """The RecordMetadata of the record at `index`, which was delivered."""
+        cdef int64_t base_offset = self.base_offset
+        cdef int64_t log_append_time = self.log_append_time
+        cdef int32_t first = 0
+        if self.outcomes is not None:
+            first, _, base_offset, log_append_time, _ = self.outcome(index)
+        return RecordMetadata(
+            self.topic, self.partition, TopicPartition(self.topic, self.partition),
+            base_offset + index - first if base_offset >= 0 else -1,
+            timestamp if log_append_time < 0 else log_append_time,
+            None, key_size, value_size, headers_size,
+        )
+
+    cdef tuple failed_among(self, int32_t first, int32_t count):
+        """How many of `count` records from index `first` on failed, and the first one's error."""
+        cdef int32_t failed = 0
+        cdef int32_t start, end
+        if self.outcomes is None:
+            return (0 if self.error is None else count, self.error)
+        first_error = None
+        for outcome_first, outcome_count, _, _, error in self.outcomes:
+            start = max(first, <int32_t>outcome_first)
+            end = min(first + count, <int32_t>(outcome_first + outcome_count))
+            if error is not None and start < end:
+                failed += end - start
+                if first_error is None:
+                    first_error = error
+        return (failed, first_error)
+
+    def give_up(self, error not None):
+        """For the driver's own end: every record that has no outcome fails with `error`, whoever holds the batch."""
+        self.resolve(-1, -1, error, self.accumulator)
+
+    cdef seen(self, int32_t count):
+        """`count` more of its failed records were looked at."""
+        if count > self.unseen:
+            count = self.unseen
+        if count > 0:
+            self.unseen -= count
+            self.accumulator.failure_seen(self.topic, self.partition, count, self.failures_taken)
