@@ -129,14 +129,13 @@ class Metadata:
     def _set_timer(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        # Topics in trouble do not keep the others from growing old.
-        self._timer = self._core.timers.at(min(deadline, self._full_at), self._ask)
+        self._timer = self._core.timers.at(deadline, self._ask)
 
     def _ask(self, now: float) -> None:
         self._timer = None
         if self._under_way:
             return
-        if now >= self._full_at:
+        if now >= self._full_at:  # however much was asked about the topics in trouble meanwhile
             self._full_at = now + self._config.metadata_max_age
             self._evict(now)
             self._needed[None] = None

@@ -581,6 +581,37 @@ def test_hung_brokers_are_forgotten_after_a_while() -> None:
     assert world.core.snapshot.leader("t", 4) == 1
 
 
+def test_after_starting_again_every_topic_is_asked_about() -> None:
+    world = ready()
+    know(world, "t", 6)
+    know(world, "u", 1)
+
+    def start_again(broker: Any, request: Any, answer: Any) -> None:
+        if len(asked) == 1:
+            answer.error_code = 129
+
+    asked = on_metadata(world, start_again)
+    world.core.refresh("t", world.now)
+    assert world.run(2.0, lambda: len(asked) == 2)
+    assert asked == [["t"], ["t", "u"]]
+    assert world.run(0.1, lambda: len(world.core.snapshot.brokers) == 3)
+
+
+def test_what_was_forgotten_is_not_connected_to() -> None:
+    world = ready(3)
+    know(world, "t", 3)
+    away = next(id for id in range(3) if not world.core.nodes.nodes[id].is_ready)
+    world.network.dns_delay = 0.5
+    world.core.ensure_node(away, world.now)  # its name is being looked up
+    on_metadata(world, lambda broker, request, answer: setattr(answer, "error_code", 129))
+    world.core.refresh("t", world.now)
+    assert world.run(0.3, lambda: not world.core.snapshot.brokers)
+    world.run(5.0)
+    nodes = world.core.nodes.nodes.values()
+    assert all(node.id < 0 for node in nodes)
+    assert set(world.client._links) == {node.connection.id for node in nodes if node.connection is not None}
+
+
 def test_an_answer_in_between_ends_the_count() -> None:
     world = ready(metadata_max_age=100.0)
     know(world, "t")
