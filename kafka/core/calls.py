@@ -48,6 +48,7 @@ class Coordinator(NamedTuple):
 
 
 Route = AnyBroker | Broker | Leader | Controller | Coordinator
+Refuse = Callable[["Node", Any, float], KafkaError | None]
 ANY = AnyBroker()
 ADVERTISED = AnyBroker(advertised=True)
 CONTROLLER = Controller()
@@ -68,6 +69,7 @@ class Call:
         "patience",
         "newest",
         "name",
+        "refuse",
         "node",
         "attempt",
         "failures",
@@ -89,6 +91,7 @@ class Call:
         patience: float,
         newest: int | None,
         name: str,
+        refuse: Refuse | None,
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -99,6 +102,7 @@ class Call:
         self.patience = patience  # how long to go on when every broker there is has failed
         self.newest = newest
         self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
+        self.refuse = refuse
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # answers to earlier ones are not listened to
         self.failures = 0  # rounds for "any broker", else attempts
@@ -131,12 +135,13 @@ class Calls:
         patience: float = float("inf"),
         newest: int | None = None,
         name: str = "",
+        refuse: Refuse | None = None,
     ) -> None:
-        """See `Core.request`."""
+        """See `Core.request`. What `refuse(node, response, now)` gives an error for counts as a failed attempt."""
         if self._core.closed_by is not None:
             callback(Err(self._core.closed_by), now)
             return
-        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name)
+        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, refuse)
         self._next_id += 1
         self._open[self._next_id] = call
         call.callback = self._once(self._next_id, callback)
@@ -240,6 +245,11 @@ class Calls:
 
     def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
         error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
+        if error is None and call.refuse is not None:
+            refused = call.refuse(call.node, result.unwrap(), now)  # type: ignore[arg-type]
+            if refused is not None:
+                self._failed(call, refused, now)
+                return
         if error is None:
             # Many responses have their errors inside: one that says "not I" concerns the route, any other the caller.
             for _, inner in [] if isinstance(call.route, (AnyBroker, Broker)) else result.unwrap().errors():

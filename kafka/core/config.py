@@ -18,6 +18,9 @@ class Config(NamedTuple):
     receive_message_max_bytes: int = 100 * 1024 * 1024
     max_in_flight: int = 5  # requests on one connection, where the produce path is concerned
     metadata_max_age: float = 300.0
+    metadata_max_idle: float = 300.0  # a topic that nobody has used for so long is no longer asked about
+    unknown_topic_grace: float = 30.0  # a topic may be unknown to brokers for so long before it counts as not existing
+    rebootstrap_after: float = 300.0  # without an answer, counted from the first refresh that got none
     allow_auto_create_topics: bool = True
     bootstrap_patience: float = 3.0  # how long `Core.bootstrap` keeps trying when every address fails
     any_broker_attempt: float = 3.0  # the least time one broker gets to answer what any of them could

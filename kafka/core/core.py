@@ -54,7 +54,7 @@ class Core:
         self.closed_by: KafkaError | None = None  # what `close` was given
         self.nodes = Nodes(config, random, self.timers, self._effects, self)
         self.calls = Calls(self)
-        self.metadata = Metadata(config, random, self.timers, self.calls, self._on_snapshot)
+        self.metadata = Metadata(self)
         self.coordinators = Coordinators(self)
 
     @property
@@ -185,7 +185,10 @@ class Core:
             callback(result if isinstance(result, Err) else Ok(self.snapshot), now)
 
         name = "Asking the bootstrap servers for the cluster's brokers"
-        self.calls.start(ANY, MetadataRequest, build, learned, now, timeout, patience=patience, name=name)
+        refuse = self.metadata.refuse
+        self.calls.start(
+            ANY, MetadataRequest, build, learned, now, timeout, patience=patience, name=name, refuse=refuse
+        )
 
     # -- the data path's part --------------------------------------------------------------------------------------
 
@@ -294,7 +297,15 @@ class Core:
         if self.produce is not None and node.id >= 0:
             self.produce.on_node_down(node.id, error, now)
 
-    def _on_snapshot(self, snapshot: Snapshot, now: float) -> None:
+    def uses_topic(self, topic: str) -> bool:
+        """Whether the produce path still has batches of this topic to deliver."""
+        uses = getattr(self.produce, "uses", None)
+        return uses is not None and uses(topic)
+
+    def notice(self, level: str, text: str) -> None:
+        self._effects.append(Notice(level, text))
+
+    def on_snapshot(self, snapshot: Snapshot, now: float) -> None:
         for broker in snapshot.brokers.values():
             self.nodes.learn(*broker)
         self.nodes.forget_all_but(snapshot.brokers, now)

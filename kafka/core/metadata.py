@@ -1,132 +1,153 @@
 """When to ask for metadata, and for which topics; what comes back is merged into one immutable snapshot.
 
-Topics are asked for when somebody first wants them, each request naming only those in need. One request is under way at
-a time. A topic stays in need while another look may tell more (no leader, not known yet), with growing pauses.
+Topics are asked for when somebody first wants them, each request naming only those in need; all that are still in use
+are asked about when their metadata is old. One request is under way at a time. A topic stays in need while another look
+may tell more (no leader, not known yet), with growing pauses. Nobody's answer is believed who belongs to another
+cluster, and when nobody answers any more everything starts again from the bootstrap servers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
-from kafka.core.calls import ANY, Calls
-from kafka.core.config import Config
-from kafka.core.snapshot import EMPTY, Broker, Snapshot, Topic, merge, still_unclear, with_leader
-from kafka.core.timers import Timer, Timers
-from kafka.errors import KafkaError
+from kafka.core.calls import ANY
+from kafka.core.snapshot import EMPTY, Broker, Snapshot, Topic, merge, still_unclear, with_leader, without
+from kafka.core.timers import Timer
+from kafka.errors import InconsistentClusterIdError, KafkaError, MetadataEmptyBrokerList, RebootstrapRequiredError
 from kafka.protocol import MetadataRequest
 from kafka.result import Err, Result
 
+if TYPE_CHECKING:
+    from kafka.core.core import Core
+    from kafka.core.nodes import Node
+
+INFINITY = float("inf")
+_REBOOTSTRAP_REQUIRED = 129
+_LONG_AGO = 10  # the longest pause times this: troubles longer ago do not count
+
 
 class Metadata:
-    def __init__(
-        self,
-        config: Config,
-        random: Any,
-        timers: Timers,
-        calls: Calls,
-        on_change: Callable[[Snapshot, float], None],
-    ) -> None:
-        self._config = config
-        self._timers = timers
-        self._calls = calls
-        self._on_change = on_change
-        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, random)
-        self._timer: Timer | None = None
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._config = config = core.config
+        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
+        self._timer: Timer | None = None  # of the next request
         self._under_way = False
-        self._needed: dict[str, None] = {}  # ordered, as a set is not
-        self._needs_brokers = False
-        self._fruitless = 0  # answers in a row that told nothing new
-        self._asked_at = float("-inf")
+        self._needed: dict[str | None, None] = {}  # ordered, as a set is not; None stands for the brokers
+        # Of what was asked about because it was needed: answers in a row that told nothing new, and when the last came.
+        self._fruitless: dict[str | None, tuple[int, float]] = {}
+        self._asked_at = -INFINITY
+        self._full_at = INFINITY  # when all topics are to be asked about, for old age
+        self._evict_at = -INFINITY
+        self._failures = 0  # requests in a row that nobody answered
+        self._retry_at = -INFINITY
+        self._restarts = Backoff(1.0, 60.0, core.random)  # a cluster that asks for it all the time gets it now and then
+        self._restarted = 0
+        self._restart_at = -INFINITY
+        self._patience: Timer | None = None  # runs while a request is unanswered, over any number of tries
+        self._refused: dict[str, None] = {}  # what has been said about whom
         self.snapshot: Snapshot = EMPTY
-        self.topics: dict[str, None] = {}  # every topic anybody wants
+        self.topics: dict[str, float] = {}  # every topic in use, and when somebody last wanted it
         self.error: KafkaError | None = None  # why the last refresh failed, None if it did not
 
     def want(self, topic: str, now: float) -> None:
-        """Sees to it that this topic gets known and stays so. Costs a dict lookup if it is."""
-        if topic in self.topics:
+        """Sees to it that this topic gets known and stays so. Costs two dict lookups if it is."""
+        wanted = self.topics.get(topic)
+        self.topics[topic] = now
+        if wanted is not None:
             known = self.snapshot.topics.get(topic)
             if known is None or known.error is None or known.error.retriable or topic in self._needed:
                 return
+            if known.is_gone and now - wanted >= self._config.unknown_topic_grace:
+                self._forget((topic,))  # an old verdict
+                self.topics[topic] = now
             # A permanent error (no such name, no permission) is asked about again only because somebody still wants it.
-        self.topics[topic] = None
         self._need(topic, now)
 
     def refresh(self, topic: str | None, now: float) -> None:
         """What is known of this topic (None: of the brokers) turned out to be stale."""
-        if topic is None:
-            self._needs_brokers = True
-            self._schedule(now)
-        else:
-            self.topics[topic] = None
-            self._need(topic, now)
-
-    def forget(self, topic: str) -> None:
-        """Nobody wants this topic any longer; what is known of it stays in the snapshot until then."""
-        self.topics.pop(topic, None)
-        self._needed.pop(topic, None)
+        if topic is not None:
+            self.topics[topic] = now
+        self._need(topic, now)
 
     def hint(self, topic: str, partition: int, leader: int, epoch: int, broker: Broker | None, now: float) -> None:
-        """A produce or fetch answer named a newer leader (KIP-951)."""
+        """A produce or fetch answer named a newer leader (KIP-951). A refresh follows all the same."""
         snapshot = with_leader(self.snapshot, topic, partition, leader, epoch, broker)
         if snapshot is not self.snapshot:
+            self.refresh(topic, now)
             self.snapshot = snapshot
-            self._on_change(snapshot, now)
+            self._core.on_snapshot(snapshot, now)
 
-    def learn(self, response: Any, version: int, now: float) -> None:
+    def learn(self, response: Any, version: int, now: float, asked: Collection[str | None] = ()) -> None:
         """Merges an answer, tells the core, and plans the next look."""
         before = self.snapshot
-        self.snapshot = snapshot = merge(before, response, version, now)
+        self.snapshot = snapshot = merge(before, response, version, now, self._config.unknown_topic_grace)
         self.error = None
-        self._needs_brokers = False
-        fruitful = not before.brokers
-        for entry in response.topics:
-            topic = snapshot.topics.get(entry.name)
-            if topic is not None and not still_unclear(topic):
-                self._needed.pop(topic.name, None)
-            fruitful = fruitful or not _alike(before.topics.get(entry.name), topic)
-        self._fruitless = 0 if fruitful else self._fruitless + 1
-        self._on_change(snapshot, now)
-        if self._needed:
-            self._schedule(now)
-        else:
-            self._set_timer(now + self._config.metadata_max_age)
+        self._failures = 0
+        self._retry_at = -INFINITY
+        self._set_patience(None)
+        for name in asked:
+            if name is None:
+                unclear, fruitless = False, before.brokers == snapshot.brokers
+            else:
+                topic = snapshot.topics.get(name)
+                unclear, fruitless = still_unclear(topic), _alike(before.topics.get(name), topic)
+            if not unclear:
+                self._needed.pop(name, None)
+            count, last = self._fruitless.pop(name, (0, now))
+            if fruitless:
+                self._fruitless[name] = (count + 1 if now - last < _LONG_AGO * self._backoff.limit else 1, now)
+        if self._full_at == INFINITY:
+            self._full_at = now + self._config.metadata_max_age
+        self._evict(now)
+        self._core.on_snapshot(self.snapshot, now)
+        self._plan(now)
 
     # -- asking ----------------------------------------------------------------------------------------------------
 
-    def _need(self, topic: str, now: float) -> None:
+    def _need(self, topic: str | None, now: float) -> None:
         if topic not in self._needed:
             self._needed[topic] = None
-            if topic not in self.snapshot.topics:
-                self._fruitless = 0  # a new topic does not wait for the troubles of another
-            self._schedule(now)
+            due = self._due(topic)
+            if not self._under_way and (self._timer is None or due < self._timer.deadline):
+                self._set_timer(max(due, now))
 
-    def _schedule(self, now: float) -> None:
-        if self._under_way:
-            return
-        pause = self._backoff.delay(self._fruitless) if self._fruitless or self.error is not None else 0.0
-        self._set_timer(max(now, self._asked_at + pause))
+    def _due(self, topic: str | None) -> float:
+        """From when on this may be asked about: at once if it is new, else with growing pauses."""
+        count, last = self._fruitless.get(topic, (0, self._asked_at))
+        if count == 0 and topic is not None and topic not in self.snapshot.topics:
+            return self._retry_at
+        return max(last + self._backoff.delay(count), self._retry_at)
+
+    def _plan(self, now: float) -> None:
+        if not self._under_way:
+            self._set_timer(max(now, min((self._due(topic) for topic in self._needed), default=self._full_at)))
 
     def _set_timer(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._timers.at(deadline, self._ask)
+        self._timer = self._core.timers.at(deadline, self._ask)
 
     def _ask(self, now: float) -> None:
         self._timer = None
         if self._under_way:
             return
-        if not self._needed and not self._needs_brokers:  # old age: everything anew
-            self._needed = dict(self.topics)
-        topics = list(self._needed)
+        if now >= self._full_at:  # however much was asked about the topics in trouble meanwhile
+            self._full_at = now + self._config.metadata_max_age
+            self._evict(now)
+            self._needed[None] = None
+            self._needed.update(dict.fromkeys(self.topics))
+        asked = list(self._needed)
         asked_version = -1
 
         def build(version: int) -> Any:
             nonlocal asked_version
             asked_version = version
             return MetadataRequest(
-                topics=[MetadataRequest.MetadataRequestTopic(name=name) for name in topics],
+                topics=[MetadataRequest.MetadataRequestTopic(name=name) for name in asked if name is not None],
                 # Before version 4 brokers create topics by their own configuration alone.
                 allow_auto_topic_creation=self._config.allow_auto_create_topics or version < 4,
             )
@@ -134,18 +155,113 @@ class Metadata:
         def answered(result: Result[Any, KafkaError], now: float) -> None:
             self._under_way = False
             if isinstance(result, Err):
-                self.error = result.error
-                self._fruitless += 1
-                self._schedule(now)
+                self._unanswered(result.error, now)
             else:
-                self.learn(result.value, asked_version, now)
+                self.learn(result.value, asked_version, now, asked)
 
         self._under_way = True
         self._asked_at = now
-        self._calls.start(ANY, MetadataRequest, build, answered, now, self._config.request_timeout)
+        if self._patience is None:  # counts from here, however long ago the last answer was
+            self._set_patience(now + self._config.rebootstrap_after)
+        self._core.calls.start(
+            ANY, MetadataRequest, build, answered, now, self._config.request_timeout, refuse=self.refuse
+        )
+
+    def _unanswered(self, error: KafkaError, now: float) -> None:
+        self.error = error
+        self._failures += 1
+        self._retry_at = now + self._backoff.delay(self._failures)
+        if getattr(error, "errno", None) == _REBOOTSTRAP_REQUIRED:
+            self._start_again("A broker asks for it", now)
+        self._plan(now)
+
+    # -- whom to believe -------------------------------------------------------------------------------------------
+
+    def refuse(self, node: Node, response: Any, now: float) -> KafkaError | None:
+        """Why this node's answer must not be believed; None if it may."""
+        if not response.brokers:
+            return MetadataEmptyBrokerList(f"{node.name} names no broker, itself included: it may be starting.")
+        ours, theirs = self.snapshot.cluster_id, response.cluster_id
+        if ours is None or theirs is None or ours == theirs:
+            return None
+        error = InconsistentClusterIdError(
+            f"{node.name} belongs to the cluster {theirs!r}, but this client works with the cluster {ours!r}:"
+            " nothing is sent there."
+        )
+        error.hint = "Check bootstrap_servers, and whether that address now belongs to another cluster."
+        said = f"{node.name} {theirs}"
+        if said not in self._refused:
+            self._refused[said] = None
+            self._core.notice("warning", str(error))
+        self.error = error
+        if node.id in self.snapshot.brokers:
+            brokers = {id: broker for id, broker in self.snapshot.brokers.items() if id != node.id}
+            self._set_brokers(brokers)
+            self._need(None, now)
+        self._core.nodes.drop(node, error, now)
+        return error
+
+    def _patience_over(self, now: float) -> None:
+        self._set_patience(now + self._config.rebootstrap_after)
+        self._start_again(f"No broker has answered for {self._config.rebootstrap_after:g} s", now)
+        self._plan(now)
+
+    def _start_again(self, why: str, now: float) -> None:
+        """Forgets the brokers, so that only the bootstrap servers are left to ask (KIP-899, KIP-1102).
+
+        What is known of topics stays, and so do the batches and sequences of the produce path.
+        """
+        brokers = list(self.snapshot.brokers)
+        if not brokers or now < self._restart_at:
+            return
+        if now - self._restart_at > _LONG_AGO * self._restarts.limit:
+            self._restarted = 0
+        self._restarted += 1
+        self._restart_at = now + self._restarts.delay(self._restarted)
+        error = RebootstrapRequiredError(f"{why}: the client starts again from its bootstrap servers.")
+        self._core.notice("warning", str(error))
+        self._set_brokers({})
+        self._needed[None] = None
+        self._needed.update(dict.fromkeys(self.topics))
+        for id in brokers:
+            node = self._core.nodes.broker(id)
+            if node is not None:
+                self._core.nodes.drop(node, error, now)
+
+    def _set_brokers(self, brokers: dict[int, Broker]) -> None:
+        controller = self.snapshot.controller_id
+        self.snapshot = self.snapshot._replace(
+            brokers=MappingProxyType(brokers),
+            controller_id=controller if controller in brokers else -1,
+            version=self.snapshot.version + 1,
+        )
+
+    def _set_patience(self, deadline: float | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = None if deadline is None else self._core.timers.at(deadline, self._patience_over)
+
+    # -- idle topics -----------------------------------------------------------------------------------------------
+
+    def _evict(self, now: float) -> None:
+        """Forgets the topics that nobody has wanted for long; wanted again, they are asked for at once."""
+        if now < self._evict_at:
+            return
+        idle_time = self._config.metadata_max_idle
+        self._evict_at = now + idle_time / 10  # looking through all topics costs
+        uses = self._core.uses_topic
+        self._forget([topic for topic, at in self.topics.items() if now - at >= idle_time and not uses(topic)])
+
+    def _forget(self, topics: Collection[str]) -> None:
+        if topics:
+            self.snapshot = without(self.snapshot, topics)
+        for topic in topics:
+            del self.topics[topic]
+            self._needed.pop(topic, None)
+            self._fruitless.pop(topic, None)
 
 
 def _alike(one: Topic | None, other: Topic | None) -> bool:
     if one is None or other is None:
         return one is other
-    return (one.id, one.partitions, one.error) == (other.id, other.partitions, other.error)
+    return one._replace(failing_since=None) == other._replace(failing_since=None)

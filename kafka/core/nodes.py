@@ -166,6 +166,23 @@ class Nodes:
                 gone = connection_error(node.name, CONNECT, "the cluster no longer names this broker")
                 self._listener.on_down(node, gone, now)  # whoever waits for it has to look elsewhere
 
+    def drop(self, node: Node, error: KafkaError, now: float) -> None:
+        """Forgets a broker at once, and its connection with it; a bootstrap address only loses its connection."""
+        connection = node.connection
+        if node.id < 0:
+            if connection is not None:
+                self._give_up(node, connection, error, now)
+            return
+        del self.nodes[node.id]
+        self._cancel_timer(node)
+        node.resolving = False
+        if connection is not None:
+            self._effects.append(Close(connection.id))
+            del self._by_connection[connection.id]
+            node.connection = None
+            connection.close(error, now)
+        self._listener.on_down(node, error, now)
+
     # -- connecting ------------------------------------------------------------------------------------------------
 
     def ensure(self, node: Node, now: float) -> None:

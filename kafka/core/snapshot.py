@@ -1,13 +1,14 @@
 """What is known of the cluster: immutable, so that any thread may read it, and replaced as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 NO_ID = bytes(16)
 _EPOCHS_RELIABLE = 9  # older Metadata versions may show a stale leader with a newer epoch (KAFKA-9212)
+_BEHIND_AT_MOST = 60.0  # seconds by which a broker's view of the cluster may lag
 _UNKNOWN = frozenset((3, 100))  # unknown topic, unknown topic id
 
 
@@ -30,11 +31,19 @@ class Partition(NamedTuple):
 
 class Topic(NamedTuple):
     name: str
-    id: bytes  # 16 bytes, all zero: unknown
+    id: bytes  # 16 bytes, all zero: unknown. Another id under the same name is another topic: it was made anew
     partitions: tuple[Partition, ...]  # by partition id; empty: nothing known yet
     error: KafkaError | None  # of the last answer about it; partitions may still be those of an earlier one
-    failing_since: float | None  # since when `error` has been set, clock seconds
+    failing_since: float | None  # since when `error` has been set, clock seconds; anew when "unknown" comes or goes
     is_internal: bool = False
+    id_since: float = float("-inf")  # since when `id` has been believed, clock seconds
+    former_id: bytes = NO_ID  # what `id` was before
+    rival_id: bytes = NO_ID  # what the last answer said instead of `id`; not believed yet
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether brokers have denied it for so long that it counts as not existing: `error` is then not retriable."""
+        return is_unknown(self) and not self.error.retriable  # type: ignore[union-attr]
 
 
 class Snapshot(NamedTuple):
@@ -57,17 +66,25 @@ class Snapshot(NamedTuple):
             return -1
         return known.partitions[partition].leader
 
+    def topic_id(self, topic: str) -> bytes:
+        """The topic's id, 16 bytes; all zero while it is not known: the topic can then only be named by its name."""
+        known = self.topics.get(topic)
+        return known.id if known is not None else NO_ID
+
 
 EMPTY = Snapshot(None, -1, MappingProxyType({}), MappingProxyType({}), 0, float("-inf"))
 
 
-def merge(old: Snapshot, response: Any, version: int, now: float) -> Snapshot:
-    """`old` with what a MetadataResponse of this version adds. Topics it does not speak of stay as they are."""
+def merge(old: Snapshot, response: Any, version: int, now: float, grace: float = 30.0) -> Snapshot:
+    """`old` with what a MetadataResponse of this version adds. Topics it does not speak of stay as they are.
+
+    A topic that has been unknown to brokers for `grace` seconds is gone: see `Topic.is_gone`.
+    """
     brokers = {b.node_id: Broker(b.node_id, b.host, b.port, b.rack) for b in response.brokers}
     topics = dict(old.topics)
     for entry in response.topics:
         if entry.name is not None:
-            topics[entry.name] = _merge_topic(topics.get(entry.name), entry, version, now)
+            topics[entry.name] = _merge_topic(topics.get(entry.name), entry, version, now, grace)
     return Snapshot(
         response.cluster_id if response.cluster_id is not None else old.cluster_id,
         response.controller_id,
@@ -78,16 +95,28 @@ def merge(old: Snapshot, response: Any, version: int, now: float) -> Snapshot:
     )
 
 
-def _merge_topic(known: Topic | None, entry: Any, version: int, now: float) -> Topic:
-    error = entry.error
-    if error is not None:
-        # One broker's word that a topic is gone or out of order does not take back what is known of its partitions.
-        since = known.failing_since if known is not None and known.failing_since is not None else now
-        if known is None:
-            return Topic(entry.name, NO_ID, (), error, since)
-        return known._replace(error=error, failing_since=since)
-    same = known is not None and (known.id == entry.topic_id or NO_ID in (known.id, entry.topic_id))
-    before = known.partitions if known is not None and same else ()
+def without(old: Snapshot, topics: Iterable[str]) -> Snapshot:
+    """`old` without these topics."""
+    left = dict(old.topics)
+    for topic in topics:
+        left.pop(topic, None)
+    return old._replace(topics=MappingProxyType(left), version=old.version + 1)
+
+
+def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grace: float) -> Topic:
+    if entry.error is not None:
+        return _merge_error(known, entry.name, entry.error, now, grace)
+    topic_id, id_since, former_id = entry.topic_id, now, NO_ID
+    if known is not None:
+        if known.is_gone and topic_id == NO_ID:
+            known = None  # from brokers without ids: all that can be known is that it was not there for long
+        elif topic_id in (known.id, NO_ID):
+            topic_id, id_since, former_id = known.id, known.id_since, known.former_id
+        elif known.id != NO_ID:
+            if not _is_made_anew(known, topic_id, now):
+                return known._replace(error=None, failing_since=None, rival_id=topic_id)
+            former_id, known = known.id, None
+    before = known.partitions if known is not None else ()
     highest = max((p.partition_index for p in entry.partitions), default=-1)
     # A restarted broker may briefly know of fewer partitions; a topic's count never shrinks.
     partitions = [
@@ -98,27 +127,65 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float) -> T
         index = p.partition_index
         if index < 0:
             continue
+        newest = partitions[index].leader_epoch
         epoch = p.leader_epoch if version >= _EPOCHS_RELIABLE else -1
-        if 0 <= epoch < partitions[index].leader_epoch:
+        if 0 <= epoch < newest:
             continue  # older news than we have
+        # An answer without an epoch is believed (it comes from an older release), and the newest epoch remembered.
         partitions[index] = Partition(
-            index, p.leader_id, epoch, p.replica_nodes, p.isr_nodes, p.offline_replicas, p.error
+            index, p.leader_id, max(epoch, newest), p.replica_nodes, p.isr_nodes, p.offline_replicas, p.error
         )
-    topic_id = entry.topic_id if entry.topic_id != NO_ID or known is None else known.id
-    return Topic(entry.name, topic_id, tuple(partitions), None, None, entry.is_internal)
+    # The same tuple where nothing changed, so that "is it the same" is a cheap question.
+    after = before if before == tuple(partitions) else tuple(partitions)
+    return Topic(entry.name, topic_id, after, None, None, entry.is_internal, id_since, former_id)
+
+
+def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, grace: float) -> Topic:
+    """One broker's word that a topic is gone or out of order does not take back what is known of its partitions."""
+    if known is None:
+        known = Topic(name, NO_ID, (), None, None)
+    since = known.failing_since
+    unknown = getattr(error, "errno", None) in _UNKNOWN
+    if since is None or unknown != is_unknown(known):
+        since = now
+    if unknown and known.is_gone:
+        error = known.error  # type: ignore[assignment]
+    elif unknown and now - since >= grace:
+        error = UnknownTopicOrPartitionError(
+            f"Brokers have answered for {now - since:.0f} s that there is no topic {name!r}."
+        )
+        error.retriable = False
+    return known._replace(error=error, failing_since=since)
+
+
+def _is_made_anew(known: Topic, topic_id: bytes, now: float) -> bool:
+    """Whether to believe that the topic was deleted and made anew, because an answer has another id for it.
+
+    The answer may as well be older than what is known. But brokers are behind for seconds only, so an id that was held
+    for long is given up at once; before that it takes a second answer, or one that denied the topic. Never does the
+    former id come back so: it is an old acquaintance of a broker that is behind.
+    """
+    if now - known.id_since >= _BEHIND_AT_MOST:
+        return True
+    return topic_id != known.former_id and (topic_id == known.rival_id or is_unknown(known))
 
 
 def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: int, broker: Broker | None) -> Snapshot:
-    """`old` with a leader named in a produce or fetch answer (KIP-951), if that is strictly newer and reachable."""
+    """`old` with a leader named in a produce or fetch answer (KIP-951), if that is strictly newer and reachable.
+
+    Everything else stays: the other partitions, and the other brokers.
+    """
     known = old.topics.get(topic)
     if known is None or not 0 <= partition < len(known.partitions):
         return old
+    if broker is not None and broker.id != leader:
+        broker = None
     if epoch <= known.partitions[partition].leader_epoch or (broker is None and leader not in old.brokers):
         return old
     partitions = list(known.partitions)
     partitions[partition] = partitions[partition]._replace(leader=leader, leader_epoch=epoch, error=None)
     brokers = old.brokers
-    if broker is not None and broker.id not in brokers:
+    if broker is not None and brokers.get(broker.id) != broker:
         brokers = MappingProxyType({**brokers, broker.id: broker})
     return old._replace(
         brokers=brokers,
@@ -133,9 +200,10 @@ def is_unknown(topic: Topic) -> bool:
 
 
 def still_unclear(topic: Topic | None) -> bool:
-    """Whether another look may tell more: no answer yet, an error that passes, or a partition without a leader."""
+    """Whether another look may tell more: no answer yet, an error that passes, a partition without a leader, or an id
+    that contradicts the one that is known."""
     if topic is None:
         return True
     if topic.error is not None:
         return topic.error.retriable
-    return any(p.leader < 0 for p in topic.partitions)
+    return topic.rival_id != NO_ID or not topic.partitions or any(p.leader < 0 for p in topic.partitions)

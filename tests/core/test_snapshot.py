@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka.core.snapshot import EMPTY, Broker, Snapshot, merge, still_unclear, with_leader
+from kafka.core.snapshot import EMPTY, Broker, Snapshot, merge, still_unclear, with_leader, without
 from kafka.protocol import MetadataResponse
 
 ID, OTHER_ID = b"1" * 16, b"2" * 16
@@ -53,6 +53,21 @@ def test_partitions_out_of_order_find_their_place() -> None:
 def test_other_topics_stay() -> None:
     known = snapshot(topic("u", [(1, 1)]), after=snapshot(topic("t", [(0, 1)])))
     assert list(known.topics) == ["t", "u"]
+    assert list(without(known, ["t", "never seen"]).topics) == ["u"]
+
+
+def test_what_did_not_change_is_the_same_object() -> None:
+    known = snapshot(topic("t", [(0, 1), (1, 1)]))
+    same = snapshot(topic("t", [(0, 1), (1, 1)]), after=known, now=2.0)
+    assert same.topics["t"].partitions is known.topics["t"].partitions
+
+
+def test_the_rack_of_a_broker() -> None:
+    entry = MetadataResponse.MetadataResponseBroker(node_id=4, host="k4", port=9092, rack="a")
+    known = merge(EMPTY, MetadataResponse(brokers=[entry]), 12, 1.0)
+    assert known.brokers[4].rack == "a"
+    entry.rack = None
+    assert merge(known, MetadataResponse(brokers=[entry]), 12, 2.0).brokers[4].rack is None
 
 
 def test_an_older_epoch_is_not_believed() -> None:
@@ -61,6 +76,8 @@ def test_an_older_epoch_is_not_believed() -> None:
     assert snapshot(topic("t", [(1, 5)]), after=first).leader("t", 0) == 1  # the leader id may change alone
     assert snapshot(topic("t", [(1, 6)]), after=first).leader("t", 0) == 1
     assert snapshot(topic("t", [(1, -1)]), after=first).leader("t", 0) == 1  # no epoch to compare
+    without_epoch = snapshot(topic("t", [(1, -1)]), after=first)
+    assert snapshot(topic("t", [(0, 4)]), after=without_epoch).leader("t", 0) == 1, "the newest epoch is remembered"
 
 
 def test_epochs_of_old_versions_are_not_compared() -> None:
@@ -70,8 +87,52 @@ def test_epochs_of_old_versions_are_not_compared() -> None:
 
 
 def test_a_recreated_topic_starts_anew() -> None:
-    known = snapshot(topic("t", [(1, 0)], OTHER_ID), after=snapshot(topic("t", [(0, 5), (0, 5)])))
+    known = snapshot(topic("t", [(1, 0)], OTHER_ID), after=snapshot(topic("t", [(0, 5), (0, 5)])), now=61.0)
     assert (known.partitions("t"), known.leader("t", 0), known.topics["t"].id) == (1, 1, OTHER_ID)
+    assert known.topic_id("t") == OTHER_ID and known.topic_id("u") == bytes(16)
+    assert known.topics["t"].partitions[0].leader_epoch == 0
+
+
+def test_another_id_so_soon_takes_a_second_answer() -> None:
+    known = snapshot(topic("t", [(0, 5), (0, 5)]))
+    doubtful = snapshot(topic("t", [(1, 0)], OTHER_ID), after=known, now=5.0)
+    assert doubtful.topic_id("t") == ID and doubtful.topics["t"].partitions is known.topics["t"].partitions
+    assert still_unclear(doubtful.topics["t"])
+    believed = snapshot(topic("t", [(1, 0)], OTHER_ID), after=doubtful, now=5.1)
+    assert believed.topic_id("t") == OTHER_ID and believed.partitions("t") == 1
+    assert not still_unclear(believed.topics["t"])
+    denied = snapshot(topic("t", [(0, 5), (0, 5)]), after=doubtful, now=5.1)
+    assert denied.topic_id("t") == ID and not still_unclear(denied.topics["t"])
+    third = snapshot(topic("t", [(1, 0)], b"3" * 16), after=doubtful, now=5.1)
+    assert third.topic_id("t") == ID, "two different ids do not bear each other out"
+
+
+def test_a_topic_that_was_denied_may_have_another_id_at_once() -> None:
+    known = snapshot(topic("t", [(0, 5), (0, 5)]))
+    denied = snapshot(topic("t", [], bytes(16), error=3), after=known, now=2.0)
+    assert snapshot(topic("t", [(1, 0)], OTHER_ID), after=denied, now=2.1).topic_id("t") == OTHER_ID
+
+
+def test_brokers_that_are_behind_do_not_bring_the_former_id_back() -> None:
+    known = snapshot(topic("t", [(0, 5), (0, 5)]))
+    for now in (2.0, 2.1):
+        known = snapshot(topic("t", [(1, 0)], OTHER_ID), after=known, now=now)
+    for now in (3.0, 4.0, 5.0):
+        known = snapshot(topic("t", [(0, 5), (0, 5)]), after=known, now=now)
+        assert known.topic_id("t") == OTHER_ID and known.partitions("t") == 1
+    known = snapshot(topic("t", [], bytes(16), error=3), after=known, now=6.0)
+    assert snapshot(topic("t", [(0, 5)]), after=known, now=7.0).topic_id("t") == OTHER_ID
+    # Had it been the other way round after all, so would every answer say a minute later.
+    assert snapshot(topic("t", [(0, 5)]), after=known, now=63.0).topic_id("t") == ID
+
+
+def test_an_id_that_is_not_known_contradicts_none() -> None:
+    known = snapshot(topic("t", [(0, 5)], bytes(16)))
+    assert known.topic_id("t") == bytes(16)
+    named = snapshot(topic("t", [(0, 4), (1, 1)]), after=known, now=2.0)
+    assert named.topic_id("t") == ID and named.leader("t", 0) == 0 and named.partitions("t") == 2
+    again = snapshot(topic("t", [(1, 6), (1, 1)], bytes(16)), version=9, after=named, now=100.0)
+    assert again.topic_id("t") == ID and again.leader("t", 0) == 1
 
 
 def test_an_error_takes_nothing_back() -> None:
@@ -82,6 +143,39 @@ def test_an_error_takes_nothing_back() -> None:
     assert later.topics["t"].failing_since == 7.0
     healed = snapshot(topic("t", [(0, 5)]), after=later, now=10.0)
     assert healed.topics["t"].error is None and healed.topics["t"].failing_since is None
+
+
+def test_a_topic_that_stays_unknown_is_gone() -> None:
+    unknown = topic("t", [], bytes(16), error=3)
+    known = snapshot(unknown, after=snapshot(topic("t", [(0, 5), (0, 5)])), now=7.0)
+    known = snapshot(unknown, after=known, now=36.9)
+    assert not known.topics["t"].is_gone and still_unclear(known.topics["t"])
+    gone = snapshot(unknown, after=known, now=37.0)
+    entry = gone.topics["t"]
+    assert entry.is_gone and not still_unclear(entry) and not entry.error.retriable  # type: ignore[union-attr]
+    assert "no topic 't'" in str(entry.error) and "30 s" in str(entry.error) and "Hint: Create" in str(entry.error)
+    assert not entry.error.fresh().retriable  # type: ignore[union-attr]
+    assert snapshot(unknown, after=gone, now=38.0).topics["t"].is_gone, "and stays so"
+    back = snapshot(topic("t", [(0, 6), (1, 6)]), after=gone, now=39.0)
+    assert back.topics["t"].error is None and back.leader("t", 1) == 1
+    assert snapshot(topic("t", [(0, 0)], bytes(16)), after=back, now=40.0).partitions("t") == 2
+
+
+def test_other_troubles_do_not_count_as_unknown() -> None:
+    known = snapshot(topic("t", [], error=5), now=0.0)
+    known = snapshot(topic("t", [], error=3), after=known, now=40.0)
+    assert known.topics["t"].failing_since == 40.0 and not known.topics["t"].is_gone
+    known = snapshot(topic("t", [], error=5), after=known, now=60.0)  # somebody knows it
+    known = snapshot(topic("t", [], error=3), after=known, now=71.0)
+    assert not known.topics["t"].is_gone
+
+
+def test_without_ids_a_topic_that_was_gone_is_a_new_one() -> None:
+    known = snapshot(topic("t", [(0, 5), (0, 5)], bytes(16)), version=9)
+    for now in (2.0, 33.0):
+        known = snapshot(topic("t", [], bytes(16), error=3), version=9, after=known, now=now)
+    anew = snapshot(topic("t", [(1, 0)], bytes(16)), version=9, after=known, now=34.0)
+    assert (anew.partitions("t"), anew.leader("t", 0)) == (1, 1)
 
 
 def test_partitions_do_not_vanish() -> None:
@@ -114,6 +208,9 @@ def test_a_leader_hint_is_merged_if_newer() -> None:
     assert with_leader(known, "t", 2, 1, 6, None) is known
     added = with_leader(known, "t", 1, 7, 6, Broker(7, "k7", 9092))
     assert added.brokers[7].host == "k7" and added.leader("t", 1) == 7 and list(added.brokers) == [0, 1, 7]
+    assert with_leader(known, "t", 1, 7, 6, Broker(8, "k8", 9092)) is known  # still not
+    elsewhere = with_leader(known, "t", 1, 1, 6, Broker(1, "new", 9093, "a"))
+    assert elsewhere.brokers == {0: known.brokers[0], 1: Broker(1, "new", 9093, "a")}
 
 
 def test_an_answer_without_brokers_does_not_forget_them() -> None:

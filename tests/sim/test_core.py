@@ -276,10 +276,11 @@ def test_the_leader_of_a_topic_that_cannot_be() -> None:
     world = ready()
 
     def metadata(broker: Any, header: Any, request: Any) -> Any:
-        return MetadataResponse(
-            topics=[MetadataResponse.MetadataResponseTopic(error_code=17, name=t.name) for t in request.topics]
-        )
+        answer = original(broker, header, request)
+        answer.topics = [MetadataResponse.MetadataResponseTopic(error_code=17, name=t.name) for t in request.topics]
+        return answer
 
+    original = world.cluster.brokers[0].handlers[3]
     for broker in world.cluster.brokers:
         broker.handlers[3] = metadata
     promise = world.request(Leader("no such/name", 0), MetadataRequest, nothing)
@@ -493,85 +494,6 @@ def test_an_idle_connection_is_closed_and_made_again() -> None:
     assert all(health.state == "disconnected" and health.failing_since is None for health in world.core.health())
     promise = world.request(Broker(0), InitProducerIdRequest, init)
     assert world.run(5.0, lambda: promise.result is not None) and isinstance(promise.result, Ok)
-
-
-# -- metadata ------------------------------------------------------------------------------------------------------
-
-
-def metadata_requests(world: World) -> int:
-    return sum(key == 3 for broker in world.cluster.brokers for key, _ in broker.requests)
-
-
-def test_topics_are_asked_for_when_wanted_and_then_kept() -> None:
-    world = ready()
-    world.cluster.create_topic("t", 3)
-    before = metadata_requests(world)
-    world.core.want_topic("t", world.now)
-    assert world.run(1.0, lambda: world.core.snapshot.partitions("t") == 3)
-    for _ in range(100):
-        world.core.want_topic("t", world.now)
-        world.run(0.01)
-    assert metadata_requests(world) == before + 1
-
-
-def test_metadata_is_refreshed_when_it_is_old() -> None:
-    world = ready(metadata_max_age=30.0)
-    world.cluster.create_topic("t", 3)
-    world.core.want_topic("t", world.now)
-    world.run(1.0)
-    world.cluster.move_leader("t", 0, 2)
-    world.run(31.0)
-    assert world.core.snapshot.leader("t", 0) == 2
-
-
-def test_a_topic_that_does_not_exist_yet_is_asked_for_ever_more_slowly() -> None:
-    world = ready()
-    before = metadata_requests(world)
-    world.core.want_topic("later", world.now)
-    world.run(20.0)
-    asked = metadata_requests(world) - before
-    assert 15 <= asked <= 35
-    topic = world.core.snapshot.topics["later"]
-    assert topic.error is not None and topic.error.errno == 3 and topic.failing_since is not None  # type: ignore[attr-defined]
-    world.cluster.create_topic("later", 2)
-    world.run(1.5)
-    assert world.core.snapshot.partitions("later") == 2
-    assert world.core.snapshot.topics["later"].error is None
-    before = metadata_requests(world)
-    world.run(20.0)
-    assert metadata_requests(world) == before
-
-
-@pytest.mark.parametrize("allowed", [True, False])
-def test_topics_are_created_by_mention_if_allowed(allowed: bool) -> None:
-    world = ready(allow_auto_create_topics=allowed)
-    world.cluster.auto_create = 4
-    world.core.want_topic("new", world.now)
-    world.run(3.0)
-    assert world.core.snapshot.partitions("new") == (4 if allowed else 0)
-
-
-def test_stale_metadata_does_not_cause_a_storm() -> None:
-    world = ready()
-    world.cluster.create_topic("t", 3)
-    world.core.want_topic("t", world.now)
-    world.run(1.0)
-    before = metadata_requests(world)
-    for _ in range(500):
-        world.core.refresh("t", world.now)
-        world.run(0.01)
-    assert 3 <= metadata_requests(world) - before <= 25
-
-
-def test_many_topics_travel_in_few_requests() -> None:
-    world = ready()
-    before = metadata_requests(world)
-    for index in range(500):
-        world.cluster.create_topic(f"t{index}", 2)
-        world.core.want_topic(f"t{index}", world.now)
-    world.run(2.0)
-    assert all(world.core.snapshot.partitions(f"t{index}") == 2 for index in range(500))
-    assert metadata_requests(world) - before <= 3
 
 
 # -- the end -------------------------------------------------------------------------------------------------------
