@@ -66,7 +66,7 @@ class Reporter:
             text += ". It is tried again while it is needed."
             self._repeat = FIRST_REPEAT
         if self._untold:
-            text += f" {self._untold} failure{'s' if self._untold > 1 else ''} before this one went unreported."
+            text += f" {self._untold} more failure{'s' if self._untold > 1 else ''} in between."
         self._told = True
         self._untold = 0
         self._quiet_until = now + self._repeat

@@ -92,7 +92,8 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        return self.connection is not None and self.connection.state is State.READY
+        connection = self.connection  # read once: `health` is for other threads too
+        return connection is not None and connection.state is State.READY
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +102,8 @@ class Node:
 
     @property
     def is_connecting(self) -> bool:
-        return self.resolving or (self.connection is not None and self.connection.state is not State.READY)
+        connection = self.connection
+        return self.resolving or (connection is not None and connection.state is not State.READY)
 
     def health(self) -> BrokerHealth:
         connection = self.connection
