@@ -16,7 +16,7 @@ from kafka.core.connection import Callback
 from kafka.core.failures import unreachable
 from kafka.core.timers import Timer
 from kafka.errors import KafkaError, KafkaTimeoutError
-from kafka.result import Err, Result
+from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
@@ -53,6 +53,9 @@ ANY = AnyBroker()
 ADVERTISED = AnyBroker(advertised=True)
 CONTROLLER = Controller()
 
+# A broker that has owed an answer, or a connection, for so many seconds is asked only if there is no better one.
+SILENT_AFTER = 0.5
+
 _NOT_CONTROLLER = 41
 _COORDINATOR_MOVED = frozenset((15, 16))  # not available, not coordinator
 _LEADER_MOVED = frozenset((3, 5, 6, 74, 100))
@@ -72,6 +75,7 @@ class Call:
         "refuse",
         "node",
         "attempt",
+        "version",
         "failures",
         "tried",
         "errors",
@@ -104,7 +108,8 @@ class Call:
         self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
         self.refuse = refuse
         self.node: Node | None = None  # where the present attempt goes
-        self.attempt = 0  # answers to earlier ones are not listened to
+        self.attempt = 0  # of answers to earlier ones only a good one counts, and that only where any broker will do
+        self.version = -1  # of the last request built
         self.failures = 0  # rounds for "any broker", else attempts
         self.tried: dict[int, None] = {}  # nodes of this round
         self.errors: dict[str, KafkaError] = {}  # the last one of each address
@@ -118,7 +123,7 @@ class Calls:
         self._core = core
         config = core.config
         self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
-        self._waiting: dict[int, list[Call]] = {}  # by node id: for it to become ready
+        self._waiting: dict[int, dict[Call, None]] = {}  # by node id: for it to become ready
         self._for_metadata: list[Call] = []
         self._open: dict[int, Call] = {}
         self._next_id = 0
@@ -164,12 +169,12 @@ class Calls:
         node: Node | None
         if isinstance(route, AnyBroker):
             candidates = self._candidates(route)
-            node = self._best([n for n in candidates if n.id not in call.tried])
+            node = self._best([n for n in candidates if n.id not in call.tried], now)
             if node is None and candidates:
                 self._round_over(call, now)
                 return
-            share = self._core.config.request_timeout / max(len(candidates), 1)
-            attempt_ends = min(attempt_ends, now + max(share, self._core.config.any_broker_attempt))
+            # Doubled with each round, for a cluster where all are slow; an answer that comes late counts all the same.
+            attempt_ends = min(attempt_ends, now + self._core.config.any_broker_attempt * 2.0 ** min(call.failures, 8))
         elif isinstance(route, Broker):
             node = nodes.broker(route.id)
         elif isinstance(route, Leader):
@@ -191,10 +196,10 @@ class Calls:
                     self._core.metadata.refresh(None, now)
             return
         call.node = node
-        if node.is_ready:
+        if node.is_open:
             self._send(call, node, now)
         else:
-            self._waiting.setdefault(node.id, []).append(call)
+            self._waiting.setdefault(node.id, {})[call] = None
             nodes.ensure(node, now)
 
     def _candidates(self, route: AnyBroker) -> list[Node]:
@@ -205,18 +210,27 @@ class Calls:
         # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
         return known + [node for node in nodes.values() if node.id < 0]
 
-    def _best(self, nodes: list[Node]) -> Node | None:
-        """Ready before connecting before idle before failing; bootstrap addresses last; few requests in flight."""
+    def _best(self, nodes: list[Node], now: float) -> Node | None:
+        """The one most likely to answer soon; of ready ones the one with least in flight."""
         random = self._core.random
-        best, best_rank = None, (9, 0, 0.0)
+        best, best_rank = None, (99, 0.0, 0.0)
         for node in nodes:
-            if node.is_ready:
-                rank = (0, len(node.connection.in_flight), random.random())  # type: ignore[union-attr]
+            urgency = 0.0
+            connection = node.connection
+            if node.is_open:
+                assert connection is not None
+                silent = connection.in_flight and now - connection.waiting_since >= SILENT_AFTER
+                rank, urgency = 3 if silent else 0, len(connection.in_flight)
+            elif node.is_ready:
+                rank, urgency = 4, node.throttled_until
+            elif node.failures or (node.is_connecting and now - node.connecting_since >= SILENT_AFTER):
+                rank = 6 + (node.id < 0)
+            elif node.id < 0:  # an address of bootstrap_servers: one of the brokers by another name
+                rank = 5
             else:
-                base = 6 if node.failures else 2 if node.is_connecting else 4
-                rank = (base + (node.id < 0), 0, random.random())
-            if rank < best_rank:
-                best, best_rank = node, rank
+                rank = 1 if node.is_connecting else 2
+            if (rank, urgency, tie := random.random()) < best_rank:
+                best, best_rank = node, (rank, urgency, tie)
         return best
 
     # -- one attempt -----------------------------------------------------------------------------------------------
@@ -230,11 +244,15 @@ class Calls:
             else:
                 self._finish(call, Err(version), now)
             return
-        attempt = call.attempt
+        attempt, call.version = call.attempt, version
 
         def answered(result: Result[Any, KafkaError], now: float) -> None:
-            if not call.done and call.attempt == attempt:
+            if call.done:
+                return
+            if call.attempt == attempt:
                 self._answered(call, result, now)
+            elif isinstance(call.route, AnyBroker) and call.version == version and _is_good(result):
+                self._finish(call, result, now)  # another broker is being asked by now, but this is as good as any
 
         # The connection allows the usual time: an impatient call gives up alone, without taking others with it, and a
         # patient one finds out that the connection is dead while there is time for another attempt.
@@ -310,12 +328,17 @@ class Calls:
 
     # -- what happens around it ------------------------------------------------------------------------------------
 
-    def on_ready(self, node: Node, now: float) -> None:
+    def on_open(self, node: Node, now: float) -> None:
         for call in self._waiting.pop(node.id, ()):
             if not call.done and call.node is node:
-                if node.is_ready:
+                if node.is_open:
                     self._send(call, node, now)
                 else:  # one of the calls before it has closed the connection
+                    self._route(call, now)
+        for id, waiting in list(self._waiting.items()):
+            for call in [call for call in waiting if _might_ask(call, node)]:
+                if call.node is not None and call.node.id == id and node.is_open:
+                    waiting.pop(call, None)
                     self._route(call, now)
 
     def on_down(self, node: Node, error: KafkaError, now: float) -> None:
@@ -329,12 +352,10 @@ class Calls:
         for call in waiting:
             if not call.done and call.node is None and call.pause is None:
                 self._route(call, now)
-        for id, waiting in list(self._waiting.items()):
-            moved = [call for call in waiting if self._has_moved(call)]
-            if moved:
-                self._waiting[id] = [call for call in waiting if call not in moved]
-                for call in moved:
-                    self._route(call, now)
+        for waiting_there in list(self._waiting.values()):
+            for call in [call for call in waiting_there if self._has_moved(call)]:
+                waiting_there.pop(call, None)
+                self._route(call, now)
 
     def _has_moved(self, call: Call) -> bool:
         """Whether a call that waits for a connection would by now wait for another one."""
@@ -399,6 +420,18 @@ class Calls:
         for call in list(self._open.values()):
             if not call.done:
                 self._finish(call, Err(error), now)
+
+
+def _might_ask(call: Call, node: Node) -> bool:
+    """Whether a call that waits for another broker may as well go to this one."""
+    route = call.route
+    if call.done or not isinstance(route, AnyBroker) or node.id in call.tried:
+        return False
+    return node.id >= 0 or not route.advertised
+
+
+def _is_good(result: Result[Any, KafkaError]) -> bool:
+    return isinstance(result, Ok) and getattr(result.value, "error", None) is None
 
 
 def _describe(route: Route) -> str:

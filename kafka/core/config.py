@@ -23,4 +23,4 @@ class Config(NamedTuple):
     rebootstrap_after: float = 300.0  # without an answer, counted from the first refresh that got none
     allow_auto_create_topics: bool = True
     bootstrap_patience: float = 3.0  # how long `Core.bootstrap` keeps trying when every address fails
-    any_broker_attempt: float = 3.0  # the least time one broker gets to answer what any of them could
+    any_broker_attempt: float = 2.0  # for one broker to answer what any of them could; doubles with each round

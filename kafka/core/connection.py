@@ -25,6 +25,13 @@ _PREFIX = struct.Struct(">ii")  # frame size, correlation id: every response sta
 _SIZE = struct.Struct(">i")
 _ERROR_CODE = struct.Struct(">h")
 _UNSUPPORTED_VERSION = 35
+# From which version of an API on a broker answers at once and expects to be left alone for `throttle_time_ms`. Before,
+# it held back the answer instead, and the time is over by then (KIP-219). Of APIs not named here: always.
+_THROTTLES_FROM = {
+    0: 6, 1: 8, 2: 3, 3: 6, 8: 4, 9: 4, 10: 2, 11: 3, 12: 2, 13: 2, 14: 2, 15: 2, 16: 2, 18: 2, 19: 3, 20: 2, 21: 1,
+    22: 1, 24: 1, 25: 1, 26: 1, 28: 1, 29: 1, 30: 1, 31: 1, 32: 2, 33: 1, 34: 1, 35: 1, 37: 1, 38: 1, 39: 1, 40: 1,
+    41: 1, 42: 1,
+}  # fmt: skip
 # Tried in turn on peers that close the connection on a version they do not know (Azure Event Hubs does) instead of
 # answering with error 35.
 API_VERSIONS_FALL_BACK = (ApiVersionsRequest.VERSIONS[1], 3, 0)
@@ -43,9 +50,11 @@ class Connection:
         "features_epoch",
         "heard",
         "used",
+        "waiting_since",
         "_client_id",
         "_software",
         "_limit",
+        "_on_throttle",
         "_next_correlation",
         "_rest",
         "_needed",
@@ -53,7 +62,15 @@ class Connection:
     )
 
     def __init__(
-        self, id: int, address: Address, name: str, *, client_id: str, software: tuple[str, str], limit: int
+        self,
+        id: int,
+        address: Address,
+        name: str,
+        *,
+        client_id: str,
+        software: tuple[str, str],
+        limit: int,
+        on_throttle: Callable[[float, float], None],
     ) -> None:
         self.id = id
         self.address = address
@@ -70,9 +87,11 @@ class Connection:
         self.features_epoch = -1
         self.heard = False  # whether the peer ever sent a byte
         self.used = 0.0  # when the last request was sent
+        self.waiting_since = 0.0  # while there are requests in flight: when the last answer came, or the first was sent
         self._client_id = client_id
         self._software = software
         self._limit = limit
+        self._on_throttle = on_throttle  # called with (seconds, now), before the callback of the answer that says so
         self._next_correlation = 0
         self._rest = bytearray()  # the start of a frame whose end has not arrived
         self._needed = 4  # bytes that `_rest` must hold before another look pays
@@ -133,6 +152,8 @@ class Connection:
             self._next_correlation = (correlation_id + 1) & 0x7FFFFFFF
             self.used = now
             if answered:
+                if not self.in_flight:
+                    self.waiting_since = now
                 self.in_flight.append((correlation_id, message.RESPONSE, version, callback, now + timeout))
             else:
                 self.unwritten.append((callback, now + timeout))
@@ -174,10 +195,17 @@ class Connection:
             if correlation_id != expected:
                 return CorrelationError(f"{self.name} sent response {correlation_id} where {expected} was due.")
             in_flight.popleft()
+            self.waiting_since = now
             if response_class is ApiVersionsResponse and _ERROR_CODE.unpack_from(frame, 4)[0] == _UNSUPPORTED_VERSION:
                 version = 0  # whatever was asked, this answer has the form of version 0 (KIP-511)
             result: Any = decode_response(response_class, version, frame)
-            callback(Ok(result.value[1]) if isinstance(result, Ok) else result, now)
+            if isinstance(result, Ok):
+                message = result.value[1]
+                throttle_ms = getattr(message, "throttle_time_ms", 0)
+                if throttle_ms > 0 and version >= _THROTTLES_FROM.get(response_class.API_KEY, 0):
+                    self._on_throttle(throttle_ms / 1000, now)
+                result = Ok(message)
+            callback(result, now)
             if self.state is State.CLOSED:  # closed by the callback
                 return None
         return self._keep(view, position, end)
@@ -211,6 +239,15 @@ class Connection:
             min((entry[4] for entry in self.in_flight), default=float("inf")),
             self.unwritten[0][1] if self.unwritten else float("inf"),
         )
+
+    def postpone(self, seconds: float) -> None:
+        """Gives what is under way this much more time: the broker does not look at this connection meanwhile."""
+        for _ in range(len(self.in_flight)):
+            *entry, deadline = self.in_flight.popleft()
+            self.in_flight.append((*entry, deadline + seconds))
+        for _ in range(len(self.unwritten)):
+            callback, deadline = self.unwritten.popleft()
+            self.unwritten.append((callback, deadline + seconds))
 
     def close(self, error: KafkaError, now: float) -> None:
         """Fails everything in flight, in order. Callbacks must not expect to find this connection usable."""

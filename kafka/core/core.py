@@ -15,9 +15,10 @@ from kafka.core.calls import ADVERTISED, ANY, Calls, Route
 from kafka.core.config import Config
 from kafka.core.connection import Callback
 from kafka.core.coordinators import Coordinators
-from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
+from kafka.core.effects import Address, Buffer, Complete, Effect
+from kafka.core.health import BrokerHealth
 from kafka.core.metadata import Metadata
-from kafka.core.nodes import BrokerHealth, Node, Nodes
+from kafka.core.nodes import Node, Nodes
 from kafka.core.snapshot import Broker, Snapshot
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError, NodeNotReadyError, UnsupportedVersionError
@@ -29,7 +30,7 @@ class DataPath(Protocol):
     """The produce path, as the core calls it. All of it on the driver's thread; it may call back into the core."""
 
     def on_room(self, node_id: int, now: float) -> None:
-        """A broker's ready connection has room for another request (`Core.room` says for how many)."""
+        """A broker takes another request (`Core.room` says how many): it got ready, answered, or throttles no more."""
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         """There is a new snapshot."""
@@ -193,9 +194,9 @@ class Core:
     # -- the data path's part --------------------------------------------------------------------------------------
 
     def room(self, node_id: int) -> int:
-        """How many more requests this broker's connection takes now; 0 while it is not ready."""
+        """How many more requests this broker's connection takes now; 0 while it is not ready or throttled."""
         node = self.nodes.broker(node_id)
-        if node is None or not node.is_ready:
+        if node is None or not node.is_open:
             return 0
         connection = node.connection
         return self.config.max_in_flight - len(connection.in_flight) - len(connection.unwritten)  # type: ignore
@@ -277,12 +278,12 @@ class Core:
 
     def health(self) -> list[BrokerHealth]:
         """How every known broker is doing, bootstrap addresses (negative ids) included."""
-        return [node.health() for node in self.nodes.nodes.values()]
+        return [node.health() for node in list(self.nodes.nodes.values())]
 
     # -- what the parts report -------------------------------------------------------------------------------------
 
-    def on_ready(self, node: Node, now: float) -> None:
-        self.calls.on_ready(node, now)
+    def on_open(self, node: Node, now: float) -> None:
+        self.calls.on_open(node, now)
         self.on_answers(node, now)
 
     def on_answers(self, node: Node, now: float) -> None:
@@ -290,9 +291,6 @@ class Core:
             self.produce.on_room(node.id, now)
 
     def on_down(self, node: Node, error: KafkaError, now: float) -> None:
-        # Told once, as it is tried again and again; and not of bootstrap addresses, whose caller is told the error.
-        if node.failures == 1 and node.id >= 0 and self.closed_by is None:
-            self._effects.append(Notice("warning", f"{str(error).rstrip('.')}. It is tried again while it is needed."))
         self.calls.on_down(node, error, now)
         if self.produce is not None and node.id >= 0:
             self.produce.on_node_down(node.id, error, now)

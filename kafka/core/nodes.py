@@ -8,12 +8,13 @@ each time. Only ApiVersions answered makes it ready and ends the series of failu
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from kafka.core.backoff import Backoff
 from kafka.core.config import Config
 from kafka.core.connection import API_VERSIONS_FALL_BACK, Callback, Connection
-from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Resolve, Send
+from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Notice, Resolve, Send
 from kafka.core.failures import (
     BRING_UP,
     CONNECT,
@@ -26,28 +27,13 @@ from kafka.core.failures import (
     describe,
     silent_hint,
 )
+from kafka.core.health import BrokerHealth, Reporter
 from kafka.core.states import Event, State
 from kafka.core.timers import Timer, Timers
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.result import Err, Result
 
 INFINITY = float("inf")
-
-
-class BrokerHealth(NamedTuple):
-    """How a broker is doing. Times are the core's clock, in seconds."""
-
-    node_id: int  # negative: an address of bootstrap_servers
-    host: str
-    port: int
-    state: str  # "ready", "connecting" or "disconnected"
-    failing_since: float | None  # None: nothing wrong
-    failures: int  # in a row
-    error: KafkaError | None  # the last one, None once it is ready again
-
-    @property
-    def connected(self) -> bool:
-        return self.state == "ready"
 
 
 class Node:
@@ -58,6 +44,7 @@ class Node:
         "rack",
         "connection",
         "resolving",
+        "connecting_since",
         "addresses",
         "errors",
         "fall_back",
@@ -66,6 +53,11 @@ class Node:
         "failures",
         "failing_since",
         "error",
+        "throttled_until",
+        "throttle",
+        "throttles",
+        "throttle_seconds",
+        "reporter",
     )
 
     def __init__(self, id: int, host: str, port: int, rack: str | None = None) -> None:
@@ -75,6 +67,7 @@ class Node:
         self.rack = rack
         self.connection: Connection | None = None
         self.resolving = False
+        self.connecting_since = 0.0
         self.addresses: deque[Address] = deque()  # still to be tried in this attempt
         self.errors: list[KafkaConnectionError] = []  # of this attempt, one an address
         self.fall_back = 0  # index into API_VERSIONS_FALL_BACK
@@ -83,6 +76,11 @@ class Node:
         self.failures = 0
         self.failing_since: float | None = None
         self.error: KafkaError | None = None
+        self.throttled_until = 0.0
+        self.throttle: Timer | None = None  # while it is throttled: until then nothing is to be sent
+        self.throttles = 0
+        self.throttle_seconds = 0.0
+        self.reporter = Reporter()
 
     @property
     def name(self) -> str:
@@ -94,21 +92,42 @@ class Node:
 
     @property
     def is_ready(self) -> bool:
-        return self.connection is not None and self.connection.state is State.READY
+        connection = self.connection  # read once: `health` is for other threads too
+        return connection is not None and connection.state is State.READY
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests now: ready, and not throttled."""
+        return self.throttle is None and self.is_ready
 
     @property
     def is_connecting(self) -> bool:
-        return self.resolving or (self.connection is not None and self.connection.state is not State.READY)
+        connection = self.connection
+        return self.resolving or (connection is not None and connection.state is not State.READY)
 
     def health(self) -> BrokerHealth:
-        state = "ready" if self.is_ready else "connecting" if self.is_connecting else "disconnected"
-        return BrokerHealth(self.id, self.host, self.port, state, self.failing_since, self.failures, self.error)
+        connection = self.connection
+        in_flight = len(connection.in_flight) if connection is not None else 0
+        return BrokerHealth(
+            node_id=self.id,
+            host=self.host,
+            port=self.port,
+            state="ready" if self.is_ready else "connecting" if self.is_connecting else "disconnected",
+            failing_since=self.failing_since,
+            failures=self.failures,
+            error=self.error,
+            in_flight=in_flight,
+            waiting_since=connection.waiting_since if connection is not None and in_flight else None,
+            throttled_until=self.throttled_until if self.throttle is not None else None,
+            throttles=self.throttles,
+            throttle_seconds=self.throttle_seconds,
+        )
 
 
 class Listener(Protocol):
     """What the nodes tell the core."""
 
-    def on_ready(self, node: Node, now: float) -> None: ...
+    def on_open(self, node: Node, now: float) -> None: ...
 
     def on_answers(self, node: Node, now: float) -> None: ...
 
@@ -162,6 +181,8 @@ class Nodes:
                     self.disconnect(node, now)
             elif node.id not in broker_ids and node.connection is None and not node.resolving:
                 self._cancel_timer(node)
+                if node.throttle is not None:
+                    node.throttle.cancel()
                 del self.nodes[node.id]
                 gone = connection_error(node.name, CONNECT, "the cluster no longer names this broker")
                 self._listener.on_down(node, gone, now)  # whoever waits for it has to look elsewhere
@@ -197,6 +218,7 @@ class Nodes:
         node.errors = []
         node.fall_back = 0
         node.resolving = True
+        node.connecting_since = now
         self._arm_setup(node, now)
         place = (node.host, node.port)
         waiting = self._resolving.setdefault(place, [])
@@ -233,6 +255,7 @@ class Nodes:
             client_id=config.client_id,
             software=config.software,
             limit=config.receive_message_max_bytes,
+            on_throttle=partial(self._throttled, node),
         )
         node.connection = connection
         self._by_connection[connection.id] = (node, connection)
@@ -272,11 +295,13 @@ class Nodes:
         self._cancel_timer(node)
         node.errors = []
         node.addresses.clear()
+        self._note(node.reporter.recovered(node, now))
         node.failures = 0
         node.failing_since = None
         node.error = None
         self._arm_idle(node, now)
-        self._listener.on_ready(node, now)
+        if node.is_open:
+            self._listener.on_open(node, now)
 
     # -- requests --------------------------------------------------------------------------------------------------
 
@@ -298,7 +323,7 @@ class Nodes:
         found = self._by_connection.get(connection_id)
         if found is not None:
             found[1].written(now)
-            if found[1].state is State.READY:
+            if found[0].is_open:
                 self._listener.on_answers(found[0], now)
 
     def received(self, connection_id: int, data: Buffer, now: float) -> None:
@@ -310,8 +335,33 @@ class Nodes:
         error = connection.receive(data, now)
         if error is not None:
             self._give_up(node, connection, error, now)
-        elif was_ready and connection.state is State.READY:
+        elif was_ready and node.is_open:
             self._listener.on_answers(node, now)
+
+    # -- throttling ------------------------------------------------------------------------------------------------
+
+    def _throttled(self, node: Node, seconds: float, now: float) -> None:
+        """The broker says that it will not look at what this client sends for so long (KIP-219).
+
+        It stops reading from the connection, so what is in flight there gets that much more time.
+        """
+        before = max(node.throttled_until, now)
+        node.throttled_until = max(before, now + seconds)
+        longer = node.throttled_until - before
+        node.throttles += 1
+        node.throttle_seconds += longer
+        if longer > 0 and node.connection is not None:
+            node.connection.postpone(longer)
+        if node.throttle is None:
+            node.throttle = self._timers.at(node.throttled_until, lambda now: self._throttle_over(node, now))
+        self._note(node.reporter.throttled(node, seconds, now))
+
+    def _throttle_over(self, node: Node, now: float) -> None:
+        node.throttle = None
+        if now < node.throttled_until:
+            node.throttle = self._timers.at(node.throttled_until, lambda now: self._throttle_over(node, now))
+        elif node.is_ready:
+            self._listener.on_open(node, now)
 
     # -- the end of a connection -----------------------------------------------------------------------------------
 
@@ -330,17 +380,29 @@ class Nodes:
                 hint = closed_at_once_hint()
         else:
             stage = REQUEST
-        self._lost(node, connection, connection_error(connection.name, stage, describe(cause), hint), now)
+        error = connection_error(connection.name, stage, describe(cause), hint)
+        if connection.state is State.READY and not connection.in_flight and not connection.unwritten:
+            # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
+            self._drop(node, connection)
+            node.retry_at = now + self._reconnect.delay(1)
+            connection.close(error, now)
+            self._listener.on_down(node, error, now)
+        else:
+            self._lost(node, connection, error, now)
 
     def disconnect(self, node: Node, now: float) -> None:
         """Closes an idle connection; nothing is wrong with the node."""
         connection = node.connection
         if connection is not None:
             self._effects.append(Close(connection.id))
-            del self._by_connection[connection.id]
-            node.connection = None
-            self._cancel_timer(node)
+            self._drop(node, connection)
             connection.close(connection_error(connection.name, REQUEST, "closed by this client"), now)
+
+    def _drop(self, node: Node, connection: Connection) -> None:
+        """Settles the node's own state, before any callback can look at it."""
+        del self._by_connection[connection.id]
+        node.connection = None
+        self._cancel_timer(node)
 
     def _give_up(self, node: Node, connection: Connection, error: KafkaError, now: float) -> None:
         self._effects.append(Close(connection.id))
@@ -348,10 +410,7 @@ class Nodes:
 
     def _lost(self, node: Node, connection: Connection, error: KafkaError, now: float) -> None:
         state, heard = connection.state, connection.heard
-        # The node's own state is settled before any callback can look at it.
-        del self._by_connection[connection.id]
-        node.connection = None
-        self._cancel_timer(node)
+        self._drop(node, connection)
         if state is State.READY:
             node.errors = [error]  # type: ignore[list-item]
             self._note_failure(node, now)
@@ -382,6 +441,11 @@ class Nodes:
         if node.failing_since is None:
             node.failing_since = now
         node.error = all_addresses_failed(node.name, node.errors)
+        self._note(node.reporter.failed(node, now))
+
+    def _note(self, notice: Notice | None) -> None:
+        if notice is not None:
+            self._effects.append(notice)
 
     # -- time ------------------------------------------------------------------------------------------------------
 
@@ -405,6 +469,8 @@ class Nodes:
     def pending_error(self, node: Node, waited: float) -> KafkaConnectionError:
         """What to say of a node that was waited for in vain."""
         name, hint, connection = node.name, self._hint(node), node.connection
+        if node.throttle is not None and node.is_ready:
+            return connection_error(name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s")
         if node.resolving or connection is None:
             stage = DNS if node.resolving else CONNECT
         else:

@@ -17,6 +17,7 @@ from kafka._installed import warn_if_overwritten
 from kafka._log import Log
 from kafka.core.config import Config
 from kafka.core.core import Core
+from kafka.core.health import BrokerHealth
 from kafka.core.produce import Produce, ProduceConfig, closed_error
 from kafka.core.snapshot import Snapshot
 from kafka.drivers._turn import Turn
@@ -183,6 +184,23 @@ class KafkaProducer(ProducerBase):
     def bootstrap_connected(self) -> bool:
         """Whether the cluster answers: a broker is connected."""
         return any(health.state == "ready" for health in self._core.health())
+
+    def health(self) -> list[BrokerHealth]:
+        """How each broker is doing: which one fails, since when and why; whether a quota holds this client back.
+
+        Moments in it are as `time.time()` has them. The addresses of bootstrap_servers (negative node_id) are listed
+        until a broker is known. Never waits; also after `close()`.
+        """
+        zero = time.time() - time.monotonic()  # the core's clock is the monotonic one
+        found = self._core.health()
+        return [
+            health._replace(
+                failing_since=None if health.failing_since is None else health.failing_since + zero,
+                waiting_since=None if health.waiting_since is None else health.waiting_since + zero,
+                throttled_until=None if health.throttled_until is None else health.throttled_until + zero,
+            )
+            for health in [broker for broker in found if broker.node_id >= 0] or found
+        ]
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
