@@ -1,6 +1,6 @@
 """What is known of the cluster: immutable, so that any thread may read it, and replaced as a whole."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -49,8 +49,8 @@ class Topic(NamedTuple):
 class Snapshot(NamedTuple):
     cluster_id: str | None
     controller_id: int  # -1: unknown
-    brokers: Mapping[int, Broker]
-    topics: Mapping[str, Topic]
+    brokers: MappingProxyType[int, Broker]
+    topics: MappingProxyType[str, Topic]
     version: int  # grows with every change
     time: float  # when the last of it was learned, clock seconds
 
@@ -81,14 +81,14 @@ def merge(old: Snapshot, response: Any, version: int, now: float, grace: float =
     A topic that has been unknown to brokers for `grace` seconds is gone: see `Topic.is_gone`.
     """
     brokers = {b.node_id: Broker(b.node_id, b.host, b.port, b.rack) for b in response.brokers}
-    topics = dict(old.topics)
+    topics = old.topics.copy()  # many times faster than dict(), as this is no dict
     for entry in response.topics:
         if entry.name is not None:
             topics[entry.name] = _merge_topic(topics.get(entry.name), entry, version, now, grace)
     return Snapshot(
         response.cluster_id if response.cluster_id is not None else old.cluster_id,
         response.controller_id,
-        MappingProxyType(brokers or dict(old.brokers)),
+        MappingProxyType(brokers or old.brokers.copy()),
         MappingProxyType(topics),
         old.version + 1,
         now,
@@ -97,7 +97,7 @@ def merge(old: Snapshot, response: Any, version: int, now: float, grace: float =
 
 def without(old: Snapshot, topics: Iterable[str]) -> Snapshot:
     """`old` without these topics."""
-    left = dict(old.topics)
+    left = old.topics.copy()
     for topic in topics:
         left.pop(topic, None)
     return old._replace(topics=MappingProxyType(left), version=old.version + 1)
@@ -187,9 +187,11 @@ def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: i
     brokers = old.brokers
     if broker is not None and brokers.get(broker.id) != broker:
         brokers = MappingProxyType({**brokers, broker.id: broker})
+    topics = old.topics.copy()
+    topics[topic] = known._replace(partitions=tuple(partitions))
     return old._replace(
         brokers=brokers,
-        topics=MappingProxyType({**old.topics, topic: known._replace(partitions=tuple(partitions))}),
+        topics=MappingProxyType(topics),
         version=old.version + 1,
     )
 
