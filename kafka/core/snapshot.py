@@ -53,6 +53,7 @@ class Snapshot(NamedTuple):
     topics: MappingProxyType[str, Topic]
     version: int  # grows with every change
     time: float  # when the last of it was learned, clock seconds
+    touched: tuple[str, ...] = ()  # the topics that the version before may have known differently
 
     def partitions(self, topic: str) -> int:
         """How many partitions the topic has; 0 while that is not known."""
@@ -92,6 +93,7 @@ def merge(old: Snapshot, response: Any, version: int, now: float, grace: float =
         MappingProxyType(topics),
         old.version + 1,
         now,
+        tuple(entry.name for entry in response.topics if entry.name is not None),
     )
 
 
@@ -100,7 +102,7 @@ def without(old: Snapshot, topics: Iterable[str]) -> Snapshot:
     left = old.topics.copy()
     for topic in topics:
         left.pop(topic, None)
-    return old._replace(topics=MappingProxyType(left), version=old.version + 1)
+    return old._replace(topics=MappingProxyType(left), version=old.version + 1, touched=(*old.touched, *topics))
 
 
 def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grace: float) -> Topic:
@@ -135,8 +137,10 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
         partitions[index] = Partition(
             index, p.leader_id, max(epoch, newest), p.replica_nodes, p.isr_nodes, p.offline_replicas, p.error
         )
-    # The same tuple where nothing changed, so that "is it the same" is a cheap question.
-    after = before if before == tuple(partitions) else tuple(partitions)
+    # The same tuple where nothing changed, the id included, so that "is it the same" is a cheap question.
+    after = tuple(partitions)
+    if known is not None and known.id == topic_id and before == after:
+        after = before
     return Topic(entry.name, topic_id, after, None, None, entry.is_internal, id_since, former_id)
 
 
@@ -193,6 +197,7 @@ def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: i
         brokers=brokers,
         topics=MappingProxyType(topics),
         version=old.version + 1,
+        touched=(topic,),
     )
 
 
