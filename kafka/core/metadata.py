@@ -234,6 +234,7 @@ class Metadata:
             brokers=MappingProxyType(brokers),
             controller_id=controller if controller in brokers else -1,
             version=self.snapshot.version + 1,
+            touched=(),
         )
 
     def _set_patience(self, deadline: float | None) -> None:

@@ -53,13 +53,18 @@ def test_partitions_out_of_order_find_their_place() -> None:
 def test_other_topics_stay() -> None:
     known = snapshot(topic("u", [(1, 1)]), after=snapshot(topic("t", [(0, 1)])))
     assert list(known.topics) == ["t", "u"]
-    assert list(without(known, ["t", "never seen"]).topics) == ["u"]
+    assert known.touched == ("u",), "all else is as in the version before"
+    left = without(known, ["t", "never seen"])
+    assert list(left.topics) == ["u"] and left.touched == ("u", "t", "never seen")
 
 
 def test_what_did_not_change_is_the_same_object() -> None:
     known = snapshot(topic("t", [(0, 1), (1, 1)]))
     same = snapshot(topic("t", [(0, 1), (1, 1)]), after=known, now=2.0)
     assert same.topics["t"].partitions is known.topics["t"].partitions
+    unnamed = snapshot(topic("t", [(0, 1)], bytes(16)))
+    named = snapshot(topic("t", [(0, 1)]), after=unnamed, now=2.0)
+    assert named.topics["t"].partitions is not unnamed.topics["t"].partitions, "there is an id now"
 
 
 def test_the_rack_of_a_broker() -> None:
@@ -202,6 +207,7 @@ def test_a_leader_hint_is_merged_if_newer() -> None:
     known = snapshot(topic("t", [(0, 5), (0, 5)]))
     moved = with_leader(known, "t", 1, 1, 6, None)
     assert (moved.leader("t", 0), moved.leader("t", 1), moved.version) == (0, 1, known.version + 1)
+    assert moved.touched == ("t",)
     assert with_leader(known, "t", 1, 1, 5, None) is known
     assert with_leader(known, "t", 1, 7, 6, None) is known  # nobody said where broker 7 is
     assert with_leader(known, "u", 0, 1, 6, None) is known
