@@ -86,6 +86,11 @@ def kafka(counts: Counts) -> None:
     pytest(counts, "kafka", "-m", KAFKA, *OWN_GROUP, "--durations=5")
 
 
+def chaos(counts: Counts) -> None:
+    """Producers at work while three nodes of a real Kafka die, freeze and move."""
+    pytest(counts, "chaos", "-m", "chaos and not full", "tests/chaos", "--durations=5")
+
+
 def versions(counts: Counts) -> None:
     """What the producer relies on, measured on older releases of Kafka too."""
     pytest(counts, "versions", "-m", "versions", "tests/broker")
@@ -193,11 +198,25 @@ def pythons(counts: Counts) -> None:
 Group = Callable[[Counts], None]
 GROUPS: dict[str, Group] = {
     group.__name__.replace("_", "-"): group
-    for group in (quick, unit, kafka, compat, examples, perf, versions, dev_mode, leaks, sanitizer, pythons, fuzz)
+    for group in (
+        quick,
+        unit,
+        kafka,
+        compat,
+        examples,
+        perf,
+        chaos,
+        versions,
+        dev_mode,
+        leaks,
+        sanitizer,
+        pythons,
+        fuzz,
+    )
 }
 SETS = {
     "quick": ["quick"],
-    "test": ["unit", "kafka", "compat", "examples", "perf"],
+    "test": ["unit", "kafka", "compat", "examples", "perf", "chaos"],
     "full": ["versions", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
 }
 
