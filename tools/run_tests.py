@@ -25,6 +25,7 @@ BUILD = ROOT / "build" / "test"
 # Folders that are groups of their own: they need more than a compiler, or the machine to themselves.
 OWN_GROUP = [f"--ignore=tests/{folder}" for folder in ("compat", "examples", "perf")]
 UNIT = "not kafka and not full"
+KAFKA = "kafka and not full and not versions and not chaos and not sustained"
 
 
 @dataclass
@@ -82,7 +83,17 @@ def unit(counts: Counts) -> None:
 
 
 def kafka(counts: Counts) -> None:
-    pytest(counts, "kafka", "-m", "kafka and not full", *OWN_GROUP, "--durations=5")
+    pytest(counts, "kafka", "-m", KAFKA, *OWN_GROUP, "--durations=5")
+
+
+def chaos(counts: Counts) -> None:
+    """Producers at work while three nodes of a real Kafka die, freeze and move."""
+    pytest(counts, "chaos", "-m", "chaos and not full", "tests/chaos", "--durations=5")
+
+
+def versions(counts: Counts) -> None:
+    """What the producer relies on, measured on older releases of Kafka too."""
+    pytest(counts, "versions", "-m", "versions", "tests/broker")
 
 
 def compat(counts: Counts) -> None:
@@ -187,12 +198,26 @@ def pythons(counts: Counts) -> None:
 Group = Callable[[Counts], None]
 GROUPS: dict[str, Group] = {
     group.__name__.replace("_", "-"): group
-    for group in (quick, unit, kafka, compat, examples, perf, dev_mode, leaks, sanitizer, pythons, fuzz)
+    for group in (
+        quick,
+        unit,
+        kafka,
+        compat,
+        examples,
+        perf,
+        chaos,
+        versions,
+        dev_mode,
+        leaks,
+        sanitizer,
+        pythons,
+        fuzz,
+    )
 }
 SETS = {
     "quick": ["quick"],
-    "test": ["unit", "kafka", "compat", "examples", "perf"],
-    "full": ["dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
+    "test": ["unit", "kafka", "compat", "examples", "perf", "chaos"],
+    "full": ["versions", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
 }
 
 

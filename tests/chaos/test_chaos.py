@@ -1,0 +1,158 @@
+"""A producer at work while three real Kafka nodes die, freeze, restart and hand each other their partitions."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import pytest
+
+from kafka import KafkaProducer
+from kafka._codec import murmur2
+from kafka.errors import DeliveryFailed
+from kafka.producer.config import DEFAULT_CONFIG
+from tests.chaos.oracle import Counts, Ledger, Sender
+from tests.chaos.three import Three
+
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
+
+PARTITIONS = 6
+EXACTLY_ONCE = DEFAULT_CONFIG["enable_idempotence"]
+KEYS = [b"key %d" % number for number in range(20)]
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Three]:
+    three = Three()
+    with three.cluster:
+        yield three
+        for node in three.nodes:
+            node.kill()  # a clean end takes three nodes six seconds
+
+
+@pytest.fixture(autouse=True)
+def mended(three: Three) -> Iterator[None]:
+    yield
+    three.all_well()
+
+
+def partition_of(topic: str, key: bytes) -> int:
+    return (murmur2(key) & 0x7FFFFFFF) % PARTITIONS
+
+
+def produce_through(
+    three: Three, topic: str, trouble: Callable[[], object], *, leads_on: bool = False, **configs: Any
+) -> Counts:
+    """Two threads send with keys and two without, before, while and after `trouble` happens; the ledger is checked.
+
+    `leads_on`: the trouble is one that moves no leader.
+    """
+    ledger = Ledger()
+    senders = [ledger.sender(topic, keys) for keys in (KEYS, None, KEYS, None)]
+    configs = {"bootstrap_servers": three.cluster.bootstrap.split(","), "linger_ms": 5, **configs}
+    producer = KafkaProducer(**configs)
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def work(sender: Sender) -> None:
+        try:
+            while not stop.wait(0.01):
+                for _ in range(30):
+                    sender.send(producer)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(sender,)) for sender in senders]
+    before = three.moves(topic)
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(0.5)
+        trouble()
+        time.sleep(0.5)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        with contextlib.suppress(DeliveryFailed):  # the ledger tells more
+            producer.flush(60)
+        producer.close(10)
+    assert not errors, errors
+    assert leads_on or three.moves(topic) > before, "the trouble was none"
+    counts = ledger.check(partition_of, three.records(topic), exactly_once=EXACTLY_ONCE)
+    print(counts)
+    return counts
+
+
+def test_a_leader_is_killed(three: Three) -> None:
+    three.create_topic("killed", PARTITIONS)
+    counts = produce_through(three, "killed", lambda: three.kill(three.leader("killed")))
+    assert counts.delivered == counts.sent
+
+
+def test_a_leader_is_restarted(three: Three) -> None:
+    three.create_topic("restarted", PARTITIONS)
+    counts = produce_through(three, "restarted", lambda: three.restart(three.leader("restarted")))
+    assert counts.delivered == counts.sent
+
+
+def test_a_leader_is_frozen_until_another_leads(three: Three) -> None:
+    three.create_topic("frozen", PARTITIONS)
+    counts = produce_through(
+        three, "frozen", lambda: three.freeze([three.leader("frozen")], 5), request_timeout_ms=2000
+    )
+    assert counts.delivered == counts.sent
+
+
+def test_both_followers_are_frozen(three: Three) -> None:
+    """The leader has the records and cannot say that they are safe: it answers REQUEST_TIMED_OUT."""
+    three.create_topic("followers", PARTITIONS)
+    leader = three.leader("followers")
+    followers = [node for node in three.nodes if node is not leader]
+    counts = produce_through(
+        three, "followers", lambda: three.freeze(followers, 3), leads_on=True, request_timeout_ms=1000
+    )
+    assert counts.delivered == counts.sent
+
+
+def test_partitions_change_their_replicas_and_leaders(three: Three) -> None:
+    three.create_topic("moved", PARTITIONS, replicas=2)
+
+    def move() -> None:
+        for step in range(3):
+            replicas = {index: [1 + (index + step + other) % 3 for other in (1, 0)] for index in range(PARTITIONS)}
+            three.move("moved", replicas)
+
+    counts = produce_through(three, "moved", move)
+    assert counts.delivered == counts.sent
+
+
+# More than one may be seen by `pytest -m "chaos and full"`.
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 8))])
+def test_one_after_another(three: Three, seed: int) -> None:
+    random = Random(seed)
+    topic = f"all-{seed}"
+    three.create_topic(topic, PARTITIONS)
+
+    def rotate() -> None:
+        first = random.randrange(3)
+        three.move(
+            topic, {index: [1 + (first + index + other) % 3 for other in range(3)] for index in range(PARTITIONS)}
+        )
+
+    def trouble() -> None:
+        troubles: list[Callable[[], object]] = [
+            rotate,
+            lambda: three.freeze([random.choice(three.nodes)], random.uniform(0.2, 2)),
+            lambda: three.kill(three.leader(topic, random.randrange(PARTITIONS))),
+        ]
+        random.shuffle(troubles)
+        for what in troubles:
+            what()
+
+    counts = produce_through(three, topic, trouble, request_timeout_ms=1500)
+    assert counts.delivered == counts.sent

@@ -1,0 +1,133 @@
+"""Three Kafka nodes to be hard on: who leads, what is in their logs, and the troubles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from broker.cluster import KafkaCluster, KafkaNode
+
+from kafka.records import read_batches
+from tests.broker import requests
+from tests.broker.requests import until
+from tests.chaos.oracle import Found
+from tests.testing.wire import Peer
+
+# A node that does not say anything for three seconds has lost what it led.
+CONFIGS = {
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "controller.quorum.election.backoff.max.ms": "300",
+    "replica.fetch.wait.max.ms": "100",
+}
+
+
+class Three:
+    def __init__(self) -> None:
+        self.cluster = KafkaCluster(3, CONFIGS)
+        self.nodes = self.cluster.nodes
+
+    @contextmanager
+    def peer(self, node: KafkaNode | None = None) -> Iterator[Peer]:
+        """To this node, or to one that lives."""
+        with Peer((node or next(node for node in self.nodes if node.alive)).address) as peer:
+            yield peer
+
+    def create_topic(self, name: str, partitions: int, replicas: int = 3) -> None:
+        """The partitions' leaders take turns. A write needs two replicas."""
+        assignments = [[1 + (first + other) % 3 for other in range(replicas)] for first in range(partitions)]
+        with self.peer() as peer:
+            requests.create_topic(peer, name, assignments, {"min.insync.replicas": "2"})
+        until(lambda: self.led(name))
+
+    def leaders(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Partition -> (leader, its epoch)."""
+        with self.peer() as peer:
+            return requests.leaders(peer, topic)
+
+    def led(self, topic: str) -> dict[int, int] | None:
+        """Partition -> high watermark, when every partition has a leader that says so itself."""
+        leaders = self.leaders(topic)
+        found: dict[int, int] = {}
+        for node in self.nodes:
+            epochs = {index: epoch for index, (leader, epoch) in leaders.items() if leader == node.node_id}
+            if epochs:
+                try:
+                    with self.peer(node) as peer:
+                        found |= requests.high_watermarks(peer, topic, epochs)
+                except OSError:
+                    return None
+        return found if leaders and found.keys() == leaders.keys() else None
+
+    def leader(self, topic: str, partition: int = 0) -> KafkaNode:
+        return until(lambda: self.nodes[self.leaders(topic)[partition][0] - 1] if self.led(topic) else None)
+
+    def moves(self, topic: str) -> int:
+        """How often the partitions have changed their leaders, or these their epochs, all together."""
+        return sum(epoch for _, epoch in self.leaders(topic).values())
+
+    def records(self, topic: str) -> dict[tuple[str, int], list[Found]]:
+        """What consumers would see: the leaders' own files up to the high watermark."""
+        watermarks = until(lambda: self.led(topic))
+        leaders = self.leaders(topic)
+        logs = {}
+        for partition, end in watermarks.items():
+            node = self.nodes[leaders[partition][0] - 1]
+            log = logs[topic, partition] = list[Found]()
+            for file in sorted(node.data.joinpath(f"{topic}-{partition}").glob("*.log")):
+                for item in read_batches(file.read_bytes()):
+                    batch = item.unwrap()
+                    assert batch.base_offset == len(log)
+                    log += [
+                        Found(batch.base_offset + index, record.key, record.value or b"")
+                        for index, record in enumerate(batch.records().unwrap())
+                    ]
+            assert len(log) >= end
+            del log[end:]
+        return logs
+
+    # Troubles
+
+    def kill(self, node: KafkaNode, away: float = 0.0) -> None:
+        """SIGKILL, `away` seconds of nothing, and a start."""
+        node.kill()
+        time.sleep(away)
+        node.start()
+        node.wait_ready()
+
+    def restart(self, node: KafkaNode) -> None:
+        """As an operator does it."""
+        node.stop()
+        node.start()
+        node.wait_ready()
+
+    def freeze(self, nodes: Sequence[KafkaNode], seconds: float) -> None:
+        """SIGSTOP: connections stay, nothing is said; then they go on where they were."""
+        for node in nodes:
+            node.pause()
+        time.sleep(seconds)
+        for node in nodes:
+            node.resume()
+
+    def move(self, topic: str, replicas: dict[int, list[int]]) -> None:
+        """Makes these the replicas, and the first of them lead; returns when it is so."""
+        with self.peer() as peer:
+            requests.reassign(peer, topic, replicas)
+
+            def done() -> bool:
+                found = requests.metadata(peer, topic).partitions
+                if any(list(p.replica_nodes) != replicas[p.partition_index] for p in found):
+                    return False
+                return requests.elect_preferred(peer, topic, list(replicas))
+
+            until(done)
+
+    def all_well(self) -> None:
+        """Every node runs."""
+        for node in self.nodes:
+            if not node.alive:
+                node.start()
+            node.resume()
+        for node in self.nodes:
+            node.wait_ready()
