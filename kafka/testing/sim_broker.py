@@ -1,97 +1,84 @@
 """Brokers for the simulator, on the same generated codec as the client: one handler per API, one shared cluster state.
 
-What a real broker was measured to do is done here too: one request per connection at a time, the last five batches of a
-producer recognised as duplicates (one after a restart), a leader that moves, a broker that dies with what it held.
+What a real broker was measured to do is done here too: one request per connection at a time, channels muted while
+throttled, leaders that move and are not known at once, a broker that dies with what it held. What a partition's log
+does is in `sim_log`; what each API answers in `sim_produce` and `sim_handlers`.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka.protocol import (
     ApiVersionsRequest,
-    ApiVersionsResponse,
+    DescribeProducersRequest,
     FindCoordinatorRequest,
-    FindCoordinatorResponse,
     InitProducerIdRequest,
-    InitProducerIdResponse,
     MetadataRequest,
-    MetadataResponse,
     ProduceRequest,
-    ProduceResponse,
     decode_request,
     encode_response,
 )
 from kafka.result import Err
+from kafka.testing.sim_handlers import api_versions, describe_producers, find_coordinator, init_producer_id, metadata
+from kafka.testing.sim_log import SimPartition
 from kafka.testing.sim_network import Link, Network
+from kafka.testing.sim_produce import NOT_LEADER, produce
+
+__all__ = ["HANDLERS", "NOT_LEADER", "ForeignPeer", "Injection", "SimBroker", "SimCluster"]
 
 _SIZE = struct.Struct(">i")
 _API = struct.Struct(">hhi")
-# The header of a v2 batch: base offset, length, leader epoch, magic, crc, attributes, last offset delta, first and last
-# timestamp, producer id, producer epoch, base sequence, record count.
-_BATCH = struct.Struct(">qiibIhiqqqhii")
+UNSUPPORTED_VERSION = 35
 
-UNKNOWN_TOPIC, NOT_LEADER, OUT_OF_ORDER, OLD_EPOCH, UNSUPPORTED_VERSION, CORRUPT = 3, 6, 45, 47, 35, 2
+HANDLERS: dict[int, Callable[[Any, Any, Any], Any]] = {
+    ApiVersionsRequest.API_KEY: api_versions,
+    MetadataRequest.API_KEY: metadata,
+    ProduceRequest.API_KEY: produce,
+    InitProducerIdRequest.API_KEY: init_producer_id,
+    FindCoordinatorRequest.API_KEY: find_coordinator,
+    DescribeProducersRequest.API_KEY: describe_producers,
+}
 
 
-class SimPartition:
-    """One partition's log, on all its replicas at once: what was appended stays."""
+class Injection(NamedTuple):
+    """Errors that an API answers with for a while, where it might as well have done its work."""
 
-    def __init__(self, leader: int) -> None:
-        self.leader = leader
-        self.epoch = 0
-        self.end = 0
-        self.log: list[tuple[int, int, bytes]] = []  # (base offset, records, batch as it came)
-        # producer id -> (epoch, the last batches as (first sequence, last sequence, base offset))
-        self.producers: dict[int, tuple[int, deque[tuple[int, int, int]]]] = {}
+    codes: tuple[int, ...]
+    probability: float
+    until: float  # simulated seconds
 
-    def append(self, batch: bytes) -> tuple[int, int]:
-        """(error code, base offset)."""
-        if len(batch) < _BATCH.size:
-            return CORRUPT, -1
-        _, _, _, magic, _, _, last_delta, _, _, pid, epoch, first, count = _BATCH.unpack_from(batch)
-        if magic != 2 or count != last_delta + 1 or count < 1:
-            return CORRUPT, -1
-        if pid >= 0:
-            last = (first + last_delta) & 0x7FFFFFFF
-            known_epoch, batches = self.producers.get(pid, (epoch, deque(maxlen=5)))
-            if epoch < known_epoch:
-                return OLD_EPOCH, -1
-            if epoch > known_epoch:
-                if first != 0:
-                    return OUT_OF_ORDER, -1
-                batches = deque(maxlen=5)
-            for before in batches:
-                if before[:2] == (first, last):
-                    return 0, before[2]
-            if batches and first != (batches[-1][1] + 1) & 0x7FFFFFFF:
-                return OUT_OF_ORDER, -1
-            batches.append((first, last, self.end))
-            self.producers[pid] = (epoch, batches)
-        base = self.end
-        self.log.append((base, count, batch))
-        self.end += count
-        return 0, base
 
-    def forget(self) -> None:
-        """A restart of the leader: only the last batch of each producer is still recognised."""
-        for epoch, batches in self.producers.values():
-            while len(batches) > 1:
-                batches.popleft()
-            assert epoch >= 0 and batches.maxlen == 5
+class View(NamedTuple):
+    """What a broker believes of the topics, when that is no longer true."""
+
+    ids: dict[str, bytes]
+    leaders: dict[str, list[tuple[int, int]]]  # (leader, epoch) of each partition
 
 
 class SimCluster:
     def __init__(self, network: Network, brokers: int = 3, *, host: str = "kafka{}", port: int = 9092) -> None:
         self.network = network
         self.simulation = network.simulation
+        self.random = network.simulation.random
         self.topics: dict[str, list[SimPartition]] = {}
         self.topic_ids: dict[str, bytes] = {}
+        self.names: dict[bytes, str] = {}  # by id, of all topics that ever were
+        self.deleted: dict[str, list[list[SimPartition]]] = {}  # earlier topics of the same name
+        self.limits: dict[str, int] = {}  # max.message.bytes of topics
         self.auto_create = 0  # partitions of a topic that a client's first mention creates; 0: none
         self.next_producer_id = 1000
+        self.first_epoch = 0  # of new producer ids
+        self.coordinator_shift = 0  # grows when coordinators move
+        self.hints = 1.0  # how often a refusal names the new leader (KIP-951)
+        self.replication = (0.0003, 0.003)  # seconds until a batch is on all replicas
+        self.refused_value = b"\0refused"  # a record with this in it is invalid (KIP-467)
+        self.injected: dict[int, Injection] = {}  # by API key
+        self.answers: Counter[tuple[int, int]] = Counter()  # (API key, error code)
+        self.events: Counter[str] = Counter()  # what the model did that is worth counting
         self.brokers = [SimBroker(self, id, host.format(id), port, f"10.0.0.{id}") for id in range(brokers)]
         for broker in self.brokers:
             network.hosts[broker.host] = [(broker.ip,)]
@@ -99,8 +86,14 @@ class SimCluster:
         self.bootstrap = tuple((broker.host, broker.port) for broker in self.brokers)
 
     def create_topic(self, name: str, partitions: int) -> None:
-        self.topics[name] = [SimPartition(index % len(self.brokers)) for index in range(partitions)]
-        self.topic_ids[name] = len(self.topic_ids).to_bytes(15, "big") + b"\1"
+        alive = [broker.id for broker in self.alive()] or [broker.id for broker in self.brokers]
+        self.topics[name] = [SimPartition(alive[index % len(alive)]) for index in range(partitions)]
+        self.topic_ids[name] = len(self.names).to_bytes(15, "big") + b"\1"
+        self.names[self.topic_ids[name]] = name
+
+    def delete_topic(self, name: str) -> None:
+        self.deleted.setdefault(name, []).append(self.topics.pop(name))
+        del self.topic_ids[name]
 
     def partition_of(self, topic_id: bytes, name: str, index: int) -> SimPartition | None:
         if not name:
@@ -109,12 +102,31 @@ class SimCluster:
         return partitions[index] if 0 <= index < len(partitions) else None
 
     def move_leader(self, topic: str, partition: int, to: int) -> None:
+        """`to` leads from now on; for a moment it may not know, and the one before may not have heard."""
         moved = self.topics[topic][partition]
-        moved.leader = to
-        moved.epoch += 1
+        before = moved.leader
+        moved.move(to, self.random)
+        moved.former = None
+        if self.random.random() < 0.3:
+            moved.aware_at = self.simulation.now + self.random.uniform(0.0, 0.05)
+        elif before != to and self.random.random() < 0.5:
+            moved.former = before
+            moved.former_until = self.simulation.now + self.random.uniform(0.0, 0.1)
 
     def alive(self) -> list[SimBroker]:
         return [broker for broker in self.brokers if broker.is_up]
+
+    def view(self) -> View:
+        return View(
+            dict(self.topic_ids),
+            {name: [(p.leader, p.epoch) for p in partitions] for name, partitions in self.topics.items()},
+        )
+
+    def injected_error(self, api_key: int) -> int:
+        injection = self.injected.get(api_key)
+        if injection is None or self.simulation.now >= injection.until:
+            return 0
+        return self.random.choice(injection.codes) if self.random.random() < injection.probability else 0
 
 
 class SimBroker:
@@ -132,6 +144,12 @@ class SimBroker:
         self.is_paused = False  # accepts connections and bytes, does nothing (SIGSTOP)
         self.resets_unknown_versions = False  # instead of answering with error 35
         self.least_work, self.most_work = 0.0001, 0.003  # seconds a request takes
+        self.loading_until = 0.0  # until when InitProducerId answers that the coordinator is loading
+        self.throttles_until = 0.0
+        self.most_throttle = 0.5  # seconds
+        self.stale: View | None = None  # what it says of the topics instead of the truth
+        # Set by a handler whose answer has to wait: seconds, and what completes the answer then.
+        self.waits: tuple[float, Callable[[], None]] | None = None
         self.connections: dict[Link, _Served] = {}
         self.requests: list[tuple[int, int]] = []  # (API key, version), in order of arrival
         self.handlers: dict[int, Callable[[SimBroker, Any, Any], Any]] = dict(HANDLERS)
@@ -143,29 +161,37 @@ class SimBroker:
                 FindCoordinatorRequest,
                 ApiVersionsRequest,
                 InitProducerIdRequest,
+                DescribeProducersRequest,
             )
         }
 
-    def start(self) -> None:
+    def start(self, loading: float = 0.0) -> None:
+        """Comes up (again), knowing only the last batch of each producer; its coordinator loads for so many seconds."""
         self.is_up = True
         self.is_paused = False
+        self.stale = None
+        self.loading_until = self.cluster.simulation.now + loading
         self.cluster.network.servers[(self.ip, self.port)] = self
+        for partitions in self.cluster.topics.values():
+            for partition in partitions:
+                partition.restarted(self.id)
 
-    def stop(self) -> None:
-        """Dies: connections are reset, requests being worked on are lost, its leaderships go to brokers still alive."""
+    def stop(self, *, keeps_leading: bool = False) -> None:
+        """Dies: connections are reset, requests being worked on are lost, its leaderships go to brokers still alive.
+
+        With `keeps_leading` nobody else is in sync: its partitions have no leader until it is back.
+        """
         self.is_up = False
         self.cluster.network.servers.pop((self.ip, self.port), None)
         for link in list(self.connections):
             link.reset()
         self.connections.clear()
         alive = self.cluster.alive()
-        for partitions in self.cluster.topics.values():
-            for index, partition in enumerate(partitions):
-                if partition.leader == self.id:
-                    partition.forget()
-                    if alive:
-                        partition.leader = alive[index % len(alive)].id
-                        partition.epoch += 1
+        if alive and not keeps_leading:
+            for topic, partitions in self.cluster.topics.items():
+                for index, partition in enumerate(partitions):
+                    if partition.leader == self.id:
+                        self.cluster.move_leader(topic, index, alive[index % len(alive)].id)
 
     def pause(self) -> None:
         self.is_paused = True
@@ -204,20 +230,24 @@ class _Served:
         (size,) = _SIZE.unpack_from(self.buffer)
         if len(self.buffer) < 4 + size:
             return
-        frame = bytes(self.buffer[4 : 4 + size])
+        frame = bytes(memoryview(self.buffer)[4 : 4 + size])
         del self.buffer[: 4 + size]
         self.busy = True
         simulation = self.broker.cluster.simulation
         delay = simulation.random.uniform(self.broker.least_work, self.broker.most_work)
-        simulation.after(delay, lambda: self._serve(frame))
+        simulation.after(delay, lambda: self._when_awake(lambda: self._serve(frame)))
+
+    def _when_awake(self, happens: Callable[[], None]) -> None:
+        """Nothing happens on a connection that is gone, nor in a process that is stopped."""
+        if self.broker.connections.get(self.link) is not self:
+            return
+        if self.broker.is_paused:
+            self.broker.cluster.simulation.after(0.01, lambda: self._when_awake(happens))
+        else:
+            happens()
 
     def _serve(self, frame: bytes) -> None:
         broker = self.broker
-        if broker.connections.get(self.link) is not self:
-            return  # the connection is gone, and the request with it
-        if broker.is_paused:
-            broker.cluster.simulation.after(0.01, lambda: self._serve(frame))
-            return
         api_key, version, correlation_id = _API.unpack_from(frame)
         broker.requests.append((api_key, version))
         low, high = broker.versions.get(api_key, (0, -1))
@@ -225,7 +255,7 @@ class _Served:
             if api_key != ApiVersionsRequest.API_KEY or broker.resets_unknown_versions:
                 self.link.reset()
                 return
-            answer = _api_versions(broker, None, None)
+            answer = api_versions(broker, None, None)
             answer.error_code = UNSUPPORTED_VERSION
             self._answer(answer, 0, correlation_id)
             return
@@ -234,121 +264,46 @@ class _Served:
             raise AssertionError(f"the client sent what cannot be decoded: {decoded.error}")
         header, request = decoded.value
         response = broker.handlers[api_key](broker, header, request)
+        waits, broker.waits = broker.waits, None
+        if waits is None:
+            self._finish(response, version, correlation_id)
+            return
+        delay, complete = waits
+
+        def happens() -> None:
+            complete()
+            self._finish(response, version, correlation_id)
+
+        broker.cluster.simulation.after(delay, lambda: self._when_awake(happens))
+
+    def _finish(self, response: Any, version: int, correlation_id: int) -> None:
         if response is not None:
             self._answer(response, version, correlation_id)
         else:
             self._next()
 
     def _answer(self, response: Any, version: int, correlation_id: int) -> None:
+        """Answers, and if throttling is on keeps the channel muted as long as the answer says (KIP-219)."""
+        broker, simulation = self.broker, self.broker.cluster.simulation
+        muted = 0.0
+        if simulation.now < broker.throttles_until and hasattr(response, "throttle_time_ms"):
+            response.throttle_time_ms = simulation.random.randint(1, int(broker.most_throttle * 1000))
+            muted = response.throttle_time_ms / 1000
+            broker.cluster.events["throttled"] += 1
         buffers: Sequence[Any] = encode_response(response, version, correlation_id).unwrap()
-        self.link.send(1, b"".join(buffers))
-        self._next()
+        watcher = broker.cluster.network.watcher
+        arrives = None
+        if watcher is not None:
+            arrives = lambda: watcher.answered(self.link, correlation_id, response)  # noqa: E731
+        self.link.send(1, b"".join(buffers), arrives=arrives)
+        if muted:
+            simulation.after(muted, lambda: self._when_awake(self._next))
+        else:
+            self._next()
 
     def _next(self) -> None:
         self.busy = False
         self.work()
-
-
-# -- one handler per API ---------------------------------------------------------------------------------------------
-
-
-def _api_versions(broker: SimBroker, header: Any, request: Any) -> Any:
-    return ApiVersionsResponse(
-        api_keys=[
-            ApiVersionsResponse.ApiVersion(api_key=key, min_version=low, max_version=high)
-            for key, (low, high) in sorted(broker.versions.items())
-        ]
-    )
-
-
-def _metadata(broker: SimBroker, header: Any, request: Any) -> Any:
-    cluster = broker.cluster
-    alive = cluster.alive()
-    wanted = list(cluster.topics) if request.topics is None else [topic.name for topic in request.topics]
-    topics = []
-    for name in wanted:
-        if name not in cluster.topics and cluster.auto_create and request.allow_auto_topic_creation:
-            cluster.create_topic(name, cluster.auto_create)
-        if name not in cluster.topics:
-            topics.append(MetadataResponse.MetadataResponseTopic(error_code=UNKNOWN_TOPIC, name=name))
-            continue
-        partitions = [
-            MetadataResponse.MetadataResponsePartition(
-                partition_index=index,
-                leader_id=partition.leader,
-                leader_epoch=partition.epoch,
-                replica_nodes=[b.id for b in cluster.brokers],
-                isr_nodes=[b.id for b in alive],
-            )
-            for index, partition in enumerate(cluster.topics[name])
-        ]
-        topics.append(
-            MetadataResponse.MetadataResponseTopic(name=name, topic_id=cluster.topic_ids[name], partitions=partitions)
-        )
-    return MetadataResponse(
-        brokers=[
-            MetadataResponse.MetadataResponseBroker(node_id=b.id, host=b.advertised[0], port=b.advertised[1])
-            for b in alive
-        ],
-        cluster_id="simulated",
-        controller_id=alive[0].id,
-        topics=topics,
-    )
-
-
-def _produce(broker: SimBroker, header: Any, request: Any) -> Any:
-    responses = []
-    for topic in request.topic_data:
-        by_id = header.api_version >= 13
-        answers = []
-        for data in topic.partition_data:
-            partition = broker.cluster.partition_of(topic.topic_id, "" if by_id else topic.name, data.index)
-            if partition is None:
-                error, base = 100 if by_id else UNKNOWN_TOPIC, -1
-            elif partition.leader != broker.id:
-                error, base = NOT_LEADER, -1
-            else:
-                error, base = partition.append(bytes(data.records))
-            answers.append(
-                ProduceResponse.PartitionProduceResponse(index=data.index, error_code=error, base_offset=base)
-            )
-        responses.append(
-            ProduceResponse.TopicProduceResponse(
-                name="" if by_id else topic.name,
-                topic_id=topic.topic_id if by_id else bytes(16),
-                partition_responses=answers,
-            )
-        )
-    return ProduceResponse(responses=responses) if request.acks != 0 else None
-
-
-def _init_producer_id(broker: SimBroker, header: Any, request: Any) -> Any:
-    broker.cluster.next_producer_id += 1
-    return InitProducerIdResponse(producer_id=broker.cluster.next_producer_id, producer_epoch=0)
-
-
-def _find_coordinator(broker: SimBroker, header: Any, request: Any) -> Any:
-    alive = broker.cluster.alive()
-    keys = request.coordinator_keys if header.api_version >= 4 else [request.key]
-    found = [alive[sum(key.encode()) % len(alive)] for key in keys]
-    if header.api_version >= 4:
-        return FindCoordinatorResponse(
-            coordinators=[
-                FindCoordinatorResponse.Coordinator(key=key, node_id=b.id, host=b.advertised[0], port=b.advertised[1])
-                for key, b in zip(keys, found, strict=True)
-            ]
-        )
-    b = found[0]
-    return FindCoordinatorResponse(node_id=b.id, host=b.advertised[0], port=b.advertised[1])
-
-
-HANDLERS: dict[int, Callable[[SimBroker, Any, Any], Any]] = {
-    ApiVersionsRequest.API_KEY: _api_versions,
-    MetadataRequest.API_KEY: _metadata,
-    ProduceRequest.API_KEY: _produce,
-    InitProducerIdRequest.API_KEY: _init_producer_id,
-    FindCoordinatorRequest.API_KEY: _find_coordinator,
-}
 
 
 class ForeignPeer:

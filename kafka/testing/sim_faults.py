@@ -3,44 +3,78 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
-from kafka.testing.sim_broker import SimBroker, SimCluster
+from kafka.protocol import (
+    DescribeProducersRequest,
+    FindCoordinatorRequest,
+    InitProducerIdRequest,
+    MetadataRequest,
+    ProduceRequest,
+)
+from kafka.testing.sim_broker import Injection, SimBroker, SimCluster
+
+# What each API may answer instead of doing its work, all of it retriable.
+INJECTED: dict[int, tuple[int, ...]] = {
+    ProduceRequest.API_KEY: (2, 3, 5, 6, 19, 56, 89),
+    MetadataRequest.API_KEY: (3, 5),
+    InitProducerIdRequest.API_KEY: (14, 15, 16),
+    FindCoordinatorRequest.API_KEY: (14, 15),
+    DescribeProducersRequest.API_KEY: (3, 6, 29),
+}
 
 
 class Faults:
     """Lets something go wrong every `every` seconds on average, until `until`; then everything is healed.
 
-    Half-open links stay so: nothing but a timeout can find out. `counts` says how often each kind occurred.
+    At least `at_least` times, and in at least three kinds if there are as many. Half-open links stay so: nothing but a
+    timeout can find out. `counts` says how often each kind occurred.
     """
 
-    KINDS = ("reset", "half-open", "crash", "pause", "leader", "black hole", "dns", "slow")
+    KINDS = (
+        "reset", "half-open", "stall", "delay", "segments", "black hole", "dns",
+        "crash", "bounce", "pause", "slow broker", "leader", "coordinator", "throttle",
+        "stale metadata", "replicas", "recreate", "errors",
+    )  # fmt: skip
 
-    def __init__(self, cluster: SimCluster, until: float, every: float = 1.0, kinds: tuple[str, ...] = KINDS) -> None:
+    def __init__(
+        self,
+        cluster: SimCluster,
+        until: float,
+        every: float = 1.0,
+        kinds: tuple[str, ...] = KINDS,
+        at_least: int = 1,
+    ) -> None:
         self.cluster = cluster
         self.network = cluster.network
         self.simulation = cluster.simulation
+        self.random = cluster.simulation.random
         self.until = until
-        self.every = every
         self.kinds = kinds
         self.counts: Counter[str] = Counter()
-        self._plan()
+        self._normal_cuts = self.network.cuts
+        now = self.simulation.now
+        number = max(at_least, round((until - now) / every))
+        drawn = self.random.sample(kinds, min(3, len(kinds)))
+        drawn += self.random.choices(kinds, k=max(0, number - len(drawn)))
+        for kind in drawn:
+            self.simulation.at(self.random.uniform(now, until), self._strike(kind))
+        self.simulation.at(until, self.heal)
 
-    def _plan(self) -> None:
-        delay = self.simulation.random.expovariate(1 / self.every)
-        if self.simulation.now + delay < self.until:
-            self.simulation.after(delay, self._strike)
-        else:
-            self.simulation.at(self.until, self.heal)
+    def _strike(self, kind: str) -> Callable[[], None]:
+        def strikes() -> None:
+            broker = self.random.choice(self.cluster.brokers)
+            lasts = self.random.choice((0.05, 0.5, 3.0, 12.0)) * self.random.random()
+            lasts = min(lasts, self.until - self.simulation.now)
+            self.simulation.note("fault", kind, broker.id, round(lasts, 6))
+            if getattr(self, "_" + kind.replace("-", "_").replace(" ", "_"))(broker, lasts) is not False:
+                self.counts[kind] += 1
+            else:  # not with this broker, not now
+                self._strike(self.random.choice(self.kinds))()
 
-    def _strike(self) -> None:
-        random = self.simulation.random
-        kind = random.choice(self.kinds)
-        broker = random.choice(self.cluster.brokers)
-        lasts = min(random.choice((0.05, 0.5, 3.0, 12.0)) * random.random(), self.until - self.simulation.now)
-        self.counts[kind] += 1
-        self.simulation.note("fault", kind, broker.id, round(lasts, 6))
-        getattr(self, "_" + kind.replace("-", "_").replace(" ", "_"))(broker, lasts)
-        self._plan()
+        return strikes
+
+    # -- the network -------------------------------------------------------------------------------------------------
 
     def _reset(self, broker: SimBroker, lasts: float) -> None:
         for link in list(broker.connections):
@@ -50,20 +84,24 @@ class Faults:
         for link in broker.connections:
             link.half_open = True
 
-    def _crash(self, broker: SimBroker, lasts: float) -> None:
-        if broker.is_up and len(self.cluster.alive()) > 1:
-            broker.stop()
-            self.simulation.after(lasts, broker.start)
+    def _stall(self, broker: SimBroker, lasts: float) -> None:
+        """Packets are lost: TCP sends them again, and all that follows waits."""
+        for link in broker.connections:
+            link.stall(min(lasts, 2.0))
 
-    def _pause(self, broker: SimBroker, lasts: float) -> None:
-        broker.pause()
-        self.simulation.after(lasts, broker.resume)
+    def _delay(self, broker: SimBroker, lasts: float) -> None:
+        self.network.most_latency = self.random.choice((0.01, 0.2, 1.0))
+        self.simulation.after(lasts, self._fast)
 
-    def _leader(self, broker: SimBroker, lasts: float) -> None:
-        for topic, partitions in self.cluster.topics.items():
-            for index, partition in enumerate(partitions):
-                if broker.is_up and partition.leader != broker.id and self.simulation.random.random() < 0.5:
-                    self.cluster.move_leader(topic, index, broker.id)
+    def _fast(self) -> None:
+        self.network.most_latency = 0.002
+
+    def _segments(self, broker: SimBroker, lasts: float) -> None:
+        self.network.cuts = (0, 1, 2, 3, 5, 50)
+        self.simulation.after(min(lasts, 0.5), self._whole)
+
+    def _whole(self) -> None:
+        self.network.cuts = self._normal_cuts
 
     def _black_hole(self, broker: SimBroker, lasts: float) -> None:
         address = (broker.ip, broker.port)
@@ -77,18 +115,119 @@ class Faults:
     def _dns_heals(self, broker: SimBroker) -> None:
         self.network.hosts[broker.host] = [(broker.ip,)]
 
-    def _slow(self, broker: SimBroker, lasts: float) -> None:
-        self.network.most_latency = self.simulation.random.choice((0.01, 0.2, 1.0))
-        self.simulation.after(lasts, self._fast)
+    # -- brokers -----------------------------------------------------------------------------------------------------
 
-    def _fast(self) -> None:
-        self.network.most_latency = 0.002
+    def _crash(self, broker: SimBroker, lasts: float) -> bool:
+        if not broker.is_up or len(self.cluster.alive()) < 2:
+            return False
+        broker.stop()
+        self.simulation.after(lasts, lambda: self._start(broker, self.random.random() < 0.5))
+        return True
+
+    def _bounce(self, broker: SimBroker, lasts: float) -> bool:
+        """A restart during which nobody else could take over: the same leader, with less memory of its producers."""
+        if not broker.is_up or len(self.cluster.alive()) < 2:
+            return False
+        broker.stop(keeps_leading=True)
+        self.simulation.after(lasts / 4, lambda: self._start(broker, False))
+        return True
+
+    def _start(self, broker: SimBroker, leads_again: bool) -> None:
+        if broker.is_up:
+            return
+        broker.start(self.random.choice((0.0, 0.1, 1.0)))
+        if leads_again:
+            self._leader(broker, 0.0)
+
+    def _pause(self, broker: SimBroker, lasts: float) -> bool:
+        """SIGSTOP; it may lose its leaderships, of which it does not hear before it goes on."""
+        if not broker.is_up:
+            return False
+        broker.pause()
+        others = [other for other in self.cluster.alive() if not other.is_paused]
+        if others and self.random.random() < 0.5:
+            for topic, partitions in self.cluster.topics.items():
+                for index, partition in enumerate(partitions):
+                    if partition.leader == broker.id:
+                        self.cluster.move_leader(topic, index, self.random.choice(others).id)
+                        partition.former = broker.id
+                        partition.former_until = self.simulation.now + lasts + 0.05
+        self.simulation.after(lasts, broker.resume)
+        return True
+
+    def _slow_broker(self, broker: SimBroker, lasts: float) -> None:
+        normal = broker.most_work
+        broker.most_work = self.random.choice((0.02, 0.1, 0.4))
+        self.simulation.after(lasts, lambda: setattr(broker, "most_work", min(normal, broker.most_work)))
+
+    def _leader(self, broker: SimBroker, lasts: float) -> bool:
+        if not broker.is_up:
+            return False
+        for topic, partitions in self.cluster.topics.items():
+            for index, partition in enumerate(partitions):
+                if partition.leader != broker.id and self.random.random() < 0.5:
+                    self.cluster.move_leader(topic, index, broker.id)
+        return True
+
+    def _coordinator(self, broker: SimBroker, lasts: float) -> None:
+        self.cluster.coordinator_shift += 1
+
+    def _throttle(self, broker: SimBroker, lasts: float) -> None:
+        broker.throttles_until = self.simulation.now + lasts
+
+    def _stale_metadata(self, broker: SimBroker, lasts: float) -> None:
+        """Half of the brokers stop learning of new leaders and topics; then leaders move."""
+        view = self.cluster.view()
+        for other in self.cluster.brokers:
+            if self.random.random() < 0.5 or other is broker:
+                other.stale = view
+                self.simulation.after(lasts, lambda other=other: setattr(other, "stale", None))  # type: ignore[misc]
+        self._leader(self.random.choice(self.cluster.alive()), lasts)
+
+    # -- topics and answers ------------------------------------------------------------------------------------------
+
+    def _replicas(self, broker: SimBroker, lasts: float) -> None:
+        """Followers lag or are gone: appends are refused (19), not acknowledged (20) or time out (7)."""
+        for partitions in self.cluster.topics.values():
+            for partition in partitions:
+                if self.random.random() < 0.5:
+                    partition.trouble = self.random.choice((7, 19, 20))
+                    partition.trouble_after_append = partition.trouble != 19
+                    partition.trouble_until = self.simulation.now + lasts
+
+    def _recreate(self, broker: SimBroker, lasts: float) -> bool:
+        if not self.cluster.topics:
+            return False
+        name = self.random.choice(list(self.cluster.topics))
+        partitions = len(self.cluster.topics[name])
+        self.cluster.delete_topic(name)
+        self.simulation.after(min(lasts, 0.5), lambda: self._create(name, partitions))
+        return True
+
+    def _create(self, name: str, partitions: int) -> None:
+        if name not in self.cluster.topics:
+            self.cluster.create_topic(name, partitions)
+
+    def _errors(self, broker: SimBroker, lasts: float) -> None:
+        for api_key, codes in INJECTED.items():
+            if self.random.random() < 0.6:
+                chosen = tuple(self.random.sample(codes, self.random.randint(1, len(codes))))
+                self.cluster.injected[api_key] = Injection(
+                    chosen, self.random.choice((0.1, 0.5, 0.9)), self.simulation.now + lasts
+                )
 
     def heal(self) -> None:
         self.network.black_holes.clear()
         self._fast()
+        self._whole()
+        self.cluster.injected.clear()
+        for partitions in self.cluster.topics.values():
+            for partition in partitions:
+                partition.trouble_until = 0.0
         for broker in self.cluster.brokers:
             self._dns_heals(broker)
+            broker.throttles_until = 0.0
+            broker.stale = None
             if not broker.is_up:
                 broker.start()
             broker.resume()

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 class Simulation:
     """Virtual time: a heap of (time, order of scheduling, what happens), and the seeded random source."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, tracing: bool = True) -> None:
         self.seed = seed
         self.random = random.Random(seed)
         self.now = 0.0
+        self.tracing = tracing
         self.trace: list[tuple[Any, ...]] = []  # what happened, in order: equal seeds give equal traces
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -31,7 +32,8 @@ class Simulation:
         self.at(self.now + delay, happens)
 
     def note(self, *what: Any) -> None:
-        self.trace.append((round(self.now, 9), *what))
+        if self.tracing:
+            self.trace.append((round(self.now, 9), *what))
 
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Lets things happen up to the time `until`, or until `done()`; whether it was done."""
@@ -58,6 +60,19 @@ class Server(Protocol):
     def accept(self, link: Link) -> Endpoint: ...
 
 
+class Watcher(Protocol):
+    """Sees what passes on the links, as the client knows of it; it may raise where that must not be."""
+
+    def sent(self, link: Link, data: bytes) -> None:
+        """The client sends a whole request."""
+
+    def answered(self, link: Link, correlation_id: int, response: Any) -> None:
+        """The last byte of an answer reaches the client."""
+
+    def closed(self, link: Link) -> None:
+        """The client has closed the link, or learns that it is broken."""
+
+
 class Link:
     """One TCP connection. `client` and `server` are its ends; side 0 is the client's."""
 
@@ -69,8 +84,18 @@ class Link:
         self.half_open = False  # bytes vanish, and neither end is told
         self._arrives = [0.0, 0.0]  # when the last byte sent by this side arrives
 
-    def send(self, side: int, data: bytes, on_arrival: Callable[[], None] | None = None) -> None:
-        """Sends bytes from this side; they arrive in pieces, in order, unless the link breaks first."""
+    def send(
+        self,
+        side: int,
+        data: bytes,
+        on_arrival: Callable[[], None] | None = None,
+        *,
+        arrives: Callable[[], None] | None = None,
+    ) -> None:
+        """Sends bytes from this side; they arrive in pieces, in order, unless the link breaks first.
+
+        The other end is given the last piece between calling `arrives` and `on_arrival`.
+        """
         network, random = self.network, self.network.simulation.random
         position = 0
         while position < len(data):
@@ -79,27 +104,43 @@ class Link:
             piece = data[position : position + cut] if cut else data[position:]
             position += len(piece)
             last = position == len(data)
-            self._arrive(side, lambda p=piece, n=last: self._deliver(side, p, on_arrival if n else None))  # type: ignore[misc]
+            self._arrive(side, lambda p=piece, n=last: self._deliver(side, p, on_arrival, arrives if n else None, n))  # type: ignore[misc]
 
     def _arrive(self, side: int, happens: Callable[[], None]) -> None:
         simulation = self.network.simulation
         self._arrives[side] = max(self._arrives[side], simulation.now + self.network.latency())
         simulation.at(self._arrives[side], happens)
 
-    def _deliver(self, side: int, data: bytes, on_arrival: Callable[[], None] | None) -> None:
+    def _deliver(
+        self,
+        side: int,
+        data: bytes,
+        on_arrival: Callable[[], None] | None,
+        arrives: Callable[[], None] | None,
+        last: bool,
+    ) -> None:
         other = 1 - side
         if self.half_open or not self.open[other]:
             return
         end = self.ends[other]
         assert end is not None
+        if arrives is not None:
+            arrives()
         end.on_bytes(self, data)
-        if on_arrival is not None and self.open[side]:
+        if last and on_arrival is not None and self.open[side]:
             on_arrival()
+
+    def stall(self, seconds: float) -> None:
+        """What is sent from now on, in either direction, arrives so much later."""
+        for side in (0, 1):
+            self._arrives[side] = max(self._arrives[side], self.network.simulation.now + seconds)
 
     def close(self, side: int) -> None:
         """This side closes; the other learns of it after what was sent before."""
         if self.open[side]:
             self.open[side] = False
+            if side == 0 and self.network.watcher is not None:
+                self.network.watcher.closed(self)
             self._arrive(side, lambda: self._closed(1 - side, None))
 
     def reset(self, cause: OSError | None = None) -> None:
@@ -110,6 +151,8 @@ class Link:
     def _closed(self, side: int, cause: OSError | None) -> None:
         if self.open[side] and not self.half_open:
             self.open[side] = False
+            if side == 0 and self.network.watcher is not None:
+                self.network.watcher.closed(self)
             end = self.ends[side]
             assert end is not None
             end.on_close(self, cause)
@@ -123,7 +166,8 @@ class Network:
         self.black_holes: set[tuple[Any, ...]] = set()  # (ip, port) where a SYN is never answered
         self.links: list[Link] = []
         self.least_latency, self.most_latency = 0.0002, 0.002
-        self.cuts = (0, 0, 0, 0, 1, 2, 7, 100, 1000)  # piece sizes; 0: all the rest
+        self.cuts: tuple[int, ...] = (0, 0, 0, 0, 1, 2, 7, 100, 1000)  # piece sizes; 0: all the rest
+        self.watcher: Watcher | None = None
         self.dns_delay = 0.001
 
     def latency(self) -> float:

@@ -14,16 +14,23 @@ Hours pass in milliseconds, every schedule is a seed, and what the core must nev
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.core.effects import Close, Complete, Connect, Notice, Resolve, Send
+from kafka.core.effects import Buffer, Close, Complete, Connect, Notice, Resolve, Send
 from kafka.result import Result
 from kafka.testing.sim_broker import SimBroker, SimCluster
 from kafka.testing.sim_network import Link, Network, Simulation
 
 __all__ = ["Link", "Network", "SimBroker", "SimCluster", "SimDriver", "Simulation"]
+
+
+def _unchanged(buffers: Sequence[Buffer], data: bytes) -> None:
+    """What was handed over to be written may still be read when its last byte is."""
+    assert b"".join(buffers) == data, "a buffer was changed while a request could still read it"
 
 
 class SimDriver:
@@ -43,15 +50,24 @@ class SimDriver:
 
     def turn(self) -> None:
         """Carries out what the core wants, and plans the next tick."""
-        note = self.simulation.note
+        note, tracing = self.simulation.note, self.simulation.tracing
+        watcher = self.network.watcher
         while effects := self.core.effects():
             for effect in effects:
                 if isinstance(effect, Send):
                     data = b"".join(effect.buffers)
-                    note("send", effect.connection_id, len(data), data[:12].hex())
+                    if tracing:
+                        note("send", effect.connection_id, len(data), data[:12].hex())
                     link = self._links.get(effect.connection_id)
                     assert link is not None, f"Send on connection {effect.connection_id}, which is not open"
-                    link.send(0, data, self._written(effect.connection_id) if effect.notify else None)
+                    if watcher is not None:
+                        watcher.sent(link, data)
+                    link.send(
+                        0,
+                        data,
+                        self._written(effect.connection_id) if effect.notify else None,
+                        arrives=None if watcher is None else partial(_unchanged, effect.buffers, data),
+                    )
                 elif isinstance(effect, Connect):
                     note("connect", effect.connection_id, effect.address)
                     assert effect.connection_id > self._highest, "a connection id was used again"

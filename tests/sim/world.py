@@ -13,8 +13,8 @@ from kafka.testing.simulator import Network, SimCluster, SimDriver, Simulation
 
 
 class World:
-    def __init__(self, seed: int, brokers: int = 3, **config: Any) -> None:
-        self.simulation = Simulation(seed)
+    def __init__(self, seed: int, brokers: int = 3, *, tracing: bool = True, **config: Any) -> None:
+        self.simulation = Simulation(seed, tracing=tracing)
         self.network = Network(self.simulation)
         self.cluster = SimCluster(self.network, brokers)
         config.setdefault("bootstrap", self.cluster.bootstrap)

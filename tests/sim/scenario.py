@@ -1,0 +1,173 @@
+"""One seed of the big test: a cluster, a producer, 5,000 records, at least ten faults, then peace and the reckoning."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any, NamedTuple
+
+from kafka._codec import Accumulator
+from kafka.protocol import ProduceRequest
+from kafka.testing.sim_faults import Faults
+from tests.sim.oracle import Ledger, Violation, Wire
+from tests.sim.producing import SimProducer
+from tests.sim.world import World
+
+RECORDS = 5000
+FAULTS = 10
+SECONDS = 30.0  # how long records are sent and faults strike
+
+
+class Outcome(NamedTuple):
+    seed: int
+    violation: str | None
+    counts: Counter[str]
+    trace: list[tuple[Any, ...]]
+
+
+class Scenario:
+    def __init__(self, seed: int, tracing: bool = False) -> None:
+        # The choices made here come from a generator of their own: the model's draws do not change them.
+        self.random = random.Random(f"scenario {seed}")
+        choose = self.random
+        self.request_timeout = choose.choice((1.0, 2.0, 4.0))
+        self.delivery_timeout = choose.choice((4.0, 15.0, 60.0))
+        self.world = World(
+            seed,
+            choose.choice((3, 3, 4, 5)),
+            tracing=tracing,
+            request_timeout=self.request_timeout,
+            connection_setup_timeout=choose.choice((0.5, 2.0)),
+            retry_backoff=choose.choice((0.01, 0.1)),
+        )
+        self.simulation = self.world.simulation
+        self.cluster = self.world.cluster
+        self.world.network.cuts = (0,) * 16 + (1, 2, 100, 1000)
+        newest = choose.choice((7, 9, 12, 13, 13, 13))
+        for broker in self.cluster.brokers:
+            broker.versions[ProduceRequest.API_KEY] = (3, newest)
+            broker.loading_until = choose.choice((0.0, 0.0, 0.5))
+        self.cluster.hints = choose.choice((0.0, 0.5, 1.0))
+        self.partitions = {f"t{number}": choose.choice((1, 2, 4, 6)) for number in range(choose.choice((2, 2, 3)))}
+        for topic, partitions in self.partitions.items():
+            self.cluster.create_topic(topic, partitions)
+        if choose.random() < 0.4:
+            self.cluster.limits["t1"] = choose.choice((600, 2000))
+        self.world.bootstrap().unwrap()
+        self.producer = SimProducer(
+            self.world,
+            memory=choose.choice((1 << 17, 1 << 20, 1 << 22)),
+            linger=choose.choice((0.0, 0.005, 0.05)),
+            delivery_timeout=self.delivery_timeout,
+            batch_size=choose.choice((0, 0, 400, 4000)),
+        )
+        self.accumulator: Accumulator = self.producer.accumulator
+        self.ledger = Ledger(self.cluster, idempotent=is_idempotent(self.producer))
+        self.wire = self.world.network.watcher = Wire(self.cluster)
+
+    def play(self) -> None:
+        for topic in self.partitions:
+            self.producer.learn(topic)
+        start = self.world.now
+        self.faults = Faults(
+            self.cluster, until=start + SECONDS, every=SECONDS / self.random.randint(FAULTS, 18), at_least=FAULTS
+        )
+        while self.ledger.records < RECORDS:
+            self._send_some()
+            if self.random.random() < 0.5:
+                share = min(self.ledger.records / RECORDS, 1.0)
+                self.world.run(max(start + share * SECONDS - self.world.now, 0.0) * 2 * self.random.random())
+        self.world.run(max(start + SECONDS - self.world.now, 0.0) + 0.001)
+        if not self.world.run(self.delivery_timeout + 30.0, self.ledger.all_done):
+            open_ = [number for number, lot in enumerate(self.ledger.lots) if not lot.future.is_done]
+            raise Violation("never resolved", f"calls {open_} long after their delivery timeout")
+        self._all_is_well_again()
+        self.world.run(60.0, lambda: self.accumulator.used == 0 and not self.accumulator.unresolved())
+        self.ledger.check()
+        if self.accumulator.used or self.accumulator.unresolved():
+            raise Violation("memory not returned", f"{self.accumulator.used} bytes, {self.accumulator.unresolved()}")
+        assert sum(self.faults.counts.values()) >= FAULTS and len(self.faults.counts) >= 3, self.faults.counts
+
+    def _send_some(self) -> None:
+        choose, producer, ledger = self.random, self.producer, self.ledger
+        topic = choose.choice(list(self.partitions))
+        partitions = self.partitions[topic]
+        while self.accumulator.used > self.accumulator.memory // 2:  # where send() would wait
+            self.world.run(0.05)
+        producer.keep_time()
+        first = ledger.records
+        kind = choose.random()
+        partition = choose.randrange(partitions) if kind > 0.9 else None
+        if kind < 0.3 or kind > 0.95:  # one by one
+            for number in range(first, first + choose.randint(1, 12)):
+                key = b"%d" % choose.randrange(20) if kind < 0.15 else None
+                future = producer.send(topic, self._value(number), key, partition=partition)
+                ledger.add(1, topic, None if key is None else [key], partition, partitions, future)
+        else:
+            count = choose.choice((choose.randint(1, 10), choose.randint(1, 60)))
+            keys = [b"%d" % choose.randrange(20) for _ in range(count)] if kind < 0.5 else None
+            values = [self._value(first + index) for index in range(count)]
+            future = producer.send_many(topic, values, keys, partition=partition)
+            ledger.add(count, topic, keys, partition, partitions, future)
+        self.world.client.turn()
+
+    def _value(self, number: int) -> bytes:
+        dice = self.random.random()
+        if dice < 0.002:
+            return b"%d %b" % (number, self.cluster.refused_value)
+        if dice < 0.02:
+            return b"%d %b" % (number, bytes(self.random.choice((100, 700, 3000))))
+        return b"%d " % number
+
+    def _all_is_well_again(self) -> None:
+        """Every partition takes records again: a client must not be stuck for good.
+
+        One record may still run into a connection that is dead, which nothing but a timeout can find out.
+        """
+        places = [(topic, partition) for topic, count in self.partitions.items() for partition in range(count)]
+        for _ in range(4):
+            futures = []
+            for topic, partition in places:
+                self.producer.keep_time()
+                future = self.producer.send(topic, b"%d " % self.ledger.records, partition=partition)
+                self.ledger.add(1, topic, None, partition, self.partitions[topic], future)
+                futures.append(future)
+            self.world.run(self.delivery_timeout + 10.0, lambda: all(future.is_done for future in futures))  # noqa: B023
+            places = [place for place, future in zip(places, futures, strict=True) if not future.succeeded()]
+            if not places:
+                return
+        raise Violation("stuck", f"after the faults were over: {futures[-1].exception!r}")
+
+    def counts(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for kind, count in self.faults.counts.items():
+            found[f"fault {kind}"] += count
+        for (api_key, code), count in self.cluster.answers.items():
+            found[f"answer {api_key} {code}"] += count
+        for event, count in self.cluster.events.items():
+            found[f"event {event}"] += count
+        for rule, count in getattr(self.producer.produce, "counts", {}).items():
+            found[f"rule {rule}"] += count
+        found["records delivered"] += self.ledger.delivered
+        found["records failed"] += self.ledger.failed
+        found["produce requests"] += self.wire.requests
+        return found
+
+
+def is_idempotent(producer: SimProducer) -> bool:
+    return getattr(producer.produce, "identity", None) is not None
+
+
+def play(seed: int, tracing: bool = False) -> Outcome:
+    scenario = Scenario(seed, tracing)
+    try:
+        scenario.play()
+    except Exception as error:
+        if isinstance(error, Violation):
+            text = str(error)
+        else:
+            import traceback
+
+            text = "exception: " + "".join(traceback.format_exception(error))
+        return Outcome(seed, text, Counter(), scenario.simulation.trace)
+    return Outcome(seed, None, scenario.counts(), scenario.simulation.trace)
