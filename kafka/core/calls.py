@@ -68,6 +68,7 @@ class Call:
         "patience",
         "newest",
         "name",
+        "once",
         "node",
         "attempt",
         "failures",
@@ -89,6 +90,7 @@ class Call:
         patience: float,
         newest: int | None,
         name: str,
+        once: bool,
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -99,6 +101,7 @@ class Call:
         self.patience = patience  # how long to go on when every broker there is has failed
         self.newest = newest
         self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
+        self.once = once  # the first attempt that is written is the last
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # answers to earlier ones are not listened to
         self.failures = 0  # rounds for "any broker", else attempts
@@ -131,12 +134,13 @@ class Calls:
         patience: float = float("inf"),
         newest: int | None = None,
         name: str = "",
+        once: bool = False,
     ) -> None:
         """See `Core.request`."""
         if self._core.closed_by is not None:
             callback(Err(self._core.closed_by), now)
             return
-        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name)
+        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, once)
         self._next_id += 1
         self._open[self._next_id] = call
         call.callback = self._once(self._next_id, callback)
@@ -240,6 +244,11 @@ class Calls:
 
     def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
         error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
+        if call.once:
+            for said in [inner for _, inner in result.unwrap().errors()] if error is None else [error]:
+                self._wrong_broker(call, said, now)
+            self._finish(call, result if error is None else Err(error), now)
+            return
         if error is None:
             # Many responses have their errors inside: one that says "not I" concerns the route, any other the caller.
             for _, inner in [] if isinstance(call.route, (AnyBroker, Broker)) else result.unwrap().errors():
