@@ -16,15 +16,9 @@ from broker.cluster import KafkaCluster
 _FAILED = 1
 
 
-class _Skips:
-    """How many tests were skipped in this session, and for want of what."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.reason = ""
-
-
-_SKIPS = pytest.StashKey[_Skips]()
+# Why there is no Kafka, once that is known. What tests found goes into their reports: they may run in other processes.
+_REASON = pytest.StashKey[str]()
+_PROPERTY = "no Apache Kafka"
 
 
 def kafka_is_required() -> bool:
@@ -40,7 +34,7 @@ def kafka_cluster() -> Iterator[KafkaCluster]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kafka: needs the real Apache Kafka (Java and its jars, see kafka_jars.py)")
-    config.stash[_SKIPS] = _Skips()
+    config.stash[_REASON] = ""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -50,26 +44,37 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             "mark tests that use kafka_cluster with `kafka`"
         )
         return
-    skips = item.config.stash[_SKIPS]
-    if not skips.reason:  # a failed try may take minutes: one per session
+    stash = item.config.stash
+    if not stash[_REASON]:  # a failed try may take minutes: one per process
         try:
             kafka_jars.java(), kafka_jars.classpath()
         except kafka_jars.Unavailable as error:
-            skips.reason = str(error)
-    if skips.reason:
-        skips.count += 1
-        pytest.skip(f"no Apache Kafka: {skips.reason}")
+            stash[_REASON] = str(error)
+    if stash[_REASON]:
+        item.user_properties.append((_PROPERTY, stash[_REASON]))
+        pytest.skip(f"{_PROPERTY}: {stash[_REASON]}")
+
+
+def _skipped(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    """The reasons of the tests skipped for want of Kafka, one each."""
+    setups = [report for reports in terminalreporter.stats.values() for report in reports if _is_setup(report)]
+    return [reason for report in setups for name, reason in report.user_properties if name == _PROPERTY]
+
+
+def _is_setup(report: object) -> bool:
+    return isinstance(report, pytest.TestReport) and report.when == "setup"
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.stash[_SKIPS].count and kafka_is_required() and session.exitstatus in (0, 5):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")  # none in a worker of pytest-xdist
+    if reporter and kafka_is_required() and session.exitstatus in (0, 5) and _skipped(reporter):
         session.exitstatus = _FAILED
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    skips = config.stash[_SKIPS]
-    if skips.count:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = _skipped(terminalreporter)
+    if skipped:
         required = kafka_is_required()
         end = ", and Kafka is required here (CI or REQUIRE_KAFKA is set): the run fails" if required else ""
-        line = f"{skips.count} tests against Apache Kafka skipped: {skips.reason}{end}"
+        line = f"{len(skipped)} tests against Apache Kafka skipped: {skipped[0]}{end}"
         terminalreporter.write_line(line, red=required, yellow=not required)

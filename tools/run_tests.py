@@ -6,6 +6,9 @@
     python tools/run_tests.py GROUP...  some groups by name
 
 A group whose folder is not there, or that holds no test, fails: a typo must not pass for a success.
+
+Most groups run their tests on every core, a file's tests in one process and in their order, and after that, alone and
+one by one, the tests marked `timing`, which hold the clock to account. Both count as one group.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +30,8 @@ BUILD = ROOT / "build" / "test"
 OWN_GROUP = [f"--ignore=tests/{folder}" for folder in ("compat", "examples", "perf")]
 UNIT = "not kafka and not full"
 KAFKA = "kafka and not full and not versions and not chaos and not sustained"
+WORKERS = str(min(os.cpu_count() or 1, 4))
+NO_TEST_FOUND = 5
 
 
 @dataclass
@@ -39,14 +45,16 @@ class Counts:
     reasons: dict[str, int] = field(default_factory=dict)
 
 
-def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> bool:
+def status(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> int:
+    """The exit status of a command that reads nothing and writes where this program writes."""
     sys.stdout.flush()
-    return (
-        subprocess.run(
-            [str(part) for part in command], env={**os.environ, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL
-        ).returncode
-        == 0
-    )
+    return subprocess.run(
+        [str(part) for part in command], env={**os.environ, **(env or {})}, cwd=cwd, stdin=subprocess.DEVNULL
+    ).returncode
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path = ROOT) -> bool:
+    return status(*command, env=env, cwd=cwd) == 0
 
 
 def pytest(
@@ -56,13 +64,14 @@ def pytest(
     python: str | Path = sys.executable,
     cwd: Path = ROOT,
     env: dict[str, str] | None = None,
+    may_be_empty: bool = False,
 ) -> None:
     """Runs pytest in a process of its own and adds what it did to `counts`."""
     report = BUILD / f"{name}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    ok = run(python, "-m", "pytest", f"--junit-xml={report}", *args, cwd=cwd, env=env)
-    counts.failed |= not ok
+    code = status(python, "-m", "pytest", f"--junit-xml={report}", *args, cwd=cwd, env=env)
+    counts.failed |= code != 0 and not (may_be_empty and code == NO_TEST_FOUND)
     if not report.exists():
         counts.failed = True
         return
@@ -74,16 +83,39 @@ def pytest(
             counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
 
 
+def on_every_core(counts: Counts, name: str, marks: str, *args: str, **where: Any) -> None:
+    """The tests that `marks` selects, without those marked `timing`. `where` is passed to `pytest`."""
+    workers = ("-n", WORKERS, "--dist", "loadfile") if WORKERS != "1" else ()
+    pytest(counts, name, "-m", f"({marks}) and not timing", *workers, *args, **where)
+
+
+def all_of(counts: Counts, name: str, marks: str, *args: str, **where: Any) -> None:
+    """The tests that `marks` selects, those marked `timing` after the others; one report of both."""
+    on_every_core(counts, name, marks, *args, **where)
+    alone = f"{name}-timing"
+    pytest(counts, alone, "-m", f"({marks}) and timing", *args, may_be_empty=True, **where)
+    merge(BUILD / f"{name}.xml", BUILD / f"{alone}.xml")
+
+
+def merge(report: Path, more: Path) -> None:
+    """Adds the suites of the second report to the first, where both exist, and removes the second."""
+    if report.exists() and more.exists():
+        whole = ElementTree.parse(report)
+        whole.getroot().extend(ElementTree.parse(more).iter("testsuite"))
+        whole.write(report, encoding="utf-8", xml_declaration=True)
+        more.unlink()
+
+
 def quick(counts: Counts) -> None:
     pytest(counts, "quick", "-q", "-m", f"{UNIT} and not slow", *OWN_GROUP, "--hypothesis-profile=quick")
 
 
 def unit(counts: Counts) -> None:
-    pytest(counts, "unit", "-m", UNIT, *OWN_GROUP, "--durations=5")
+    all_of(counts, "unit", UNIT, *OWN_GROUP, "--durations=5")
 
 
 def kafka(counts: Counts) -> None:
-    pytest(counts, "kafka", "-m", KAFKA, *OWN_GROUP, "--durations=5")
+    all_of(counts, "kafka", KAFKA, *OWN_GROUP, "--durations=5")
 
 
 def chaos(counts: Counts) -> None:
@@ -97,7 +129,7 @@ def versions(counts: Counts) -> None:
 
 
 def compat(counts: Counts) -> None:
-    pytest(counts, "compat", "-m", "not full", "tests/compat", "--durations=5")
+    all_of(counts, "compat", "not full", "tests/compat", "--durations=5")
 
 
 def examples(counts: Counts) -> None:
@@ -110,12 +142,13 @@ def perf(counts: Counts) -> None:
 
 def fuzz(counts: Counts) -> None:
     """Hypothesis searching longer, at random rather than repeatably, and every test marked `full`."""
-    pytest(counts, "fuzz", "-m", "hypothesis or full", "--hypothesis-profile=long", "--durations=10", env={"FULL": "1"})
+    options = ("--hypothesis-profile=long", "--durations=10")
+    all_of(counts, "fuzz", "hypothesis or full", *options, env={"FULL": "1"})
 
 
 def dev_mode(counts: Counts) -> None:
     """Python's own development mode: unclosed files and sockets, memory debug hooks, an un-awaited coroutine."""
-    pytest(counts, "dev-mode", "-m", f"{UNIT} and not timing", *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
+    on_every_core(counts, "dev-mode", UNIT, *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
 
 
 def leaks(counts: Counts) -> None:
@@ -163,7 +196,7 @@ def sanitizer(counts: Counts) -> None:
         "PYTHONMALLOC": "malloc",
         "SANITIZED": "1",
     }
-    pytest(counts, "sanitizer", "-m", f"{UNIT} and not timing", *OWN_GROUP, env=env, cwd=where)
+    on_every_core(counts, "sanitizer", UNIT, *OWN_GROUP, env=env, cwd=where)
 
 
 def pythons(counts: Counts) -> None:
@@ -190,7 +223,7 @@ def pythons(counts: Counts) -> None:
         shutil.rmtree(where / "kafka")
         (where / "kafka").symlink_to(environment / "lib" / f"python{version}" / "site-packages" / "kafka")
         if ready:
-            pytest(counts, f"python-{version}", "-m", UNIT, *OWN_GROUP, python=python, cwd=where)
+            all_of(counts, f"python-{version}", UNIT, *OWN_GROUP, python=python, cwd=where)
         else:
             counts.failed = True
 

@@ -15,7 +15,8 @@ from kafka.core.calls import ADVERTISED, ANY, Calls, Route
 from kafka.core.config import Config
 from kafka.core.connection import Callback
 from kafka.core.coordinators import Coordinators
-from kafka.core.effects import Address, Buffer, Complete, Effect
+from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
+from kafka.core.events import Listeners
 from kafka.core.health import BrokerHealth
 from kafka.core.metadata import Metadata
 from kafka.core.nodes import Node, Nodes
@@ -46,8 +47,9 @@ class DataPath(Protocol):
 
 
 class Core:
-    def __init__(self, config: Config, random: Random) -> None:
+    def __init__(self, config: Config, random: Random, listeners: Listeners | None = None) -> None:
         self.config = config
+        self.listeners = listeners or Listeners()  # told of what happens
         self.random = random
         self.produce: DataPath | None = None
         self.timers = Timers()

@@ -1,7 +1,7 @@
 """What a producer can be told: every key with its default, how each is checked, and which are still to come.
 
-The names and defaults are kafka-python's; `buffer_memory` and `compression_level` are added. No key is ever ignored:
-it works, or setting it raises NotImplementedError.
+The names and defaults are kafka-python's; `buffer_memory`, `compression_level` and `hooks` are added. No key is ever
+ignored: it works, or setting it raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ DEFAULT_CONFIG: dict[str, Any] = {
     "metrics_enabled": True,
     "metrics_num_samples": 2,
     "metrics_sample_window_ms": 30000,
+    "hooks": [],
     "selector": selectors.DefaultSelector,
     "sasl_mechanism": None,
     "sasl_plain_username": None,
@@ -87,7 +88,7 @@ log = Log("kafka.producer")
 NOT_IMPLEMENTED = frozenset(
     key
     for key in DEFAULT_CONFIG
-    if key.startswith(("ssl_", "sasl_", "metric_", "metrics_num", "metrics_sample", "transaction"))
+    if key.startswith(("ssl_", "sasl_", "transaction"))
     or key in ("client_dns_lookup", "security_protocol", "selector")
     or key in ("proxy_url", "socks5_proxy", "kafka_client")
 )
@@ -145,7 +146,11 @@ class ProducerConfig:
     max_in_flight_requests_per_connection: int
     api_version: tuple[int, ...] | None
     bootstrap_timeout_ms: float
+    metric_reporters: tuple[Callable[[], Any], ...]
     metrics_enabled: bool
+    metrics_num_samples: int
+    metrics_sample_window_ms: float
+    hooks: tuple[object, ...]
     values: dict[str, Any]
 
     __slots__ = tuple(__annotations__)
@@ -297,6 +302,37 @@ def _finite_duration(key: str, value: Any) -> float:
     if number > 2**31 - 1:  # it travels in requests as an int32
         raise _wrong(key, wanted, value)
     return number
+
+
+def _window(key: str, value: Any) -> float:
+    wanted = "a number of milliseconds, more than 0 and finite"
+    number = _number(key, value, wanted)
+    if not 0 < number < float("inf"):
+        raise _wrong(key, wanted, value)
+    return number
+
+
+def _metric_reporters(key: str, value: Any) -> tuple[Callable[[], Any], ...]:
+    wanted = "a list of classes that implement kafka.metrics.AbstractMetricsReporter"
+    if not isinstance(value, (list, tuple)) or not all(callable(each) for each in value):
+        raise _wrong(key, wanted, value)
+    return tuple(value)
+
+
+def _hooks(key: str, value: Any) -> tuple[object, ...]:
+    wanted = "a list of objects with methods of kafka.hooks.Hooks"
+    if not isinstance(value, (list, tuple)):
+        raise _wrong(key, wanted, value)
+    if value:
+        from kafka.hooks import METHODS, is_implemented
+
+        for hook in value:
+            if isinstance(hook, type) or not any(is_implemented(hook, method) for method in METHODS):
+                raise ConfigurationValueError(
+                    f"{key}: {hook!r} has none of the methods {', '.join(METHODS)}"
+                    f"{'; pass an instance, not the class' if isinstance(hook, type) else ''}."
+                )
+    return tuple(value)
 
 
 def _retries(key: str, value: Any) -> float:
@@ -470,5 +506,9 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "max_in_flight_requests_per_connection": _whole("a whole number of 1 or more", 1),
     "api_version": _api_version,
     "bootstrap_timeout_ms": _duration,
+    "metric_reporters": _metric_reporters,
     "metrics_enabled": _bool,
+    "metrics_num_samples": _whole("a whole number of 1 or more", 1),
+    "metrics_sample_window_ms": _window,
+    "hooks": _hooks,
 }

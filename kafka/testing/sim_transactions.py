@@ -34,7 +34,8 @@ from kafka.protocol import (
     TxnOffsetCommitResponse,
 )
 from kafka.records import RecordBatchBuilder, read_batches
-from kafka.testing.sim_broker import SimBroker, SimCluster, SimPartition
+from kafka.testing.sim_broker import SimBroker, SimCluster
+from kafka.testing.sim_log import Batch, SimPartition
 
 Place = tuple[str, int]
 
@@ -446,12 +447,12 @@ def append_marker(partition: SimPartition, producer_id: int, epoch: int, committ
     """The control batch that ends a transaction in one partition; batches of older epochs are refused from then on."""
     builder = RecordBatchBuilder(transactional=True, control=True, producer_id=producer_id, producer_epoch=epoch)
     builder.append(0, struct.pack(">hh", 0, 1 if committed else 0), struct.pack(">hi", 0, 0))
-    partition.log.append((partition.end, 1, builder.build(partition.end)))
-    partition.end += 1
+    partition.log.append(Batch(partition.end, 1, builder.build(partition.end)))
+    partition.end = partition.committed = partition.end + 1
     known = partition.producers.get(producer_id)
-    if known is not None and known[0] < epoch:
-        known[1].clear()
-        partition.producers[producer_id] = (epoch, known[1])
+    if known is not None and known.epoch < epoch:
+        known.batches.clear()
+        known.epoch, known.last = epoch, -1
 
 
 def read_committed(partition: SimPartition) -> list[tuple[int, bytes | None]]:

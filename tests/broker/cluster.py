@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import base64
 import ctypes
+import os
 import random
 import re
 import shutil
@@ -169,6 +170,8 @@ class KafkaNode:
         """SIGSTOP: the node holds its connections and says nothing, until resume()."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # Its threads may run on for a moment: until then it answers.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         assert self.process is not None

@@ -25,7 +25,7 @@ def test_other(): ...
 UNMARKED = "def test_kafka(kafka_cluster): ..."
 
 
-def run_pytest(folder, environment, source=ENOUGH):
+def run_pytest(folder, environment, source=ENOUGH, options=()):
     """A session of its own in `folder`, with no command on PATH but those in `folder`/bin, and an empty cache."""
     folder.joinpath("bin").mkdir()
     test = folder / "test_it.py"
@@ -36,7 +36,20 @@ def run_pytest(folder, environment, source=ENOUGH):
         command.chmod(0o755)
     clean = {key: value for key, value in os.environ.items() if key not in ("CI", "REQUIRE_KAFKA", "JAVA_HOME")}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "fix_kafka", "-p", "no:cacheprovider", "--rootdir", folder, "-q", test],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "fix_kafka",
+            "-p",
+            "no:cacheprovider",
+            "--rootdir",
+            folder,
+            "-q",
+            *options,
+            test,
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -91,8 +104,9 @@ def test_skipped_with_one_line_that_says_what_is_missing_and_how_many(tmp_path, 
 
 
 @pytest.mark.parametrize("environment", [{"CI": "true"}, {"REQUIRE_KAFKA": "1"}], ids=["CI", "REQUIRE_KAFKA"])
-def test_where_kafka_is_required_the_run_fails(tmp_path, environment):
-    run = run_pytest(tmp_path, {"commands": {"java": JAVA_17}, **environment})
+@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["one process", "two workers"])
+def test_where_kafka_is_required_the_run_fails(tmp_path, environment, options):
+    run = run_pytest(tmp_path, {"commands": {"java": JAVA_17}, **environment}, options=options)
     assert run.returncode == 1, run.stdout
     assert "the run fails" in last_line_about_kafka(run)
 
