@@ -94,12 +94,18 @@ class Metadata:
                 unclear, fruitless = False, before.brokers == snapshot.brokers
             else:
                 topic = snapshot.topics.get(name)
-                unclear, fruitless = still_unclear(topic), _alike(before.topics.get(name), topic)
+                unclear, fruitless = still_unclear(topic, snapshot.brokers), _alike(before.topics.get(name), topic)
             if not unclear:
                 self._needed.pop(name, None)
             count, last = self._fruitless.pop(name, (0, now))
             if fruitless:
                 self._fruitless[name] = (count + 1 if now - last < _LONG_AGO * self._backoff.limit else 1, now)
+        if gone := before.brokers.keys() - snapshot.brokers.keys():
+            # An answer names the brokers that are up, but leaders of those topics only that were asked about.
+            for name in self.topics:
+                topic = snapshot.topics.get(name)
+                if topic is not None and any(p.leader in gone for p in topic.partitions):
+                    self._needed[name] = None
         if self._full_at == INFINITY:
             self._full_at = now + self._config.metadata_max_age
         self._evict(now)

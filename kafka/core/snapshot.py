@@ -1,6 +1,6 @@
 """What is known of the cluster: immutable, so that any thread may read it, and replaced as a whole."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -206,11 +206,11 @@ def is_unknown(topic: Topic) -> bool:
     return topic.error is not None and getattr(topic.error, "errno", None) in _UNKNOWN
 
 
-def still_unclear(topic: Topic | None) -> bool:
-    """Whether another look may tell more: no answer yet, an error that passes, a partition without a leader, or an id
-    that contradicts the one that is known."""
+def still_unclear(topic: Topic | None, brokers: Collection[int]) -> bool:
+    """Whether another look may tell more: no answer yet, an error that passes, a partition without a leader among the
+    known `brokers`, or an id that contradicts the one that is known."""
     if topic is None:
         return True
     if topic.error is not None:
         return topic.error.retriable
-    return topic.rival_id != NO_ID or not topic.partitions or any(p.leader < 0 for p in topic.partitions)
+    return topic.rival_id != NO_ID or not topic.partitions or any(p.leader not in brokers for p in topic.partitions)

@@ -129,8 +129,20 @@ class Faults:
         if not broker.is_up or len(self.cluster.alive()) < 2:
             return False
         broker.stop(keeps_leading=True)
-        self.simulation.after(lasts / 4, lambda: self._start(broker, False))
+        self.simulation.after(lasts / 4, lambda: self._back(broker))
         return True
+
+    def _back(self, broker: SimBroker) -> None:
+        """It leads in the old epoch at first, then for a moment not at all, then in a new one."""
+        self._start(broker, False)
+        self.simulation.after(self.random.uniform(0.0, 0.1), lambda: self._next_epoch(broker))
+
+    def _next_epoch(self, broker: SimBroker) -> None:
+        for topic, partitions in self.cluster.topics.items():
+            for index, partition in enumerate(partitions):
+                if partition.leader == broker.id and broker.is_up:
+                    partition.committed = partition.end  # nobody else was in sync
+                    self.cluster.move_leader(topic, index, broker.id)
 
     def _start(self, broker: SimBroker, leads_again: bool) -> None:
         if broker.is_up:

@@ -19,7 +19,7 @@ from kafka.protocol import (
 if TYPE_CHECKING:
     from kafka.testing.sim_broker import SimBroker
 
-UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_LEADER, LOADING, UNKNOWN_TOPIC_ID = 3, 5, 6, 14, 100
+UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, LOADING, UNKNOWN_TOPIC_ID = 3, 5, 14, 100
 NO_ID = bytes(16)
 
 
@@ -93,7 +93,10 @@ def init_producer_id(broker: SimBroker, header: Any, request: Any) -> Any:
 
 
 def describe_producers(broker: SimBroker, header: Any, request: Any) -> Any:
-    """What the leader's log has of each producer; it says so of batches that are not on all replicas yet, too."""
+    """What this broker's copy of the log has of each producer, be it the leader or not.
+
+    A leader says so of batches that are not on all replicas yet; a follower may not have them.
+    """
     cluster = broker.cluster
     topics = []
     for topic in request.topics:
@@ -101,17 +104,19 @@ def describe_producers(broker: SimBroker, header: Any, request: Any) -> Any:
         for index in topic.partition_indexes:
             partition = cluster.partition_of(b"", topic.name, index) if topic.name else None
             error = UNKNOWN_TOPIC if partition is None else 0
-            if partition is not None and (partition.leader != broker.id or cluster.simulation.now < partition.aware_at):
-                error = NOT_LEADER
             error = error or cluster.injected_error(DescribeProducersRequest.API_KEY)
             cluster.answers[DescribeProducersRequest.API_KEY, error] += 1
             producers = []
             if partition is not None and not error:
+                known = partition.producers
+                if partition.leader != broker.id:
+                    cluster.events["producers described by a follower"] += 1
+                    known = partition.followed(cluster.random)
                 producers = [
                     DescribeProducersResponse.ProducerState(
                         producer_id=pid, producer_epoch=state.epoch, last_sequence=state.last
                     )
-                    for pid, state in partition.producers.items()
+                    for pid, state in known.items()
                 ]
             partitions.append(
                 DescribeProducersResponse.PartitionResponse(

@@ -164,15 +164,28 @@ class SimPartition:
             if forgotten and batch.base >= forgotten:
                 self._forget()
                 forgotten = 0
-            _, _, _, _, _, _, last_delta, _, _, pid, epoch, first, count = HEADER.unpack_from(batch.data)
-            if pid >= 0:
-                state = self.producers.get(pid)
-                if state is None:
-                    state = self.producers[pid] = ProducerState(epoch)
-                state.add(Header(count, pid, epoch, first, (first + last_delta) % SEQUENCES), batch.base)
+            _add(self.producers, batch)
         if forgotten:
             self._forget()
 
     def _forget(self) -> None:
         for state in self.producers.values():
             state.forget()
+
+    def followed(self, random: Random) -> dict[int, ProducerState]:
+        """What a follower knows of the producers: of what is committed, and perhaps of more."""
+        producers: dict[int, ProducerState] = {}
+        upto = random.choice((self.committed, self.end))
+        for batch in self.log:
+            if batch.base < upto:
+                _add(producers, batch)
+        return producers
+
+
+def _add(producers: dict[int, ProducerState], batch: Batch) -> None:
+    _, _, _, _, _, _, last_delta, _, _, pid, epoch, first, count = HEADER.unpack_from(batch.data)
+    if pid >= 0:
+        state = producers.get(pid)
+        if state is None:
+            state = producers[pid] = ProducerState(epoch)
+        state.add(Header(count, pid, epoch, first, (first + last_delta) % SEQUENCES), batch.base)

@@ -39,16 +39,14 @@ def produce(broker: SimBroker, header: Any, request: Any) -> Any:
     by_id = header.api_version >= 13
     waiting: list[_Waiting] = []
     responses = []
-    named: set[tuple[bytes, str, int]] = set()
+    last = {(t.topic_id, t.name, data.index): data for t in request.topic_data for data in t.partition_data}
     for topic in request.topic_data:
         name = "" if by_id else topic.name
         answers = []
         for data in topic.partition_data:
-            key = (topic.topic_id, name, data.index)
-            if key in named:  # one of the two is kept, and nothing is said
+            if last[topic.topic_id, topic.name, data.index] is not data:  # named twice: the last is kept, nothing said
                 cluster.events["partition named twice"] += 1
                 continue
-            named.add(key)
             partition = cluster.partition_of(topic.topic_id, name, data.index)
             answer = _Answer(index=data.index, base_offset=-1)
             answers.append(answer)

@@ -102,12 +102,12 @@ def test_another_id_so_soon_takes_a_second_answer() -> None:
     known = snapshot(topic("t", [(0, 5), (0, 5)]))
     doubtful = snapshot(topic("t", [(1, 0)], OTHER_ID), after=known, now=5.0)
     assert doubtful.topic_id("t") == ID and doubtful.topics["t"].partitions is known.topics["t"].partitions
-    assert still_unclear(doubtful.topics["t"])
+    assert still_unclear(doubtful.topics["t"], (0, 1, 2, 3))
     believed = snapshot(topic("t", [(1, 0)], OTHER_ID), after=doubtful, now=5.1)
     assert believed.topic_id("t") == OTHER_ID and believed.partitions("t") == 1
-    assert not still_unclear(believed.topics["t"])
+    assert not still_unclear(believed.topics["t"], (0, 1, 2, 3))
     denied = snapshot(topic("t", [(0, 5), (0, 5)]), after=doubtful, now=5.1)
-    assert denied.topic_id("t") == ID and not still_unclear(denied.topics["t"])
+    assert denied.topic_id("t") == ID and not still_unclear(denied.topics["t"], (0, 1, 2, 3))
     third = snapshot(topic("t", [(1, 0)], b"3" * 16), after=doubtful, now=5.1)
     assert third.topic_id("t") == ID, "two different ids do not bear each other out"
 
@@ -154,10 +154,10 @@ def test_a_topic_that_stays_unknown_is_gone() -> None:
     unknown = topic("t", [], bytes(16), error=3)
     known = snapshot(unknown, after=snapshot(topic("t", [(0, 5), (0, 5)])), now=7.0)
     known = snapshot(unknown, after=known, now=36.9)
-    assert not known.topics["t"].is_gone and still_unclear(known.topics["t"])
+    assert not known.topics["t"].is_gone and still_unclear(known.topics["t"], (0, 1, 2, 3))
     gone = snapshot(unknown, after=known, now=37.0)
     entry = gone.topics["t"]
-    assert entry.is_gone and not still_unclear(entry) and not entry.error.retriable  # type: ignore[union-attr]
+    assert entry.is_gone and not still_unclear(entry, (0, 1, 2, 3)) and not entry.error.retriable  # type: ignore[union-attr]
     assert "no topic 't'" in str(entry.error) and "30 s" in str(entry.error) and "Hint: Create" in str(entry.error)
     assert not entry.error.fresh().retriable  # type: ignore[union-attr]
     assert snapshot(unknown, after=gone, now=38.0).topics["t"].is_gone, "and stays so"
@@ -191,16 +191,17 @@ def test_partitions_do_not_vanish() -> None:
 def test_a_gap_in_the_partitions_is_a_partition_without_leader() -> None:
     known = snapshot(topic("t", [(1, 6)], first=2))
     assert [p.leader for p in known.topics["t"].partitions] == [-1, -1, 1]
-    assert still_unclear(known.topics["t"])
+    assert still_unclear(known.topics["t"], (0, 1, 2, 3))
 
 
 def test_what_another_look_may_clear_up() -> None:
-    assert still_unclear(None)
-    assert still_unclear(snapshot(topic("t", [], error=3)).topics["t"])
-    assert still_unclear(snapshot(topic("t", [(-1, 3)])).topics["t"])
-    assert not still_unclear(snapshot(topic("t", [(0, 3)])).topics["t"])
-    assert not still_unclear(snapshot(topic("t", [], error=17)).topics["t"])  # invalid name
-    assert not still_unclear(snapshot(topic("t", [], error=29)).topics["t"])  # not authorized
+    assert still_unclear(None, (0, 1, 2, 3))
+    assert still_unclear(snapshot(topic("t", [], error=3)).topics["t"], (0, 1, 2, 3))
+    assert still_unclear(snapshot(topic("t", [(-1, 3)])).topics["t"], (0, 1, 2, 3))
+    assert not still_unclear(snapshot(topic("t", [(0, 3)])).topics["t"], (0, 1, 2, 3))
+    assert still_unclear(snapshot(topic("t", [(0, 3)])).topics["t"], (1, 2))  # a leader that is down
+    assert not still_unclear(snapshot(topic("t", [], error=17)).topics["t"], (0, 1, 2, 3))  # invalid name
+    assert not still_unclear(snapshot(topic("t", [], error=29)).topics["t"], (0, 1, 2, 3))  # not authorized
 
 
 def test_a_leader_hint_is_merged_if_newer() -> None:

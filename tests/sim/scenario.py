@@ -60,6 +60,7 @@ class Scenario:
             linger=choose.choice((0.0, 0.005, 0.05)),
             delivery_timeout=self.delivery_timeout,
             batch_size=choose.choice((0, 0, 400, 4000)),
+            idempotent=True,
         )
         self.accumulator: Accumulator = self.producer.accumulator
         self.ledger = Ledger(self.cluster, idempotent=is_idempotent(self.producer))

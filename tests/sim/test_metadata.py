@@ -765,3 +765,15 @@ def test_nothing_is_sent_to_another_cluster_at_the_old_addresses() -> None:
     assert world.run(70.0, producer.all_done)
     assert [partition.end for partition in world.cluster.topics["t"]] == ends
     assert all("another" in str(future.exception) for _, future in producer.sent[10:])
+
+
+def test_topics_whose_leader_is_no_longer_among_the_brokers_are_asked_about() -> None:
+    """An answer about one topic says that a broker is gone, but not who leads the partitions of another."""
+    world = ready()
+    know(world, "a", 3)
+    know(world, "b", 3)
+    asked = on_metadata(world, lambda broker, request, answer: None)
+    world.cluster.brokers[2].stop()
+    world.core.refresh("a", world.now)
+    assert world.run(5.0, lambda: world.core.snapshot.leader("b", 2) in (0, 1))
+    assert ["a"] in asked and ["b"] in asked

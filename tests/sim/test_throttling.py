@@ -172,7 +172,7 @@ def test_throttled_time_does_not_count_towards_request_timeouts() -> None:
     told = throttle(world.cluster.brokers[1], PRODUCE, 4.0, mutes=True)
     assert world.run(1.0, lambda: bool(told))
     world.run(3.0)
-    assert health(world, 1).in_flight == 4, "the test needs requests in flight"
+    assert health(world, 1).in_flight > 0, "the test needs requests in flight"
     world.run(3.0)
     assert pump.downs == [] and pump.failed == 0 and world.core.connection_id(1) == connection
     # and what it does not answer afterwards times out as ever
