@@ -147,6 +147,7 @@ class SimBroker:
         self.loading_until = 0.0  # until when InitProducerId answers that the coordinator is loading
         self.throttles_until = 0.0
         self.most_throttle = 0.5  # seconds
+        self.mutes = True  # does not read from a connection for as long as it throttles it
         self.stale: View | None = None  # what it says of the topics instead of the truth
         # Set by a handler whose answer has to wait: seconds, and what completes the answer then.
         self.waits: tuple[float, Callable[[], None]] | None = None
@@ -285,11 +286,10 @@ class _Served:
     def _answer(self, response: Any, version: int, correlation_id: int) -> None:
         """Answers, and if throttling is on keeps the channel muted as long as the answer says (KIP-219)."""
         broker, simulation = self.broker, self.broker.cluster.simulation
-        muted = 0.0
         if simulation.now < broker.throttles_until and hasattr(response, "throttle_time_ms"):
             response.throttle_time_ms = simulation.random.randint(1, int(broker.most_throttle * 1000))
-            muted = response.throttle_time_ms / 1000
             broker.cluster.events["throttled"] += 1
+        muted = getattr(response, "throttle_time_ms", 0) / 1000 if broker.mutes else 0.0
         buffers: Sequence[Any] = encode_response(response, version, correlation_id).unwrap()
         watcher = broker.cluster.network.watcher
         arrives = None

@@ -26,7 +26,10 @@ VERSION = 4
 
 
 def connection(limit: int = 1000, ready: bool = True) -> Connection:
-    made = Connection(1, ("10.0.0.1", 9092), "kafka1:9092", client_id="me", software=("kafka-turbo", "1"), limit=limit)
+    made = Connection(
+        1, ("10.0.0.1", 9092), "kafka1:9092", client_id="me", software=("kafka-turbo", "1"), limit=limit,
+        on_throttle=lambda seconds, now: None,
+    )  # fmt: skip
     made.handle(Event.CONNECTED)
     if ready:
         made.negotiated(

@@ -31,15 +31,13 @@ def health(world: World, node_id: int) -> BrokerHealth:
 def throttle(broker: SimBroker, api_key: int, *seconds: float, mutes: bool = False) -> list[float]:
     """The next answers to this API are throttled so long, one after the other; returns the list of when."""
     original, left, when = broker.handlers[api_key], list(seconds), []
+    broker.mutes = mutes
 
     def handler(broker: SimBroker, header: Any, request: Any) -> Any:
         response = original(broker, header, request)
         if left:
             response.throttle_time_ms = round(left[0] * 1000)
             when.append(broker.cluster.simulation.now)
-            if mutes:
-                broker.pause()
-                broker.cluster.simulation.after(left[0], broker.resume)
             left.pop(0)
         return response
 
