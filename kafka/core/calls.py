@@ -320,6 +320,8 @@ class Calls:
             self._expire(call, now)
             return
         call.tried.clear()
+        if call.route == ADVERTISED:
+            self._core.metadata.refresh(None, now)  # they may all have moved
         self._pause(call, now)
 
     def _pause(self, call: Call, now: float) -> None:

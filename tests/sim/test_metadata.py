@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import Leader
+from kafka.core.calls import Coordinator, Leader
 from kafka.core.snapshot import Broker
 from kafka.errors import (
     InconsistentClusterIdError,
@@ -765,3 +765,47 @@ def test_nothing_is_sent_to_another_cluster_at_the_old_addresses() -> None:
     assert world.run(70.0, producer.all_done)
     assert [partition.end for partition in world.cluster.topics["t"]] == ends
     assert all("another" in str(future.exception) for _, future in producer.sent[10:])
+
+
+def test_only_metadata_is_asked_of_servers_that_may_belong_to_another_cluster() -> None:
+    """The whole cluster is away, and the names of its bootstrap servers have been given to another one."""
+    world = World(5)
+    for broker in world.cluster.brokers:
+        broker.advertised = (f"inner{broker.id}", 9092)
+        world.network.hosts[f"inner{broker.id}"] = [(broker.ip,)]
+    assert isinstance(world.bootstrap(), Ok)
+    know(world, "t", 1)
+    other = World(6)
+    other.cluster.simulation, other.cluster.network = world.simulation, world.network
+    on_metadata(other, lambda broker, request, answer: setattr(answer, "cluster_id", "another"))
+    for broker, stranger in zip(world.cluster.brokers, other.cluster.brokers, strict=True):
+        broker.stop()
+        stranger.ip = f"10.8.8.{stranger.id}"
+        world.network.hosts[broker.host] = [(stranger.ip,)]
+        stranger.start()
+    producer = SimProducer(world, idempotent=True)
+    producer.put("t")
+    assert producer.produce.identity is not None
+    producer.produce.identity.request(world.now)
+    promise = world.request(Coordinator(0, "group"), MetadataRequest, nothing, timeout=30.0)
+    world.run(15.0)
+    assert {key for broker in other.cluster.brokers for key, _ in broker.requests} == {3, 18}
+    assert not producer.all_done() and promise.result is None
+    for broker in world.cluster.brokers:
+        broker.start()
+    world.cluster.move_leader("t", 0, 0)
+    assert world.run(10.0, lambda: producer.all_done() and isinstance(promise.result, Ok))
+    producer.check("t")
+
+
+def test_who_asks_any_known_broker_follows_the_cluster() -> None:
+    world = World(5)
+    for broker in world.cluster.brokers:
+        broker.advertised = (f"inner{broker.id}", 9092)
+        world.network.hosts[f"inner{broker.id}"] = [(broker.ip,)]
+    assert isinstance(world.bootstrap(), Ok)
+    move_everything(world, "refused")
+    producer = SimProducer(world, idempotent=True)
+    assert producer.produce.identity is not None
+    producer.produce.identity.request(world.now)
+    assert world.run(15.0, lambda: producer.produce.identity.producer_id >= 0)  # type: ignore[union-attr]
