@@ -15,7 +15,7 @@ from kafka.core.calls import ADVERTISED, ANY, Calls, Route
 from kafka.core.config import Config
 from kafka.core.connection import Callback
 from kafka.core.coordinators import Coordinators
-from kafka.core.effects import Address, Buffer, Complete, Effect
+from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
 from kafka.core.health import BrokerHealth
 from kafka.core.metadata import Metadata
 from kafka.core.nodes import Node, Nodes

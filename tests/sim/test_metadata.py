@@ -744,6 +744,18 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
     assert asked
 
 
+def test_an_answer_of_another_cluster_that_comes_late_is_not_believed_either() -> None:
+    world = ready()
+    know(world, "t", 6)
+    asked = on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"))
+    for broker in world.cluster.brokers:
+        broker.least_work = broker.most_work = 1.5 * world.core.config.any_broker_attempt
+    world.core.refresh("t", world.now)
+    assert world.run(20.0, lambda: len(asked) == 2), "the next broker is asked before the first has answered"
+    world.run(5.0)
+    assert world.core.snapshot.cluster_id == "simulated" and notices(world)
+
+
 def test_nothing_is_sent_to_another_cluster_at_the_old_addresses() -> None:
     world = ready(request_timeout=5.0)
     world.cluster.create_topic("t", 6)
