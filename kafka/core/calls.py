@@ -253,7 +253,13 @@ class Calls:
         def answered(result: Result[Any, KafkaError], now: float) -> None:
             if call.done:
                 return
-            if call.attempt == attempt:
+            refused = None
+            if call.refuse is not None and _is_good(result):
+                refused = call.refuse(node, result.unwrap(), now)
+            if refused is not None:
+                if call.attempt == attempt:
+                    self._failed(call, refused, now)
+            elif call.attempt == attempt:
                 self._answered(call, result, now)
             elif isinstance(call.route, AnyBroker) and call.version == version and _is_good(result):
                 self._finish(call, result, now)  # another broker is being asked by now, but this is as good as any
@@ -267,11 +273,6 @@ class Calls:
 
     def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
         error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
-        if error is None and call.refuse is not None:
-            refused = call.refuse(call.node, result.unwrap(), now)  # type: ignore[arg-type]
-            if refused is not None:
-                self._failed(call, refused, now)
-                return
         if call.once:
             for said in [inner for _, inner in result.unwrap().errors()] if error is None else [error]:
                 self._wrong_broker(call, said, now)
@@ -320,6 +321,8 @@ class Calls:
             self._expire(call, now)
             return
         call.tried.clear()
+        if call.route == ADVERTISED:
+            self._core.metadata.refresh(None, now)  # they may all have moved
         self._pause(call, now)
 
     def _pause(self, call: Call, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
-from kafka.core.calls import ANY, Coordinator
+from kafka.core.calls import ADVERTISED, Coordinator
 from kafka.errors import KafkaError, for_code
 from kafka.protocol import FindCoordinatorRequest
 from kafka.result import Err, Result
@@ -41,7 +41,7 @@ class Coordinators:
 
         timeout = self._core.config.request_timeout
         self._core.calls.start(
-            ANY, FindCoordinatorRequest, build, lambda result, now: self._found(key, result, now), now, timeout
+            ADVERTISED, FindCoordinatorRequest, build, lambda result, now: self._found(key, result, now), now, timeout
         )
 
     def _found(self, key: Coordinator, result: Result[Any, KafkaError], now: float) -> None:

@@ -39,6 +39,9 @@ class DataPath(Protocol):
     def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
         """A connection to this broker ended or could not be made; its requests have all been called back already."""
 
+    def uses(self, topic: str) -> bool:
+        """Whether something is to be delivered to this topic."""
+
     def tick(self, now: float) -> None:
         """Time has passed."""
 
@@ -301,8 +304,7 @@ class Core:
 
     def uses_topic(self, topic: str) -> bool:
         """Whether the produce path still has batches of this topic to deliver."""
-        uses = getattr(self.produce, "uses", None)
-        return uses is not None and uses(topic)
+        return self.produce is not None and self.produce.uses(topic)
 
     def notice(self, level: str, text: str) -> None:
         self._effects.append(Notice(level, text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.calls import ANY
+from kafka.core.calls import ADVERTISED
 from kafka.errors import KafkaError
 from kafka.protocol import InitProducerIdRequest
 from kafka.result import Err, Result
@@ -53,7 +53,8 @@ class Identity:
             return InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=_NO_TIMEOUT)
 
         timeout = self._core.config.request_timeout
-        self._core.request(ANY, InitProducerIdRequest, build, self._answered, now, timeout)
+        # Not of a bootstrap server: until its metadata has been seen, that may belong to another cluster.
+        self._core.request(ADVERTISED, InitProducerIdRequest, build, self._answered, now, timeout)
 
     def _answered(self, result: Result[Any, KafkaError], now: float) -> None:
         if not isinstance(result, Err):

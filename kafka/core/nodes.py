@@ -196,6 +196,8 @@ class Nodes:
             return
         del self.nodes[node.id]
         self._cancel_timer(node)
+        if node.throttle is not None:
+            node.throttle.cancel()
         node.resolving = False
         if connection is not None:
             self._effects.append(Close(connection.id))

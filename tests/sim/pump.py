@@ -91,6 +91,9 @@ class Pump:
         if self.core.snapshot.brokers.get(node_id):
             self.core.ensure_node(node_id, now)
 
+    def uses(self, topic: str) -> bool:
+        return topic == self.topic
+
     def tick(self, now: float) -> None:
         for node_id, until in list(self._quiet_until.items()):
             if until <= now:

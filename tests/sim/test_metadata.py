@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import Leader
+from kafka.core.calls import Coordinator, Leader
 from kafka.core.snapshot import Broker
 from kafka.errors import (
     InconsistentClusterIdError,
@@ -275,8 +275,8 @@ def test_a_topic_with_batches_to_deliver_is_not_forgotten() -> None:
     world = ready(metadata_max_age=10.0, metadata_max_idle=20.0)
     know(world, "t")
     know(world, "u")
-    pump = Pump(world, "none")
-    pump.uses = lambda topic: topic == "t"  # type: ignore[attr-defined]
+    pump = Pump(world, "t")
+    pump.on = False
     world.run(60.0)
     assert "t" in world.core.snapshot.topics and "u" not in world.core.snapshot.topics
 
@@ -744,6 +744,18 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
     assert asked
 
 
+def test_an_answer_of_another_cluster_that_comes_late_is_not_believed_either() -> None:
+    world = ready()
+    know(world, "t", 6)
+    asked = on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"))
+    for broker in world.cluster.brokers:
+        broker.least_work = broker.most_work = 1.5 * world.core.config.any_broker_attempt
+    world.core.refresh("t", world.now)
+    assert world.run(20.0, lambda: len(asked) == 2), "the next broker is asked before the first has answered"
+    world.run(5.0)
+    assert world.core.snapshot.cluster_id == "simulated" and notices(world)
+
+
 def test_nothing_is_sent_to_another_cluster_at_the_old_addresses() -> None:
     world = ready(request_timeout=5.0)
     world.cluster.create_topic("t", 6)
@@ -777,3 +789,47 @@ def test_topics_whose_leader_is_no_longer_among_the_brokers_are_asked_about() ->
     world.core.refresh("a", world.now)
     assert world.run(5.0, lambda: world.core.snapshot.leader("b", 2) in (0, 1))
     assert ["a"] in asked and ["b"] in asked
+
+
+def test_only_metadata_is_asked_of_servers_that_may_belong_to_another_cluster() -> None:
+    """The whole cluster is away, and the names of its bootstrap servers have been given to another one."""
+    world = World(5)
+    for broker in world.cluster.brokers:
+        broker.advertised = (f"inner{broker.id}", 9092)
+        world.network.hosts[f"inner{broker.id}"] = [(broker.ip,)]
+    assert isinstance(world.bootstrap(), Ok)
+    know(world, "t", 1)
+    other = World(6)
+    other.cluster.simulation, other.cluster.network = world.simulation, world.network
+    on_metadata(other, lambda broker, request, answer: setattr(answer, "cluster_id", "another"))
+    for broker, stranger in zip(world.cluster.brokers, other.cluster.brokers, strict=True):
+        broker.stop()
+        stranger.ip = f"10.8.8.{stranger.id}"
+        world.network.hosts[broker.host] = [(stranger.ip,)]
+        stranger.start()
+    producer = SimProducer(world, idempotent=True)
+    producer.put("t")
+    assert producer.produce.identity is not None
+    producer.produce.identity.request(world.now)
+    promise = world.request(Coordinator(0, "group"), MetadataRequest, nothing, timeout=30.0)
+    world.run(15.0)
+    assert {key for broker in other.cluster.brokers for key, _ in broker.requests} == {3, 18}
+    assert not producer.all_done() and promise.result is None
+    for broker in world.cluster.brokers:
+        broker.start()
+    world.cluster.move_leader("t", 0, 0)
+    assert world.run(10.0, lambda: producer.all_done() and isinstance(promise.result, Ok))
+    producer.check("t")
+
+
+def test_who_asks_any_known_broker_follows_the_cluster() -> None:
+    world = World(5)
+    for broker in world.cluster.brokers:
+        broker.advertised = (f"inner{broker.id}", 9092)
+        world.network.hosts[f"inner{broker.id}"] = [(broker.ip,)]
+    assert isinstance(world.bootstrap(), Ok)
+    move_everything(world, "refused")
+    producer = SimProducer(world, idempotent=True)
+    assert producer.produce.identity is not None
+    producer.produce.identity.request(world.now)
+    assert world.run(15.0, lambda: producer.produce.identity.producer_id >= 0)  # type: ignore[union-attr]
