@@ -153,7 +153,10 @@ class Delivery:
             if answer.error_message:
                 error = for_code(code, answer.error_message)
             unknown = for_code(code) is None or type(error).errno != code
-            self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown)
+            # A leader that is deposed while it waits for its replicas says NOT_LEADER_OR_FOLLOWER, or that it has no
+            # such partition, of what it has appended: the offset it gave the batch is all that tells.
+            appended = answer.base_offset >= 0
+            self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown or appended)
 
     def _take_hint(self, partition: Partition, leader: Any, endpoints: Any, now: float) -> None:
         """KIP-951: who has it now, said by the broker that had it before."""
