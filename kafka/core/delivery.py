@@ -71,7 +71,11 @@ class Delivery:
                 self._delivered(partition, batch, -1, -1)
         else:
             self._take_answers(building, result.value, now)
-        for partition in building.sent:
+        for partition, batch in building.sent.items():
+            if batch in partition.former:
+                partition.former.discard(batch)
+                if batch in partition.outstanding:
+                    self._not_there(partition, batch)
             self._path.look(partition, now)
             self._plan(partition, now)
 
@@ -153,7 +157,10 @@ class Delivery:
             if answer.error_message:
                 error = for_code(code, answer.error_message)
             unknown = for_code(code) is None or type(error).errno != code
-            self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown)
+            # A leader that is deposed while it waits for its replicas says NOT_LEADER_OR_FOLLOWER, or that it has no
+            # such partition, of what it has appended: the offset it gave the batch is all that tells.
+            appended = answer.base_offset >= 0
+            self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown or appended)
 
     def _take_hint(self, partition: Partition, leader: Any, endpoints: Any, now: float) -> None:
         """KIP-951: who has it now, said by the broker that had it before."""
@@ -222,7 +229,7 @@ class Delivery:
         if batch is not first:
             # Something before it has not come: that is sent first, and this again. Nothing is known but that.
             self._counts["waits for the one before"] += 1
-        elif batch.doubtful:
+        elif batch.doubtful and not partition.gap:
             self._ask_leader(partition, batch, now)
         else:
             # Never taken, and yet not what the leader expects: it has lost what came before, or this follows a number
@@ -298,15 +305,19 @@ class Delivery:
             # Numbers only grow: none of what waits is in this log.
             self._counts["leader does not have it"] += 1
             for batch in list(partition.outstanding):
-                batch.doubtful = batch.provable = False
-                if batch.done:
-                    self.take_out(partition, batch)
+                self._not_there(partition, batch)
             if last != head.sequence - 1:
                 partition.broken = True
             self._back_off(partition, now)
         else:
             self._counts["leader cannot tell"] += 1
             self._start_anew(partition, head, error, now)
+
+    def _not_there(self, partition: Partition, batch: Batch) -> None:
+        """It is not in the log that the partition has now."""
+        batch.doubtful = batch.provable = False
+        if batch.done:
+            self.take_out(partition, batch)
 
     def on_topic_made_anew(self, partition: Partition) -> None:
         """Another topic has its name: numbers start anew there, and what may have been in the old log is not in its."""
@@ -315,11 +326,15 @@ class Delivery:
         self._counts["topic made anew"] += 1
         partition.broken = True
         partition.proven = partition.confirm = None
+        if partition.topic.named:
+            # What was sent before may have been for this one: it stays in doubt, and what came first may be in the other.
+            partition.gap = True
+            return
         for batch in list(partition.outstanding):
-            if not batch.in_flight:
-                batch.doubtful = batch.provable = False
-                if batch.done:
-                    self.take_out(partition, batch)
+            if batch.in_flight:
+                partition.former.add(batch)
+            else:
+                self._not_there(partition, batch)
 
     def _split(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """KIP-126: too large for the topic. Its parts have its numbers between them."""

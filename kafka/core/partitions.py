@@ -48,7 +48,7 @@ class Partition:
     __slots__ = (
         "topic", "index", "leader", "leader_epoch", "queue", "outstanding", "in_flight", "sent_on", "proven", "listed",
         "not_before", "failures", "last_error", "timer", "taken_bytes", "entry", "away", "producer_id", "epoch",
-        "next_sequence", "broken", "asking", "confirm",
+        "next_sequence", "broken", "asking", "confirm", "former", "gap",
     )  # fmt: skip
 
     def __init__(self, topic: Topic, index: int) -> None:
@@ -77,6 +77,8 @@ class Partition:
         self.broken = False  # a number will never come: nothing new may follow until numbering starts anew
         self.asking = False  # its leader is being asked for the last number it has
         self.confirm: Batch | None = None  # to be sent before the others: the last that the leader has
+        self.former: set[Batch] = set()  # those in flight to a topic of this name that is no more
+        self.gap = False  # its log may lack a number before the last one
 
     def __repr__(self) -> str:
         return f"{self.topic.name}[{self.index}]"
@@ -113,7 +115,7 @@ class Partition:
         assert self.in_flight == 0
         self.producer_id, self.epoch = producer_id, epoch
         self.next_sequence = 0
-        self.broken = False
+        self.broken = self.gap = False
         self.proven = self.confirm = None
         for batch in self.outstanding:
             assert not batch.doubtful
@@ -125,11 +127,12 @@ class Partition:
 class Topic:
     """A topic, and for its keyless batches the partitions that could take one, by leader, least busy first."""
 
-    __slots__ = ("name", "id", "partitions", "known", "waiters", "unbound", "free", "floor", "rotation")
+    __slots__ = ("name", "id", "named", "partitions", "known", "waiters", "unbound", "free", "floor", "rotation")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.id = NO_ID
+        self.named = False  # requests have given its name, not its id
         self.partitions: list[Partition] = []
         self.known: Any = None  # the partitions of the snapshot they were last taken from
         self.waiters: list[Callable[[KafkaError | None], None]] = []

@@ -446,6 +446,10 @@ class Produce:
         )
         # By id (KIP-516) a topic that was made anew is not mistaken for the one before.
         newest = NEWEST_BY_NAME if any(topic.id == NO_ID for topic in topics) else None
+        version = self.core.version_for(building.node_id, ProduceRequest, newest)
+        if isinstance(version, int) and version <= NEWEST_BY_NAME:
+            for topic in topics:
+                topic.named = True
         self.in_flight[building] = None
         self.core.send(
             building.node_id, ProduceRequest, request, partial(self._delivery.answered, building), now,

@@ -99,16 +99,8 @@ def _append(
     broker: SimBroker, partition: SimPartition, data: bytes, answer: Any, limit: int | None, waiting: list[_Waiting]
 ) -> None:
     cluster, now = broker.cluster, broker.cluster.simulation.now
-    if partition.leader != broker.id:
-        if partition.former == broker.id and now < partition.former_until:
-            # It believes itself the leader: what it appends now is nobody's log any more, and never acknowledged.
-            cluster.events["appended by a former leader"] += 1
-            answer.base_offset = partition.end
-            waiting.append(_Waiting(answer, partition, -1, 0))
-        else:
-            answer.error_code = NOT_LEADER
-        return
-    if now < partition.aware_at:
+    former = partition.leader != broker.id and partition.former == broker.id and now < partition.former_until
+    if not former and (partition.leader != broker.id or now < partition.aware_at):
         answer.error_code = NOT_LEADER
         return
     error = cluster.injected_error(ProduceRequest.API_KEY)
@@ -125,6 +117,12 @@ def _append(
             for index in refused
         ]
         answer.error_message = "One or more records have been rejected"
+    if former and not error:
+        # It believes itself the leader: what it appends now is nobody's log any more, and never acknowledged.
+        cluster.events["appended by a former leader"] += 1
+        answer.base_offset = partition.end
+        waiting.append(_Waiting(answer, partition, -1, 0))
+        return
     appended = Appended(error) if error else partition.append(data)
     answer.error_code, answer.base_offset = appended.error, appended.base
     if not appended.error:

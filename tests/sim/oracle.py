@@ -88,6 +88,7 @@ class Wire:
     def _batch(self, link: Link, place: tuple[str, int], data: bytes) -> Sent:
         _, _, _, _, _, _, _, _, _, pid, epoch, first, records = HEADER.unpack_from(data)
         batch = Sent(place, (pid, epoch, first), records)
+        self.simulation.note("batch", link.address[0], *place, "stamp", *batch.stamp, "records", records, len(data))
         if pid < 0:
             return batch
         there = self.places[place]
@@ -129,6 +130,7 @@ class Wire:
                 codes[name, answer.index] = (answer.error_code, answer.base_offset)
         for batch in batches:
             code, base = codes.get(batch.place, (-1, 0))
+            self.simulation.note("answer", link.address[0], *batch.place, "stamp", *batch.stamp, "error", code, base)
             if code == 0:
                 self.proven[batch.place] = (link, batch.stamp[0], batch.stamp[1])
             self._over(link, batch, base >= 0 or code in AMBIGUOUS)
@@ -143,6 +145,7 @@ class Wire:
     def closed(self, link: Link) -> None:
         for batches in self.links.pop(link, {}).values():
             for batch in batches:
+                self.simulation.note("unanswered", link.address[0], *batch.place, "stamp", *batch.stamp)
                 self._over(link, batch, True)
 
 
@@ -210,7 +213,9 @@ class Ledger:
         if error is not None:
             self.failed += 1
             persisted = getattr(error, "persisted", None)
-            if found and persisted is not None and persisted.name == "NOT_PERSISTED":
+            lives = len(self.cluster.deleted.get(lot.topic, ()))
+            there = [place for place in found if place[1] == lives]  # what a deleted topic had is gone
+            if there and persisted is not None and persisted.name == "NOT_PERSISTED":
                 raise Violation(
                     "not persisted, and in the log", f"record {number} is at {found}; it failed with {error!r}"
                 )
