@@ -20,7 +20,7 @@ from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
-    from kafka.core.nodes import Node
+    from kafka.core.node import Node
 
 
 class AnyBroker(NamedTuple):

@@ -12,7 +12,7 @@ from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
-    from kafka.core.nodes import Node
+    from kafka.core.node import Node
 
 
 class Coordinators:

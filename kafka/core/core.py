@@ -19,7 +19,8 @@ from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
 from kafka.core.events import Listeners
 from kafka.core.health import BrokerHealth
 from kafka.core.metadata import Metadata
-from kafka.core.nodes import Node, Nodes
+from kafka.core.node import Node
+from kafka.core.nodes import Nodes
 from kafka.core.snapshot import Broker, Snapshot
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError, NodeNotReadyError, UnsupportedVersionError

@@ -22,7 +22,7 @@ from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
-    from kafka.core.nodes import Node
+    from kafka.core.node import Node
 
 INFINITY = float("inf")
 _REBOOTSTRAP_REQUIRED = 129
