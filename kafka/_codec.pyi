@@ -100,6 +100,7 @@ class Batch:
     topic: str
     records: int
     first: int
+    plain: int
     created: float
     deadline: float
     cell: Cell

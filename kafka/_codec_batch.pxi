@@ -48,6 +48,7 @@ cdef class Batch:
     cdef readonly str topic
     cdef readonly int32_t records
     cdef readonly int32_t first         # the index of its first record among those of its cell: 0, but for parts
+    cdef readonly Py_ssize_t plain      # bytes before compression; 0: it is not compressed
     cdef readonly double created        # clock seconds
     cdef readonly double deadline       # clock seconds: when its delivery timeout is over
     cdef readonly Cell cell
@@ -95,6 +96,7 @@ cdef class Batch:
         from kafka.records.compression import CODECS, compress
 
         view = compress(CODECS[codec], memoryview(self)[BATCH_HEADER_SIZE:], self.accumulator.compression_level)
+        self.plain = self.block.size
         block = new_block(self.accumulator, BATCH_HEADER_SIZE + view.shape[0])
         memcpy(block.data, self.block.data, BATCH_HEADER_SIZE)
         memcpy(block.data + BATCH_HEADER_SIZE, &view[0], view.shape[0])

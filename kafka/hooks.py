@@ -15,7 +15,7 @@ most once a minute for each kind of event, and otherwise ignored. Events nobody 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka._log import Log
@@ -24,7 +24,9 @@ from kafka.core.events import Listeners
 if TYPE_CHECKING:
     import logging
 
-    from kafka.core.nodes import Node
+    from kafka._codec import Batch
+    from kafka.core.node import Node
+    from kafka.core.partitions import Partition
     from kafka.core.snapshot import Snapshot
 
 log = Log("kafka.hooks")
@@ -197,11 +199,11 @@ METHODS = tuple(name for name in vars(Hooks) if name.startswith("on_"))
 def listeners(hooks: Sequence[object], recorder: object | None = None) -> Listeners:
     """What the core is to call: the methods of `recorder` (named as the events), then those of the hooks."""
     made = Listeners()
-    for event, (method, as_event) in _EVENTS.items():
+    for event, (method, as_events) in _EVENTS.items():
         calls = [_Guarded(hook, method) for hook in hooks if is_implemented(hook, method)]
         record = getattr(recorder, event, None)
         if calls:
-            setattr(made, event, _fan_out(record, as_event, calls))
+            setattr(made, event, _fan_out(record, as_events, calls))
         elif record is not None:
             setattr(made, event, record)
     return made
@@ -213,13 +215,14 @@ def is_implemented(hook: object, method: str) -> bool:
     return callable(found) and getattr(type(hook), method, None) is not getattr(Hooks, method)
 
 
-def _fan_out(record: Callable[..., None] | None, as_event: Callable[..., Any], calls: list[_Guarded]) -> Any:
+def _fan_out(record: Callable[..., None] | None, as_events: Callable[..., Any], calls: list[_Guarded]) -> Any:
     def tell(*args: Any) -> None:
         if record is not None:
             record(*args)
-        event = as_event(*args)
-        for call in calls:
-            call(event)
+        events = as_events(*args)
+        for event in events if type(events) is list else (events,):
+            for call in calls:
+                call(event)
 
     return tell
 
@@ -264,6 +267,22 @@ def _metadata(snapshot: Snapshot, now: float) -> MetadataReceived:
     return MetadataReceived(snapshot.cluster_id, snapshot.controller_id, brokers, len(snapshot.topics))
 
 
+def _batches(sent: Mapping[Partition, Batch], now: float) -> list[BatchSent]:
+    return [
+        BatchSent(
+            batch.topic,
+            batch.partition,
+            batch.records,
+            batch.size,
+            batch.plain or batch.size,
+            now - batch.created,
+            batch.attempts,
+        )
+        for batch in sent.values()
+    ]
+
+
+# What the core calls: the method of hooks, and what makes its argument; a list of several where it calls once for them.
 _EVENTS: dict[str, tuple[str, Callable[..., Any]]] = {
     "connected": ("on_connect", lambda node, seconds, now: Connected(_broker(node), seconds)),
     "disconnected": ("on_disconnect", lambda node, error, now: Disconnected(_broker(node), error)),
@@ -280,7 +299,7 @@ _EVENTS: dict[str, tuple[str, Callable[..., Any]]] = {
         ),
     ),
     "throttled": ("on_throttle", lambda node, seconds, now: Throttled(_broker(node), seconds)),
-    "batch_sent": ("on_batch_sent", lambda *args: BatchSent(*args[:-1])),
+    "batches_sent": ("on_batch_sent", _batches),
     "batch_retried": ("on_batch_retried", lambda *args: BatchRetried(*args[:-1])),
     "batch_delivered": ("on_batch_delivered", lambda *args: BatchDelivered(*args[:-1])),
     "batch_failed": ("on_batch_failed", lambda *args: BatchFailed(*args[:-1])),

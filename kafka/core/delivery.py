@@ -51,6 +51,7 @@ class Delivery:
         self._core = produce.core
         self._config = produce.config
         self._counts = produce.counts
+        self._listeners = produce.core.listeners
         self._backoff = Backoff(produce.config.retry_backoff, produce.config.retry_backoff_max, produce.core.random)
 
     # -- answers -----------------------------------------------------------------------------------------------------
@@ -68,7 +69,7 @@ class Delivery:
                 self._failed(partition, batch, result.error, now, doubtful=building.on_wire)
         elif result.value is None:  # acks=0: written is all that will ever be known
             for partition, batch in building.sent.items():
-                self._delivered(partition, batch, -1, -1)
+                self._delivered(partition, batch, -1, -1, now)
         else:
             self._take_answers(building, result.value, now)
         for partition, batch in building.sent.items():
@@ -87,7 +88,7 @@ class Delivery:
                 error: KafkaError = ProtocolError(f"the answer to a ProduceRequest does not name {partition} just once")
                 self._failed(partition, batch, error, now, doubtful=True)
             elif answer.error is None:
-                self._delivered(partition, batch, answer.base_offset, answer.log_append_time_ms)
+                self._delivered(partition, batch, answer.base_offset, answer.log_append_time_ms, now)
             else:
                 self._refused(partition, batch, answer, response, now)
 
@@ -110,7 +111,9 @@ class Delivery:
                     answers[partition] = None if partition in answers else answer
         return answers
 
-    def _delivered(self, partition: Partition, batch: Batch, base_offset: int, log_append_time: int) -> None:
+    def _delivered(
+        self, partition: Partition, batch: Batch, base_offset: int, log_append_time: int, now: float
+    ) -> None:
         outstanding = partition.outstanding
         if outstanding[0] is not batch and self._path.identity is not None:
             # The leader takes numbers only in order, so it has what came before, if it did not refuse it.
@@ -118,7 +121,7 @@ class Delivery:
                 self._counts["proven by a later batch"] += 1
                 outstanding.remove(before)
                 if not before.done:
-                    before.complete()
+                    self._complete(before, -1, -1, now)
         outstanding.remove(batch)
         if partition.proven is None:
             self._counts["gate opened"] += 1
@@ -127,9 +130,17 @@ class Delivery:
         partition.failures = 0
         partition.last_error = None
         if not batch.done:
-            batch.complete(base_offset, log_append_time)
+            self._complete(batch, base_offset, log_append_time, now)
         else:
             self._counts["tombstone found its end"] += 1
+
+    def _complete(self, batch: Batch, base_offset: int, log_append_time: int, now: float) -> None:
+        batch.complete(base_offset, log_append_time)
+        if self._listeners.batch_delivered is not None:
+            seconds = now - batch.created
+            self._listeners.batch_delivered(
+                batch.topic, batch.partition, batch.records, batch.size, seconds, base_offset, now
+            )
 
     def _refused(self, partition: Partition, batch: Batch, answer: Any, response: Any, now: float) -> None:
         """A broker's error for one batch."""
@@ -138,7 +149,7 @@ class Delivery:
             self._take_hint(partition, answer.current_leader, response.node_endpoints, now)
         identity = self._path.identity
         if code == DUPLICATE and identity is not None:
-            self._delivered(partition, batch, -1, -1)
+            self._delivered(partition, batch, -1, -1, now)
         elif code == OUT_OF_ORDER and identity is not None:
             self._out_of_order(partition, batch, error, now)
         elif code in UNKNOWN_PRODUCER and identity is not None:
@@ -152,6 +163,7 @@ class Delivery:
             self._counts["record errors"] += 1
             errors, other = _record_errors(answer, batch.records)
             batch.fail_records(errors, other)
+            self._tell_failed(batch, error, now)
             self.take_out(partition, batch)
         else:
             if answer.error_message:
@@ -190,13 +202,14 @@ class Delivery:
             error = self._timed_out(batch, partition)
         elif error.retriable and batch.attempts <= self._config.retries:
             self._back_off(partition, now)
+            self._tell_retried(batch, error, now)
             return
         self._end(partition, batch, error, now)
 
     def _end(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """The time, the attempts or the patience with an error are over for a batch that is not in flight."""
         if not batch.done:
-            self.fail(batch, error)
+            self.fail(batch, error, now)
         over = now >= batch.deadline + self._config.delivery_timeout or self._path.closed_by is not None
         if batch.doubtful and self._path.identity is not None and not over:
             # Its number may be taken: it is sent until that is known, or nothing could follow it.
@@ -229,6 +242,7 @@ class Delivery:
         if batch is not first:
             # Something before it has not come: that is sent first, and this again. Nothing is known but that.
             self._counts["waits for the one before"] += 1
+            self._tell_retried(batch, error, now)
         elif batch.doubtful and not partition.gap:
             self._ask_leader(partition, batch, now)
         else:
@@ -245,15 +259,16 @@ class Delivery:
             partition.broken = True
         if batch.doubtful:  # and nobody can say any more whether it is there
             if not batch.done:
-                self.fail(batch, error)
+                self.fail(batch, error, now)
             self.take_out(partition, batch)
         elif batch.done:
             self.take_out(partition, batch)
         elif now >= batch.deadline:
-            self.fail(batch, self._timed_out(batch, partition))
+            self.fail(batch, self._timed_out(batch, partition), now)
             self.take_out(partition, batch)
         else:
             self._back_off(partition, now)
+            self._tell_retried(batch, error, now)
 
     def _ask_leader(self, partition: Partition, head: Batch, now: float) -> None:
         """A batch that may be in the log is refused as out of order: which is the last number the leader has?
@@ -327,7 +342,7 @@ class Delivery:
         partition.broken = True
         partition.proven = partition.confirm = None
         if partition.topic.named:
-            # What was sent before may have been for this one: it stays in doubt, and what came first may be in the other.
+            # What was sent before may have been for this one: it stays in doubt; what came first may be in the other.
             partition.gap = True
             return
         for batch in list(partition.outstanding):
@@ -381,13 +396,13 @@ class Delivery:
         self._path.look(partition, now)
         self._plan(partition, now)
 
-    def expire_unsent(self, batch: Batch) -> None:
+    def expire_unsent(self, batch: Batch, now: float) -> None:
         """Its delivery timeout is over before it was taken from the accumulator."""
         topic = self._path.topics.get(batch.topic)
         partition = None
         if topic is not None and 0 <= batch.partition < len(topic.partitions):
             partition = topic.partitions[batch.partition]
-        self.fail(batch, self._timed_out(batch, partition))
+        self.fail(batch, self._timed_out(batch, partition), now)
 
     def expire_in_flight(self, building: Building, now: float) -> None:
         """Say that time is over; the bytes stay with the request until the connection has let go of them."""
@@ -396,7 +411,7 @@ class Delivery:
             if batch.done:
                 continue
             if batch.deadline <= now:
-                self.fail(batch, self._timed_out(batch, partition))
+                self.fail(batch, self._timed_out(batch, partition), now)
             else:
                 building.deadline = min(building.deadline, batch.deadline)
 
@@ -404,20 +419,32 @@ class Delivery:
         """Fail all that this partition has, without another try."""
         for batch in list(partition.outstanding):
             if not batch.done:
-                self.fail(batch, error)
+                self.fail(batch, error, now)
             if not batch.in_flight:
                 self.take_out(partition, batch)
         self._plan(partition, now)
 
     # -- errors ------------------------------------------------------------------------------------------------------
 
-    def fail(self, batch: Batch, error: KafkaError) -> None:
+    def fail(self, batch: Batch, error: KafkaError, now: float) -> None:
         """The outcome of a batch that was not acknowledged: an error of its own, which says whether it may be there."""
         own = error.fresh()
         in_doubt = batch.doubtful or batch.in_flight
         own.persisted = Persisted.POSSIBLY_PERSISTED if in_doubt else Persisted.NOT_PERSISTED
         self._counts[str(own.persisted)] += 1
         batch.fail(own)
+        self._tell_failed(batch, own, now)
+
+    def _tell_failed(self, batch: Batch, error: KafkaError, now: float) -> None:
+        if self._listeners.batch_failed is not None:
+            seconds = now - batch.created
+            self._listeners.batch_failed(batch.topic, batch.partition, batch.records, batch.size, seconds, error, now)
+
+    def _tell_retried(self, batch: Batch, error: KafkaError, now: float) -> None:
+        if self._listeners.batch_retried is not None and not batch.done:
+            self._listeners.batch_retried(
+                batch.topic, batch.partition, batch.records, batch.size, batch.attempts, error, now
+            )
 
     def _timed_out(self, batch: Batch, partition: Partition | None) -> KafkaTimeoutError:
         """What happened to a batch that did not make it within the delivery timeout."""

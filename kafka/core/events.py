@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kafka.core.nodes import Node
+    from kafka._codec import Batch
+    from kafka.core.node import Node
+    from kafka.core.partitions import Partition
     from kafka.core.snapshot import Snapshot
     from kafka.errors import KafkaError
 
@@ -19,12 +21,12 @@ class Listeners:
     """
 
     __slots__ = (
-        "batch_delivered", "batch_failed", "batch_retried", "batch_sent", "connected", "disconnected", "failing",
+        "batch_delivered", "batch_failed", "batch_retried", "batches_sent", "connected", "disconnected", "failing",
         "leader_changed", "metadata", "recovered", "request", "response", "throttled",
     )  # fmt: skip
 
-    # topic, partition, records, size on the wire, size before compression, time in the buffer, attempt (1: the first)
-    batch_sent: Callable[[str, int, int, int, int, float, int, float], None] | None
+    # the batches of a request
+    batches_sent: Callable[[Mapping[Partition, Batch], float], None] | None
     # topic, partition, records, size, time since its first record was sent, base offset (-1: not told)
     batch_delivered: Callable[[str, int, int, int, float, int, float], None] | None
     # topic, partition, records, size, attempts so far, why it has to be sent again

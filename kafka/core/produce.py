@@ -72,6 +72,7 @@ class Produce:
         self.closed_by: KafkaError | None = None
         self.in_flight: dict[Building, None] = {}
         self._delivery = Delivery(self)
+        self._tell_sent = core.listeners.batches_sent
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
         self._unbound: dict[Topic, None] = {}  # topics with keyless batches that some leader may have room for
         self._full: dict[int, dict[Topic, None]] = {}  # by leader without room: topics it could take keyless ones of
@@ -107,7 +108,7 @@ class Produce:
             if known.partitions and known.partitions is not topic.known:
                 self._take_over(topic, known.id, known.partitions, now)
             if known.error is not None and not known.error.retriable:
-                self._give_up_topic(topic, known.error)
+                self._give_up_topic(topic, known.error, now)
             if topic.partitions or (known.error is not None and not known.error.retriable):
                 self._answer_waiters(topic, known.error if not topic.partitions else None)
 
@@ -121,13 +122,13 @@ class Produce:
                 self.look(partition, now)
             else:
                 self._delivery.give_up(partition, self.identity.error, now)
-                self._give_up_topic(partition.topic, self.identity.error)
+                self._give_up_topic(partition.topic, self.identity.error, now)
 
     def tick(self, now: float) -> None:
         self._due = INFINITY
         accumulator = self.accumulator
         for batch in accumulator.take_expired(now):
-            self._delivery.expire_unsent(batch)
+            self._delivery.expire_unsent(batch, now)
         for queue in accumulator.take_ready(now):
             self._on_queue_ready(queue, now)
         for building in list(self.in_flight):
@@ -170,7 +171,7 @@ class Produce:
                 self._delivery.give_up(partition, error, now)
         self.in_flight.clear()
         for batch in self.accumulator.take_expired(INFINITY):
-            self._delivery.fail(batch, error)
+            self._delivery.fail(batch, error, now)
         for topic in self.topics.values():
             self._answer_waiters(topic, error)
 
@@ -218,14 +219,14 @@ class Produce:
         for waiter in waiters:
             waiter(error)
 
-    def _give_up_topic(self, topic: Topic, error: KafkaError) -> None:
+    def _give_up_topic(self, topic: Topic, error: KafkaError, now: float) -> None:
         """No broker will ever take this topic's records: say so now rather than when they time out."""
         queues = [partition.queue for partition in topic.partitions if partition.queue is not None]
         if topic.unbound is not None:
             queues.append(topic.unbound)
         for queue in queues:
             while (batch := queue.pull(INFINITY)) is not None:
-                self._delivery.fail(batch, error)
+                self._delivery.fail(batch, error, now)
         self._unbound.pop(topic, None)
         topic.unbound = None
         for partition in topic.partitions:
@@ -400,7 +401,7 @@ class Produce:
             except Exception as cause:
                 error = KafkaError(f"{batch!r} could not be compressed: {cause!r}")
                 error.__cause__ = cause.with_traceback(None)  # whose frames hold the batch
-                self._delivery.fail(batch, error)
+                self._delivery.fail(batch, error, now)
                 if batch in partition.outstanding:
                     self._delivery.take_out(partition, batch)
                 self.look(partition, now)
@@ -456,6 +457,8 @@ class Produce:
             self.config.request_timeout, newest=newest, answered=acks != 0,
         )  # fmt: skip
         building.on_wire = building in self.in_flight
+        if self._tell_sent is not None and building.on_wire:
+            self._tell_sent(building.sent, now)
         for partition in building.sent:
             self.look(partition, now)
 

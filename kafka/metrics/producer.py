@@ -12,10 +12,11 @@ from kafka.metrics.metrics_reporter import AbstractMetricsReporter
 from kafka.metrics.series import Average, Gauge, Peak, Rate, Series, Total
 
 if TYPE_CHECKING:
-    from kafka.core.nodes import Node
+    from kafka._codec import Batch
+    from kafka.core.node import Node
+    from kafka.core.partitions import Partition
     from kafka.errors import KafkaError
 
-_PRODUCE = 0
 _MS = 1000.0
 
 
@@ -130,29 +131,34 @@ class ProducerMetrics:
 
     # -- what the core tells -----------------------------------------------------------------------------------------
 
-    def batch_sent(
-        self, topic: str, partition: int, records: int, size: int, plain: int, waited: float, attempt: int, now: float
-    ) -> None:
-        series = self._topics.get(topic) or self._topic(topic)
-        if now >= series.ends:
-            series.advance(now)
-        series.records += records
-        series.bytes += size
-        series.plain += plain
-        series = self._all
-        if now >= series.ends:
-            series.advance(now)
-        series.batches += 1
-        series.records += records
-        series.bytes += size
-        series.plain += plain
-        if size > series.largest:
-            series.largest = size
-        if attempt == 1:
-            series.first_sent += 1
-            series.waited += waited
-            if waited > series.longest_wait:
-                series.longest_wait = waited
+    def batches_sent(self, sent: Mapping[Partition, Batch], now: float) -> None:
+        total = self._all
+        if now >= total.ends:
+            total.advance(now)
+        topics = self._topics
+        for partition, batch in sent.items():
+            name = partition.topic.name
+            topic = topics.get(name) or self._topic(name)
+            if now >= topic.ends:
+                topic.advance(now)
+            records, size = batch.records, batch.size
+            plain = batch.plain or size
+            topic.records += records
+            topic.bytes += size
+            topic.plain += plain
+            total.records += records
+            total.bytes += size
+            total.plain += plain
+            if size > total.largest:
+                total.largest = size
+            if batch.attempts == 1:
+                waited = now - batch.created
+                total.first_sent += 1
+                total.waited += waited
+                if waited > total.longest_wait:
+                    total.longest_wait = waited
+        total.batches += len(sent)
+        total.requests += 1
 
     def batch_retried(
         self, topic: str, partition: int, records: int, size: int, attempts: int, error: KafkaError, now: float
@@ -178,8 +184,6 @@ class ProducerMetrics:
         series.sent += size
         if size > series.largest:
             series.largest = size
-        if request_class.API_KEY == _PRODUCE:
-            self._all.requests += 1
 
     def response(
         self,

@@ -69,13 +69,9 @@ class Ledger:
         return self.senders[-1]
 
     def check(
-        self,
-        partition_of: Callable[[str, bytes], int],
-        logs: Mapping[tuple[str, int], Sequence[Found]],
-        *,
-        exactly_once: bool = True,
+        self, partition_of: Callable[[str, bytes], int], logs: Mapping[tuple[str, int], Sequence[Found]]
     ) -> Counts:
-        """AssertionError with the first problems of each kind. Not `exactly_once`: twice and out of order are fine."""
+        """AssertionError with the first problems of each kind."""
         problems = _Problems()
         by_name = {sender.name: sender for sender in self.senders}
         # (sender, number) -> where it was found
@@ -97,11 +93,8 @@ class Ledger:
                 elif found.key is not None and partition != (right := partition_of(topic, found.key)):
                     problems.add("in the wrong partition", f"{what} at {where} instead of {right}")
                 if (sender.name, number) in places:
-                    if exactly_once:
-                        problems.add("twice", f"{what} at {where} and {places[sender.name, number]}")
-                    if sender.futures[number].succeeded() and sender.futures[number].value.offset != found.offset:
-                        continue
-                elif exactly_once and number < last.get(sender.name, -1):
+                    problems.add("twice", f"{what} at {where} and {places[sender.name, number]}")
+                elif number < last.get(sender.name, -1):
                     problems.add("out of order", f"{what} at {where} behind {last[sender.name]}")
                 places[sender.name, number] = partition, found.offset
                 last[sender.name] = max(number, last.get(sender.name, -1))

@@ -14,14 +14,12 @@ import pytest
 from kafka import KafkaProducer
 from kafka._codec import murmur2
 from kafka.errors import DeliveryFailed
-from kafka.producer.config import DEFAULT_CONFIG
 from tests.chaos.oracle import Counts, Ledger, Sender
 from tests.chaos.three import Three
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
 PARTITIONS = 6
-EXACTLY_ONCE = DEFAULT_CONFIG["enable_idempotence"]
 KEYS = [b"key %d" % number for number in range(20)]
 
 
@@ -49,7 +47,7 @@ def produce_through(
 ) -> Counts:
     """Two threads send with keys and two without, before, while and after `trouble` happens; the ledger is checked.
 
-    `leads_on`: the trouble is one that moves no leader.
+    `leads_on`: the trouble may be over before a leader moves.
     """
     ledger = Ledger()
     senders = [ledger.sender(topic, keys) for keys in (KEYS, None, KEYS, None)]
@@ -83,7 +81,7 @@ def produce_through(
         producer.close(10)
     assert not errors, errors
     assert leads_on or three.moves(topic) > before, "the trouble was none"
-    counts = ledger.check(partition_of, three.records(topic), exactly_once=EXACTLY_ONCE)
+    counts = ledger.check(partition_of, three.records(topic))
     print(counts)
     return counts
 
@@ -129,6 +127,22 @@ def test_partitions_change_their_replicas_and_leaders(three: Three) -> None:
 
     counts = produce_through(three, "moved", move)
     assert counts.delivered == counts.sent
+
+
+def test_records_that_fail_say_whether_they_may_be_there(three: Three) -> None:
+    """Too little time for what happens: records are given up before, while and after they may have been written."""
+    three.create_topic("given-up", PARTITIONS)
+
+    def trouble() -> None:
+        leader = three.leader("given-up")
+        three.freeze([node for node in three.nodes if node is not leader], 2.5)
+        three.freeze([three.leader("given-up")], 4)
+
+    counts = produce_through(
+        three, "given-up", trouble, leads_on=True, request_timeout_ms=700, delivery_timeout_ms=1200
+    )
+    assert counts.not_persisted > 0
+    assert counts.possibly_persisted > 0
 
 
 # More than one may be seen by `pytest -m "chaos and full"`.
