@@ -171,7 +171,7 @@ class Delivery:
             unknown = for_code(code) is None or type(error).errno != code
             # A leader that is deposed while it waits for its replicas says NOT_LEADER_OR_FOLLOWER, or that it has no
             # such partition, of what it has appended: the offset it gave the batch is all that tells.
-            appended = answer.base_offset >= 0
+            appended = error.retriable and answer.base_offset >= 0
             self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown or appended)
 
     def _take_hint(self, partition: Partition, leader: Any, endpoints: Any, now: float) -> None:

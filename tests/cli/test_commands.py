@@ -110,7 +110,7 @@ def test_a_hundred_thousand_lines_come_back(cluster, tmp_path):
         (("-", "-c", "linger"), "--config takes NAME=VALUE, not 'linger'"),
         (("-", "-c", "linger=5"), "no configuration key 'linger' (did you mean 'linger_ms'?)"),
         (("-", "-c", "acks=7"), "acks"),
-        (("-", "-c", "enable_idempotence=true"), "enable_idempotence"),
+        (("-", "-c", "socks5_proxy=here"), "socks5_proxy"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(cluster, arguments, message):
