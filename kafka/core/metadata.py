@@ -102,10 +102,7 @@ class Metadata:
                 self._fruitless[name] = (count + 1 if now - last < _LONG_AGO * self._backoff.limit else 1, now)
         if gone := before.brokers.keys() - snapshot.brokers.keys():
             # An answer names the brokers that are up, but leaders of those topics only that were asked about.
-            for name in self.topics:
-                topic = snapshot.topics.get(name)
-                if topic is not None and any(p.leader in gone for p in topic.partitions):
-                    self._needed[name] = None
+            self._need_leaders(gone)
         if self._full_at == INFINITY:
             self._full_at = now + self._config.metadata_max_age
         self._evict(now)
@@ -120,6 +117,13 @@ class Metadata:
             due = self._due(topic)
             if not self._under_way and (self._timer is None or due < self._timer.deadline):
                 self._set_timer(max(due, now))
+
+    def _need_leaders(self, gone: Collection[int]) -> None:
+        """These brokers are no more: whatever they led has other leaders."""
+        for name in self.topics:
+            topic = self.snapshot.topics.get(name)
+            if topic is not None and any(p.leader in gone for p in topic.partitions):
+                self._needed[name] = None
 
     def _due(self, topic: str | None) -> float:
         """From when on this may be asked about: at once if it is new, else with growing pauses."""
@@ -204,6 +208,7 @@ class Metadata:
             brokers = {id: broker for id, broker in self.snapshot.brokers.items() if id != node.id}
             self._set_brokers(brokers)
             self._need(None, now)
+            self._need_leaders({node.id})
         self._core.nodes.drop(node, error, now)
         return error
 

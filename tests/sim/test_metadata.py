@@ -744,6 +744,17 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
     assert asked
 
 
+def test_what_a_lost_broker_led_is_asked_about() -> None:
+    world = ready()
+    know(world, "t", 6)
+    stranger = next(id for id in range(3) if world.core.nodes.nodes[id].is_ready)
+    on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"), stranger)
+    for partition in range(6):
+        world.cluster.move_leader("t", partition, (stranger + 1) % 3)
+    world.core.refresh(None, world.now)
+    assert world.run(2.0, lambda: world.core.snapshot.leader("t", stranger) == (stranger + 1) % 3)
+
+
 def test_an_answer_of_another_cluster_that_comes_late_is_not_believed_either() -> None:
     world = ready()
     know(world, "t", 6)
