@@ -13,6 +13,7 @@ from kafka.core.snapshot import Broker
 from kafka.errors import (
     InconsistentClusterIdError,
     KafkaError,
+    Persisted,
     RebootstrapRequiredError,
     UnknownTopicOrPartitionError,
 )
@@ -356,6 +357,27 @@ def test_an_old_verdict_does_not_count() -> None:
     assert not world.core.snapshot.topics["nope"].is_gone
     world.run(3.0)
     assert world.core.snapshot.topics["nope"].is_gone
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_records_of_a_topic_that_is_gone_fail_with_its_error(key: bytes | None) -> None:
+    world = ready(unknown_topic_grace=10.0)
+    world.cluster.create_topic("t", 2)
+    producer = SimProducer(world, idempotent=True)
+    producer.learn("t")
+    world.cluster.delete_topic("t")
+    world.core.refresh("t", world.now)
+    world.run(8.0)
+    late = producer.put("t", key)
+    assert not late.is_done
+    start = world.now
+    assert world.run(30.0, producer.all_done)
+    error = late.exception
+    assert isinstance(error, UnknownTopicOrPartitionError) and error.persisted is Persisted.NOT_PERSISTED
+    assert world.now - start < 5.0 and producer.accumulator.used == 0
+    world.cluster.create_topic("t", 2)
+    again = producer.put("t", key)
+    assert world.run(5.0, producer.all_done) and again.exception is None
 
 
 def test_who_waits_for_an_unknown_topic_is_told_at_the_end_of_its_grace() -> None:
