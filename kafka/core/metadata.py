@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
 from kafka.core.calls import ANY
-from kafka.core.snapshot import EMPTY, Broker, Snapshot, Topic, merge, still_unclear, with_leader, without
+from kafka.core.snapshot import (
+    EMPTY,
+    NO_ID,
+    Broker,
+    Snapshot,
+    Topic,
+    is_unknown,
+    merge,
+    still_unclear,
+    with_leader,
+    without,
+)
 from kafka.core.timers import Timer
 from kafka.errors import InconsistentClusterIdError, KafkaError, MetadataEmptyBrokerList, RebootstrapRequiredError
 from kafka.protocol import MetadataRequest
@@ -48,6 +59,7 @@ class Metadata:
         self._restarted = 0
         self._restart_at = -INFINITY
         self._patience: Timer | None = None  # runs while a request is unanswered, over any number of tries
+        self._answered_by: int | None = None  # the node
         self._refused: dict[str, None] = {}  # what has been said about whom
         self.snapshot: Snapshot = EMPTY
         self.topics: dict[str, float] = {}  # every topic in use, and when somebody last wanted it
@@ -174,8 +186,9 @@ class Metadata:
         if self._patience is None:  # counts from here, however long ago the last answer was
             self._set_patience(now + self._config.rebootstrap_after)
         self._core.calls.start(
-            ANY, MetadataRequest, build, answered, now, self._config.request_timeout, refuse=self.refuse
-        )
+            ANY, MetadataRequest, build, answered, now, self._config.request_timeout, refuse=self.refuse,
+            avoid=self._answered_by if any(self._is_doubtful(name) for name in asked) else None,
+        )  # fmt: skip
 
     def _unanswered(self, error: KafkaError, now: float) -> None:
         self.error = error
@@ -185,6 +198,11 @@ class Metadata:
             self._start_again("A broker asks for it", now)
         self._plan(now)
 
+    def _is_doubtful(self, topic: str | None) -> bool:
+        """Whether another broker should be asked: the one that answered last may be behind."""
+        known = self.snapshot.topics.get(topic) if topic is not None else None
+        return known is not None and (is_unknown(known) or known.rival_id != NO_ID)
+
     # -- whom to believe -------------------------------------------------------------------------------------------
 
     def refuse(self, node: Node, response: Any, now: float) -> KafkaError | None:
@@ -193,6 +211,7 @@ class Metadata:
             return MetadataEmptyBrokerList(f"{node.name} names no broker, itself included: it may be starting.")
         ours, theirs = self.snapshot.cluster_id, response.cluster_id
         if ours is None or theirs is None or ours == theirs:
+            self._answered_by = node.id
             return None
         error = InconsistentClusterIdError(
             f"{node.name} belongs to the cluster {theirs!r}, but this client works with the cluster {ours!r}:"

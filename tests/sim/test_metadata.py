@@ -461,6 +461,22 @@ def test_a_broker_that_is_starting_and_knows_nothing_is_passed_over() -> None:
     assert asked, "brokers 0 and 1 were never asked"
 
 
+def test_another_broker_is_asked_whether_a_topic_is_really_unknown() -> None:
+    """The only broker that the client is connected to has lost touch with the others, and with what they do."""
+    world = ready()
+    world.cluster.create_topic("t", 2)
+    lost = next(id for id in range(3) if world.core.nodes.nodes[id].is_ready)
+
+    def deny(broker: Any, request: Any, answer: Any) -> None:
+        for topic in answer.topics:
+            topic.error_code, topic.partitions, topic.topic_id = UNKNOWN, (), bytes(16)
+
+    asked = on_metadata(world, deny, lost)
+    world.core.want_topic("t", world.now)
+    assert world.run(1.0, lambda: world.core.snapshot.partitions("t") == 2)
+    assert asked == [["t"]]
+
+
 def test_a_hint_is_taken_and_a_refresh_follows() -> None:
     world = ready()
     know(world, "t", 6)
