@@ -9,6 +9,7 @@ cluster, and when nobody answers any more everything starts again from the boots
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 INFINITY = float("inf")
 _REBOOTSTRAP_REQUIRED = 129
+_AT_ONCE = 1000  # topics in a request: merging the answer keeps the IO thread busy for some 10 ms
 _LONG_AGO = 10  # the longest pause times this: troubles longer ago do not count
 
 
@@ -107,8 +109,9 @@ class Metadata:
             else:
                 topic = snapshot.topics.get(name)
                 unclear, fruitless = still_unclear(topic, snapshot.brokers), _alike(before.topics.get(name), topic)
-            if not unclear:
-                self._needed.pop(name, None)
+            self._needed.pop(name, None)
+            if unclear:
+                self._needed[name] = None  # behind the others: not all of them may fit into the next request
             count, last = self._fruitless.pop(name, (0, now))
             if fruitless:
                 self._fruitless[name] = (count + 1 if now - last < _LONG_AGO * self._backoff.limit else 1, now)
@@ -162,7 +165,7 @@ class Metadata:
             self._evict(now)
             self._needed[None] = None
             self._needed.update(dict.fromkeys(self.topics))
-        asked = list(self._needed)
+        asked = list(islice(self._needed, _AT_ONCE))
         asked_version = -1
 
         def build(version: int) -> Any:

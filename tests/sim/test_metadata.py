@@ -146,6 +146,29 @@ def test_many_topics_travel_in_few_requests() -> None:
     assert metadata_requests(world) - before <= 3
 
 
+def test_very_many_topics_are_asked_about_bit_by_bit() -> None:
+    world = ready(metadata_max_age=60.0)
+    asked = on_metadata(world, unchanged)
+    for index in range(2500):
+        world.cluster.create_topic(f"t{index}", 1)
+        world.core.want_topic(f"t{index}", world.now)
+    assert world.run(1.0, lambda: len(world.core.snapshot.topics) == 2500)
+    world.run(65.0)
+    assert [len(names) for names in asked] == [1000, 1000, 500, 999, 1000, 501], "the brokers count as one"
+    assert {name for names in asked[3:] for name in names} == set(world.core.snapshot.topics)
+
+
+def test_very_many_topics_in_trouble_leave_room_for_the_others() -> None:
+    world = ready()
+    know(world, "t", 1)
+    for index in range(1500):
+        world.core.want_topic(f"nope{index}", world.now)
+    world.run(1.0)
+    world.cluster.move_leader("t", 0, 2)
+    world.core.refresh("t", world.now)
+    assert world.run(1.0, lambda: world.core.snapshot.leader("t", 0) == 2)
+
+
 def test_each_request_names_only_what_is_needed() -> None:
     world = ready(metadata_max_age=60.0)
     know(world, "a")
