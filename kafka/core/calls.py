@@ -74,6 +74,7 @@ class Call:
         "name",
         "refuse",
         "once",
+        "avoid",
         "node",
         "attempt",
         "version",
@@ -98,6 +99,7 @@ class Call:
         name: str,
         refuse: Refuse | None,
         once: bool,
+        avoid: int | None,
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -109,6 +111,7 @@ class Call:
         self.newest = newest
         self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
         self.refuse = refuse
+        self.avoid = avoid  # the id of a broker that is asked only if no other one is well
         self.once = once  # the first attempt that is written is the last
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # of answers to earlier ones only a good one counts, and that only where any broker will do
@@ -145,12 +148,13 @@ class Calls:
         name: str = "",
         refuse: Refuse | None = None,
         once: bool = False,
+        avoid: int | None = None,
     ) -> None:
         """See `Core.request`. What `refuse(node, response, now)` gives an error for counts as a failed attempt."""
         if self._core.closed_by is not None:
             callback(Err(self._core.closed_by), now)
             return
-        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, refuse, once)
+        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, refuse, once, avoid)
         self._next_id += 1
         self._open[self._next_id] = call
         call.callback = self._once(self._next_id, callback)
@@ -173,7 +177,11 @@ class Calls:
         node: Node | None
         if isinstance(route, AnyBroker):
             candidates = self._candidates(route)
-            node = self._best([n for n in candidates if n.id not in call.tried], now)
+            untried = [n for n in candidates if n.id not in call.tried]
+            node = None
+            if call.avoid is not None:
+                node = self._best([n for n in untried if n.id >= 0 and n.id != call.avoid and not n.failures], now)
+            node = node or self._best(untried, now)
             if node is None and candidates:
                 self._round_over(call, now)
                 return

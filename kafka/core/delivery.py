@@ -424,6 +424,13 @@ class Delivery:
                 self.take_out(partition, batch)
         self._plan(partition, now)
 
+    def give_up_waiting(self, partition: Partition, error: KafkaError, now: float) -> None:
+        """There is no point in sending again what this partition has; what is in flight will be answered."""
+        for batch in list(partition.outstanding):
+            if not batch.in_flight:
+                self._end(partition, batch, error, now)
+        self._plan(partition, now)
+
     # -- errors ------------------------------------------------------------------------------------------------------
 
     def fail(self, batch: Batch, error: KafkaError, now: float) -> None:

@@ -9,12 +9,24 @@ cluster, and when nobody answers any more everything starts again from the boots
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
 from kafka.core.calls import ANY
-from kafka.core.snapshot import EMPTY, Broker, Snapshot, Topic, merge, still_unclear, with_leader, without
+from kafka.core.snapshot import (
+    EMPTY,
+    NO_ID,
+    Broker,
+    Snapshot,
+    Topic,
+    is_unknown,
+    merge,
+    still_unclear,
+    with_leader,
+    without,
+)
 from kafka.core.timers import Timer
 from kafka.errors import InconsistentClusterIdError, KafkaError, MetadataEmptyBrokerList, RebootstrapRequiredError
 from kafka.protocol import MetadataRequest
@@ -26,6 +38,7 @@ if TYPE_CHECKING:
 
 INFINITY = float("inf")
 _REBOOTSTRAP_REQUIRED = 129
+_AT_ONCE = 1000  # topics in a request: merging the answer keeps the IO thread busy for some 10 ms
 _LONG_AGO = 10  # the longest pause times this: troubles longer ago do not count
 
 
@@ -48,6 +61,7 @@ class Metadata:
         self._restarted = 0
         self._restart_at = -INFINITY
         self._patience: Timer | None = None  # runs while a request is unanswered, over any number of tries
+        self._answered_by: int | None = None  # the node
         self._refused: dict[str, None] = {}  # what has been said about whom
         self.snapshot: Snapshot = EMPTY
         self.topics: dict[str, float] = {}  # every topic in use, and when somebody last wanted it
@@ -95,17 +109,15 @@ class Metadata:
             else:
                 topic = snapshot.topics.get(name)
                 unclear, fruitless = still_unclear(topic, snapshot.brokers), _alike(before.topics.get(name), topic)
-            if not unclear:
-                self._needed.pop(name, None)
+            self._needed.pop(name, None)
+            if unclear:
+                self._needed[name] = None  # behind the others: not all of them may fit into the next request
             count, last = self._fruitless.pop(name, (0, now))
             if fruitless:
                 self._fruitless[name] = (count + 1 if now - last < _LONG_AGO * self._backoff.limit else 1, now)
         if gone := before.brokers.keys() - snapshot.brokers.keys():
             # An answer names the brokers that are up, but leaders of those topics only that were asked about.
-            for name in self.topics:
-                topic = snapshot.topics.get(name)
-                if topic is not None and any(p.leader in gone for p in topic.partitions):
-                    self._needed[name] = None
+            self._need_leaders(gone)
         if self._full_at == INFINITY:
             self._full_at = now + self._config.metadata_max_age
         self._evict(now)
@@ -120,6 +132,13 @@ class Metadata:
             due = self._due(topic)
             if not self._under_way and (self._timer is None or due < self._timer.deadline):
                 self._set_timer(max(due, now))
+
+    def _need_leaders(self, gone: Collection[int]) -> None:
+        """These brokers are no more: whatever they led has other leaders."""
+        for name in self.topics:
+            topic = self.snapshot.topics.get(name)
+            if topic is not None and any(p.leader in gone for p in topic.partitions):
+                self._needed[name] = None
 
     def _due(self, topic: str | None) -> float:
         """From when on this may be asked about: at once if it is new, else with growing pauses."""
@@ -146,7 +165,7 @@ class Metadata:
             self._evict(now)
             self._needed[None] = None
             self._needed.update(dict.fromkeys(self.topics))
-        asked = list(self._needed)
+        asked = list(islice(self._needed, _AT_ONCE))
         asked_version = -1
 
         def build(version: int) -> Any:
@@ -170,8 +189,9 @@ class Metadata:
         if self._patience is None:  # counts from here, however long ago the last answer was
             self._set_patience(now + self._config.rebootstrap_after)
         self._core.calls.start(
-            ANY, MetadataRequest, build, answered, now, self._config.request_timeout, refuse=self.refuse
-        )
+            ANY, MetadataRequest, build, answered, now, self._config.request_timeout, refuse=self.refuse,
+            avoid=self._answered_by if any(self._is_doubtful(name) for name in asked) else None,
+        )  # fmt: skip
 
     def _unanswered(self, error: KafkaError, now: float) -> None:
         self.error = error
@@ -181,6 +201,11 @@ class Metadata:
             self._start_again("A broker asks for it", now)
         self._plan(now)
 
+    def _is_doubtful(self, topic: str | None) -> bool:
+        """Whether another broker should be asked: the one that answered last may be behind."""
+        known = self.snapshot.topics.get(topic) if topic is not None else None
+        return known is not None and (is_unknown(known) or known.rival_id != NO_ID)
+
     # -- whom to believe -------------------------------------------------------------------------------------------
 
     def refuse(self, node: Node, response: Any, now: float) -> KafkaError | None:
@@ -189,6 +214,7 @@ class Metadata:
             return MetadataEmptyBrokerList(f"{node.name} names no broker, itself included: it may be starting.")
         ours, theirs = self.snapshot.cluster_id, response.cluster_id
         if ours is None or theirs is None or ours == theirs:
+            self._answered_by = node.id
             return None
         error = InconsistentClusterIdError(
             f"{node.name} belongs to the cluster {theirs!r}, but this client works with the cluster {ours!r}:"
@@ -204,6 +230,7 @@ class Metadata:
             brokers = {id: broker for id, broker in self.snapshot.brokers.items() if id != node.id}
             self._set_brokers(brokers)
             self._need(None, now)
+            self._need_leaders({node.id})
         self._core.nodes.drop(node, error, now)
         return error
 

@@ -101,14 +101,16 @@ class Produce:
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         self._due = min(self._due, now)
-        for name, topic in self.topics.items():
-            known = snapshot.topics.get(name)
-            if known is None:
+        for name in snapshot.touched:
+            topic, known = self.topics.get(name), snapshot.topics.get(name)
+            if topic is None or known is None:
                 continue
             if known.partitions and known.partitions is not topic.known:
                 self._take_over(topic, known.id, known.partitions, now)
             if known.error is not None and not known.error.retriable:
                 self._give_up_topic(topic, known.error, now)
+                for partition in topic.partitions:
+                    self._delivery.give_up_waiting(partition, known.error, now)
             if topic.partitions or (known.error is not None and not known.error.retriable):
                 self._answer_waiters(topic, known.error if not topic.partitions else None)
 

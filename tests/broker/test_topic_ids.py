@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kafka import KafkaProducer
 from kafka.core.snapshot import EMPTY, merge
 from kafka.protocol import CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest, ProduceRequest
 from tests.testing.wire import Peer, batch, produce_request
@@ -107,3 +108,26 @@ def test_a_topic_made_anew_takes_nothing_by_its_old_id(peer: Peer) -> None:
     assert answer.topics[0].partitions[0].leader_epoch == 0
     assert merge(before, answer, 12, 5.0).topic_id(name) == old
     assert merge(merge(before, answer, 12, 5.0), answer, 12, 5.1).topic_id(name) == new
+
+
+def test_a_producer_goes_on_in_the_topic_made_anew(kafka_cluster: Any, peer: Peer) -> None:
+    """What was acknowledged after the topic was made anew is in the new one, once and in order."""
+    name = "topic.ids.producer"
+    create(peer, name)
+    with KafkaProducer(bootstrap_servers=kafka_cluster.bootstrap, linger_ms=0, retry_backoff_ms=50) as producer:
+        before = [producer.send(name, b"%d" % number, key=b"k") for number in range(200)]
+        producer.flush(30)
+        assert [future.get(30).offset for future in before] == list(range(200))
+        delete(peer, name)
+        during = [producer.send(name, b"%d" % number, key=b"k") for number in range(200, 300)]
+        create(peer, name)
+        after = [producer.send(name, b"%d" % number, key=b"k") for number in range(300, 500)]
+        producer.flush(60)
+        offsets = [future.get(30).offset for future in after]
+    assert offsets == sorted(offsets) and len(set(offsets)) == 200
+    values = [record.value for record in kafka_cluster.console_consume(name, 300, 0)]
+    assert len(values) == len(set(values)) and values == sorted(values, key=lambda value: int(value or b"-1"))
+    assert set(values) >= {b"%d" % number for number in range(300, 500)}
+    # What was sent in between is in the one or in the other.
+    there = {int(value or b"-1") for value in values}
+    assert all(future.exception is None for number, future in enumerate(during, 200) if number in there)

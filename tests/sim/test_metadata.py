@@ -13,6 +13,7 @@ from kafka.core.snapshot import Broker
 from kafka.errors import (
     InconsistentClusterIdError,
     KafkaError,
+    Persisted,
     RebootstrapRequiredError,
     UnknownTopicOrPartitionError,
 )
@@ -143,6 +144,29 @@ def test_many_topics_travel_in_few_requests() -> None:
     world.run(2.0)
     assert all(world.core.snapshot.partitions(f"t{index}") == 2 for index in range(500))
     assert metadata_requests(world) - before <= 3
+
+
+def test_very_many_topics_are_asked_about_bit_by_bit() -> None:
+    world = ready(metadata_max_age=60.0)
+    asked = on_metadata(world, unchanged)
+    for index in range(2500):
+        world.cluster.create_topic(f"t{index}", 1)
+        world.core.want_topic(f"t{index}", world.now)
+    assert world.run(1.0, lambda: len(world.core.snapshot.topics) == 2500)
+    world.run(65.0)
+    assert [len(names) for names in asked] == [1000, 1000, 500, 999, 1000, 501], "the brokers count as one"
+    assert {name for names in asked[3:] for name in names} == set(world.core.snapshot.topics)
+
+
+def test_very_many_topics_in_trouble_leave_room_for_the_others() -> None:
+    world = ready()
+    know(world, "t", 1)
+    for index in range(1500):
+        world.core.want_topic(f"nope{index}", world.now)
+    world.run(1.0)
+    world.cluster.move_leader("t", 0, 2)
+    world.core.refresh("t", world.now)
+    assert world.run(1.0, lambda: world.core.snapshot.leader("t", 0) == 2)
 
 
 def test_each_request_names_only_what_is_needed() -> None:
@@ -358,6 +382,27 @@ def test_an_old_verdict_does_not_count() -> None:
     assert world.core.snapshot.topics["nope"].is_gone
 
 
+@pytest.mark.parametrize("key", [None, b"key"])
+def test_records_of_a_topic_that_is_gone_fail_with_its_error(key: bytes | None) -> None:
+    world = ready(unknown_topic_grace=10.0)
+    world.cluster.create_topic("t", 2)
+    producer = SimProducer(world, idempotent=True)
+    producer.learn("t")
+    world.cluster.delete_topic("t")
+    world.core.refresh("t", world.now)
+    world.run(8.0)
+    late = producer.put("t", key)
+    assert not late.is_done
+    start = world.now
+    assert world.run(30.0, producer.all_done)
+    error = late.exception
+    assert isinstance(error, UnknownTopicOrPartitionError) and error.persisted is Persisted.NOT_PERSISTED
+    assert world.now - start < 5.0 and producer.accumulator.used == 0
+    world.cluster.create_topic("t", 2)
+    again = producer.put("t", key)
+    assert world.run(5.0, producer.all_done) and again.exception is None
+
+
 def test_who_waits_for_an_unknown_topic_is_told_at_the_end_of_its_grace() -> None:
     world = ready(unknown_topic_grace=10.0)
     producer = SimProducer(world)
@@ -437,6 +482,22 @@ def test_a_broker_that_is_starting_and_knows_nothing_is_passed_over() -> None:
         world.run(1.5)
         assert world.core.snapshot.topics["t"].error is None and len(world.core.snapshot.brokers) == 3
     assert asked, "brokers 0 and 1 were never asked"
+
+
+def test_another_broker_is_asked_whether_a_topic_is_really_unknown() -> None:
+    """The only broker that the client is connected to has lost touch with the others, and with what they do."""
+    world = ready()
+    world.cluster.create_topic("t", 2)
+    lost = next(id for id in range(3) if world.core.nodes.nodes[id].is_ready)
+
+    def deny(broker: Any, request: Any, answer: Any) -> None:
+        for topic in answer.topics:
+            topic.error_code, topic.partitions, topic.topic_id = UNKNOWN, (), bytes(16)
+
+    asked = on_metadata(world, deny, lost)
+    world.core.want_topic("t", world.now)
+    assert world.run(1.0, lambda: world.core.snapshot.partitions("t") == 2)
+    assert asked == [["t"]]
 
 
 def test_a_hint_is_taken_and_a_refresh_follows() -> None:
@@ -742,6 +803,17 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
         world.run(1.5)
         assert world.core.metadata.error is None and sorted(world.core.snapshot.brokers) == [0, 1, 2]
     assert asked
+
+
+def test_what_a_lost_broker_led_is_asked_about() -> None:
+    world = ready()
+    know(world, "t", 6)
+    stranger = next(id for id in range(3) if world.core.nodes.nodes[id].is_ready)
+    on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"), stranger)
+    for partition in range(6):
+        world.cluster.move_leader("t", partition, (stranger + 1) % 3)
+    world.core.refresh(None, world.now)
+    assert world.run(2.0, lambda: world.core.snapshot.leader("t", stranger) == (stranger + 1) % 3)
 
 
 def test_an_answer_of_another_cluster_that_comes_late_is_not_believed_either() -> None:
