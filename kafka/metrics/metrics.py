@@ -59,7 +59,8 @@ class Metrics:
             self._reporters.append(reporter)
 
     def close(self) -> None:
+        """Tells the reporters, once. The metrics stay as they are."""
         with self._lock:
-            for reporter in self._reporters:
-                reporter.close()
-            self._metrics.clear()
+            reporters, self._reporters = self._reporters, []
+        for reporter in reporters:
+            reporter.close()

@@ -52,7 +52,7 @@ class ProducerCollector:
 
     def collect(self) -> Iterator[Family]:
         families: dict[str, Family] = {}
-        for producer in list(self._producers):
+        for producer in [producer for producer in self._producers if not producer._closed]:
             for name, metric in (producer.metrics(raw=True) or {}).items():
                 if name.group != "kafka-metrics-count":
                     self._sample(families, name, metric.value())

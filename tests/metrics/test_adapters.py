@@ -24,6 +24,8 @@ BROKER = hooks.Broker(0, "kafka1", 9092)
 class Producer:
     """As much of a producer as the collector asks for."""
 
+    _closed = False
+
     def __init__(self, metrics: ProducerMetrics | None) -> None:
         self.measured = metrics
 
