@@ -74,6 +74,7 @@ class SimCluster:
         self.first_epoch = 0  # of new producer ids
         self.coordinator_shift = 0  # grows when coordinators move
         self.hints = 1.0  # how often a refusal names the new leader (KIP-951)
+        self.spiteful_until = 0.0  # until when leaders move just after they refused a batch as out of order
         self.replication = (0.0003, 0.003)  # seconds until a batch is on all replicas
         self.refused_value = b"\0refused"  # a record with this in it is invalid (KIP-467)
         self.injected: dict[int, Injection] = {}  # by API key
@@ -112,6 +113,18 @@ class SimCluster:
         elif before != to and self.random.random() < 0.5:
             moved.former = before
             moved.former_until = self.simulation.now + self.random.uniform(0.0, 0.1)
+
+    def move_soon(self, partition: SimPartition) -> None:
+        """Somebody else leads within a moment."""
+        to = self.random.choice(self.alive()).id
+        self.events["leader moved after a refusal"] += 1
+
+        def happens() -> None:
+            for name, partitions in self.topics.items():
+                if partition in partitions:
+                    self.move_leader(name, partitions.index(partition), to)
+
+        self.simulation.after(self.random.uniform(0.0, 0.003), happens)
 
     def alive(self) -> list[SimBroker]:
         return [broker for broker in self.brokers if broker.is_up]

@@ -32,7 +32,7 @@ class Faults:
     """
 
     KINDS = (
-        "reset", "half-open", "stall", "delay", "segments", "black hole", "dns",
+        "reset", "half-open", "lost answers", "stall", "delay", "segments", "black hole", "dns",
         "crash", "bounce", "pause", "slow broker", "leader", "coordinator", "throttle",
         "stale metadata", "replicas", "recreate", "errors",
     )  # fmt: skip
@@ -84,6 +84,18 @@ class Faults:
         for link in broker.connections:
             link.half_open = True
 
+    def _lost_answers(self, broker: SimBroker, lasts: float) -> None:
+        """The broker does what it is asked, and nobody hears of it; perhaps it then forgets the half of it."""
+        for link in broker.connections:
+            link.answers_vanish = True
+        if self.random.random() < 0.7:
+            self.simulation.after(min(lasts, 0.9), lambda: self._bounces(broker))
+        if self.random.random() < 0.5:
+            self.cluster.spiteful_until = self.simulation.now + 10.0
+        if self.random.random() < 0.3:
+            api_key = DescribeProducersRequest.API_KEY
+            self.cluster.injected[api_key] = Injection((29,), 1.0, self.simulation.now + 10.0)
+
     def _stall(self, broker: SimBroker, lasts: float) -> None:
         """Packets are lost: TCP sends them again, and all that follows waits."""
         for link in broker.connections:
@@ -123,6 +135,9 @@ class Faults:
         broker.stop()
         self.simulation.after(lasts, lambda: self._start(broker, self.random.random() < 0.5))
         return True
+
+    def _bounces(self, broker: SimBroker) -> None:
+        self._bounce(broker, 0.2)
 
     def _bounce(self, broker: SimBroker, lasts: float) -> bool:
         """A restart during which nobody else could take over: the same leader, with less memory of its producers."""
@@ -233,6 +248,7 @@ class Faults:
         self._fast()
         self._whole()
         self.cluster.injected.clear()
+        self.cluster.spiteful_until = 0.0
         for partitions in self.cluster.topics.values():
             for partition in partitions:
                 partition.trouble_until = 0.0

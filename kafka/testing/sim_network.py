@@ -82,6 +82,7 @@ class Link:
         self.ends: list[Endpoint | None] = [client, None]
         self.open = [True, False]
         self.half_open = False  # bytes vanish, and neither end is told
+        self.answers_vanish = False  # those of the server only
         self._arrives = [0.0, 0.0]  # when the last byte sent by this side arrives
 
     def send(
@@ -120,7 +121,7 @@ class Link:
         last: bool,
     ) -> None:
         other = 1 - side
-        if self.half_open or not self.open[other]:
+        if self.half_open or not self.open[other] or (self.answers_vanish and side == 1):
             return
         end = self.ends[other]
         assert end is not None

@@ -7,8 +7,11 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from kafka._codec import Accumulator
-from kafka.protocol import ProduceRequest
-from kafka.testing.sim_faults import Faults
+from kafka.core.identity import LARGEST_EPOCH
+from kafka.core.partitions import SEQUENCES
+from kafka.protocol import InitProducerIdRequest, ProduceRequest
+from kafka.testing.sim_broker import Injection
+from kafka.testing.sim_faults import INJECTED, Faults
 from tests.sim.oracle import Ledger, Violation, Wire
 from tests.sim.producing import SimProducer
 from tests.sim.world import World
@@ -48,6 +51,11 @@ class Scenario:
             broker.versions[ProduceRequest.API_KEY] = (3, newest)
             broker.loading_until = choose.choice((0.0, 0.0, 0.5))
         self.cluster.hints = choose.choice((0.0, 0.5, 1.0))
+        self.cluster.replication = choose.choice(((0.0003, 0.003), (0.0003, 0.003), (0.005, 0.05), (0.02, 0.2)))
+        self.cluster.first_epoch = choose.choice((0, 0, 0, LARGEST_EPOCH - 2))
+        if choose.random() < 0.2:
+            api_key = InitProducerIdRequest.API_KEY
+            self.cluster.injected[api_key] = Injection(INJECTED[api_key], 0.7, choose.uniform(0.5, 2.0))
         self.partitions = {f"t{number}": choose.choice((1, 2, 4, 6)) for number in range(choose.choice((2, 2, 3)))}
         for topic, partitions in self.partitions.items():
             self.cluster.create_topic(topic, partitions)
@@ -59,16 +67,18 @@ class Scenario:
             memory=choose.choice((1 << 17, 1 << 20, 1 << 22)),
             linger=choose.choice((0.0, 0.005, 0.05)),
             delivery_timeout=self.delivery_timeout,
-            batch_size=choose.choice((0, 0, 400, 4000)),
+            batch_size=choose.choice((0, 200, 400, 4000)),
             idempotent=True,
         )
         self.accumulator: Accumulator = self.producer.accumulator
-        self.ledger = Ledger(self.cluster, idempotent=is_idempotent(self.producer))
+        self.ledger = Ledger(self.cluster, by_name=newest < 13)
         self.wire = self.world.network.watcher = Wire(self.cluster)
 
     def play(self) -> None:
         for topic in self.partitions:
             self.producer.learn(topic)
+        if self.random.random() < 0.3:
+            self._number_late()
         start = self.world.now
         self.faults = Faults(
             self.cluster, until=start + SECONDS, every=SECONDS / self.random.randint(FAULTS, 18), at_least=FAULTS
@@ -88,6 +98,18 @@ class Scenario:
         if self.accumulator.used or self.accumulator.unresolved():
             raise Violation("memory not returned", f"{self.accumulator.used} bytes, {self.accumulator.unresolved()}")
         assert sum(self.faults.counts.values()) >= FAULTS and len(self.faults.counts) >= 3, self.faults.counts
+
+    def _number_late(self) -> None:
+        """Sequences that are about to wrap; brokers take any first one of a producer they do not know."""
+        produce = self.producer.produce
+        identity = produce.identity
+        assert identity is not None
+        identity.request(self.world.now)
+        assert self.world.run(30.0, lambda: identity.producer_id >= 0)
+        for topic in produce.topics.values():
+            for partition in topic.partitions:
+                partition.number_anew(identity.producer_id, identity.epoch)
+                partition.next_sequence = SEQUENCES - self.random.randint(1, 400)
 
     def _send_some(self) -> None:
         choose, producer, ledger = self.random, self.producer, self.ledger
@@ -153,10 +175,6 @@ class Scenario:
         found["records failed"] += self.ledger.failed
         found["produce requests"] += self.wire.requests
         return found
-
-
-def is_idempotent(producer: SimProducer) -> bool:
-    return getattr(producer.produce, "identity", None) is not None
 
 
 def play(seed: int, tracing: bool = False) -> Outcome:

@@ -1,4 +1,4 @@
-"""The big test: SIM_SEEDS seeds (default 25) on all cores, and that a seed is a schedule."""
+"""The big test: SIM_SEEDS seeds (default 300) on all cores, and that a seed is a schedule."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.sim.run import report, run
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "25"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "300"))
 ROOT = Path(__file__).resolve().parents[2]
 
 
