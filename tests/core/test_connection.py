@@ -169,6 +169,15 @@ def test_error_35_comes_in_the_form_of_version_0() -> None:
     assert answers.results[0].unwrap().api_keys[0].max_version == 2
 
 
+def test_error_35_may_come_in_a_form_of_its_own() -> None:
+    """As from librdkafka's mock cluster; the error is all that can be told then."""
+    on, answers = connection(ready=False), Answers()
+    on.negotiate(4, answers, 0.0, 30.0)
+    body = bytes.fromhex("00000000 0023 01 0012 0000 0002 00 00000000")
+    assert on.receive(len(body).to_bytes(4, "big") + body, 0.0) is None
+    assert answers.results[0].unwrap() == ApiVersionsResponse(error_code=35)
+
+
 def test_versions_are_the_newest_both_sides_know() -> None:
     on = connection()
     assert on.version_for(MetadataRequest) == 9
