@@ -70,6 +70,7 @@ class Call:
         "newest",
         "name",
         "refuse",
+        "once",
         "node",
         "attempt",
         "failures",
@@ -92,6 +93,7 @@ class Call:
         newest: int | None,
         name: str,
         refuse: Refuse | None,
+        once: bool,
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -103,6 +105,7 @@ class Call:
         self.newest = newest
         self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
         self.refuse = refuse
+        self.once = once  # the first attempt that is written is the last
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # answers to earlier ones are not listened to
         self.failures = 0  # rounds for "any broker", else attempts
@@ -136,12 +139,13 @@ class Calls:
         newest: int | None = None,
         name: str = "",
         refuse: Refuse | None = None,
+        once: bool = False,
     ) -> None:
         """See `Core.request`. What `refuse(node, response, now)` gives an error for counts as a failed attempt."""
         if self._core.closed_by is not None:
             callback(Err(self._core.closed_by), now)
             return
-        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, refuse)
+        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, refuse, once)
         self._next_id += 1
         self._open[self._next_id] = call
         call.callback = self._once(self._next_id, callback)
@@ -250,6 +254,11 @@ class Calls:
             if refused is not None:
                 self._failed(call, refused, now)
                 return
+        if call.once:
+            for said in [inner for _, inner in result.unwrap().errors()] if error is None else [error]:
+                self._wrong_broker(call, said, now)
+            self._finish(call, result if error is None else Err(error), now)
+            return
         if error is None:
             # Many responses have their errors inside: one that says "not I" concerns the route, any other the caller.
             for _, inner in [] if isinstance(call.route, (AnyBroker, Broker)) else result.unwrap().errors():

@@ -144,6 +144,7 @@ class Core:
         timeout: float,
         *,
         newest: int | None = None,
+        once: bool = False,
     ) -> None:
         """Sends a request to whichever broker the route leads to, connecting and re-routing as needed.
 
@@ -151,9 +152,10 @@ class Core:
         `callback(result, now)` is called exactly once, at the latest after `timeout` seconds: Ok(response), or Err with
         a transport error, a decoding error, or the response's own top-level error; other errors inside the response are
         the caller's. Failures that may pass (a lost connection, a moved leader or coordinator, a retriable error) are
-        retried until then: any request may reach brokers twice.
+        retried until then: any request may reach brokers twice. With `once` it reaches one broker at most: what came of
+        the first attempt that was written is the result, and only what fails before that is tried again.
         """
-        self.calls.start(route, message_class, build, callback, now, timeout, newest=newest)
+        self.calls.start(route, message_class, build, callback, now, timeout, newest=newest, once=once)
 
     def bootstrap(self, callback: Callback, now: float, timeout: float) -> None:
         """Learns the cluster's brokers and reaches one of them by its advertised address. Ok(Snapshot) or Err.

@@ -1,0 +1,162 @@
+"""What is said to transaction coordinators and to group coordinators, in which versions, and what their errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kafka.errors import BrokerResponseError, ProducerFencedError, for_code
+from kafka.protocol import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    InitProducerIdRequest,
+    ProduceRequest,
+    TxnOffsetCommitRequest,
+)
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+
+if TYPE_CHECKING:
+    from kafka.core.transactions import Transactions
+
+Place = tuple[str, int]  # topic, partition
+
+GROUP, TRANSACTION = 0, 1  # kinds of coordinators
+
+# The newest versions under the older protocol; those after them mean the newer one. InitProducerId 6 is of a protocol
+# of its own (two-phase commit), AddPartitionsToTxn 4 is spoken among brokers.
+NEWEST_PRODUCE, NEWEST_END, NEWEST_OFFSET_COMMIT, NEWEST_INIT, NEWEST_ADD_PARTITIONS = 11, 4, 4, 5, 3
+V2_NEEDS = ((ProduceRequest, 12), (TxnOffsetCommitRequest, 5), (EndTxnRequest, 5))
+
+UNKNOWN_TOPIC = 3
+OPERATION_NOT_ATTEMPTED = 55
+CONCURRENT_TRANSACTIONS = 51  # the coordinator is still at the transaction before; a matter of milliseconds
+INVALID_TXN_STATE = 48
+UNKNOWN_TO_COORDINATOR = frozenset((49, 59))  # invalid producer id mapping, unknown producer id
+FENCED = frozenset((47, 90))  # invalid producer epoch, producer fenced
+# What ends the transaction but not the producer. Authorization for a topic or a group; a consumer that is no member of
+# its group any more; what the coordinator has forgotten; 120: it says so itself (KIP-890).
+ABORTABLE = frozenset((12, 22, 25, 27, 28, 29, 30, 49, 59, 82, 110, 113, 120))
+STALE_MEMBER = frozenset((22, 25, 110, 113))
+# Of what AddPartitionsToTxn gives for a partition: these concern the producer, and not the partition.
+_NOT_OF_A_PARTITION = frozenset((INVALID_TXN_STATE, 53))
+# Of what a partition's leader answers: authorization for the cluster or the transactional id, fencing, versions.
+FATAL_FOR_RECORDS = frozenset((31, 35, 49, 53, 90))
+
+
+def gravity(code: int) -> int:
+    """0: fine; 1: may pass; 2: ends the transaction; 3: ends the producer."""
+    error = for_code(code)
+    if error is None:
+        return 0
+    return 1 if error.retriable else 2 if code in ABORTABLE else 3
+
+
+def fenced(transactions: Transactions, error: BaseException) -> ProducerFencedError:
+    found = ProducerFencedError(
+        f"Another producer took over transactional id {transactions.transactional_id!r}, or the transaction was open "
+        f"for more than transaction_timeout_ms ({transactions.timeout * 1000:.0f}) and the coordinator has aborted it."
+    )
+    found.__cause__ = error
+    return found
+
+
+def init_producer_id(transactions: Transactions) -> Any:
+    """For the first id, or the next epoch of ours (KIP-360): that is refused if another producer has it by now."""
+    return InitProducerIdRequest(
+        transactional_id=transactions.transactional_id,
+        transaction_timeout_ms=int(transactions.timeout * 1000),
+        producer_id=transactions.producer_id,
+        producer_epoch=transactions.epoch,
+    )
+
+
+def end(transactions: Transactions, committed: bool) -> Any:
+    return EndTxnRequest(
+        transactional_id=transactions.transactional_id,
+        producer_id=transactions.producer_id,
+        producer_epoch=transactions.epoch,
+        committed=committed,
+    )
+
+
+def add_partitions(transactions: Transactions, places: Iterable[Place]) -> Any:
+    topic_class = AddPartitionsToTxnRequest.AddPartitionsToTxnTopic
+    return AddPartitionsToTxnRequest(
+        v3_and_below_transactional_id=transactions.transactional_id,
+        v3_and_below_producer_id=transactions.producer_id,
+        v3_and_below_producer_epoch=transactions.epoch,
+        v3_and_below_topics=[topic_class(name=name, partitions=found) for name, found in _by_topic(places)],
+    )
+
+
+def partition_codes(response: Any) -> dict[Place, int]:
+    return {
+        (topic.name, partition.partition_index): partition.partition_error_code
+        for topic in response.results_by_topic_v3_and_below
+        for partition in topic.results_by_partition
+    }
+
+
+def partitions_refused(codes: Mapping[Place, int]) -> tuple[BrokerResponseError | None, bool]:
+    """The worst of these, and whether it concerns its partitions alone; they are then named in its message."""
+    # One that is refused keeps all others out of the transaction: those were "not attempted".
+    refused = {place: code for place, code in codes.items() if code not in (0, OPERATION_NOT_ATTEMPTED)}
+    worst = max(refused.values(), key=gravity, default=0)
+    error = for_code(worst)
+    if error is None or error.retriable or worst in FENCED or worst in _NOT_OF_A_PARTITION:
+        return error, False
+    named = sorted(f"{name}[{partition}]" for (name, partition), code in refused.items() if code == worst)
+    return for_code(worst, f"{', '.join(named[:5])} cannot be part of the transaction: {error.description}"), True
+
+
+def add_group(transactions: Transactions, group: str) -> Any:
+    return AddOffsetsToTxnRequest(
+        transactional_id=transactions.transactional_id,
+        producer_id=transactions.producer_id,
+        producer_epoch=transactions.epoch,
+        group_id=group,
+    )
+
+
+def commit_offsets(
+    transactions: Transactions, group: ConsumerGroupMetadata, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+) -> Any:
+    topic_class = TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic
+    return TxnOffsetCommitRequest(
+        transactional_id=transactions.transactional_id,
+        group_id=group.group_id or "",
+        producer_id=transactions.producer_id,
+        producer_epoch=transactions.epoch,
+        generation_id=group.generation_id,
+        member_id=group.member_id,
+        group_instance_id=group.group_instance_id,
+        topics=[
+            topic_class(
+                name=name, partitions=[_committed(index, offsets[TopicPartition(name, index)]) for index in partitions]
+            )
+            for name, partitions in _by_topic(offsets)
+        ],
+    )
+
+
+def _committed(partition: int, offset: OffsetAndMetadata) -> Any:
+    return TxnOffsetCommitRequest.TxnOffsetCommitRequestPartition(
+        partition_index=partition,
+        committed_offset=offset.offset,  # type: ignore[arg-type]  # checked when it was handed in
+        committed_leader_epoch=offset.leader_epoch,
+        committed_metadata=offset.metadata,
+    )
+
+
+def offsets_refused(response: Any) -> BrokerResponseError | None:
+    """The worst error of a TxnOffsetCommitResponse."""
+    codes = [partition.error_code for topic in response.topics for partition in topic.partitions]
+    return for_code(max(codes, key=gravity, default=0))
+
+
+def _by_topic(places: Iterable[Place]) -> list[tuple[str, list[int]]]:
+    found: dict[str, list[int]] = {}
+    for name, partition in places:
+        found.setdefault(name, []).append(partition)
+    return list(found.items())
