@@ -509,8 +509,6 @@ class Transactions:
             if error is None:
                 if response.producer_id >= 0:  # from version 5 on; the id changes too, when its epochs are used up
                     self.producer_id, self.epoch = response.producer_id, response.producer_epoch
-                elif self.is_v2:
-                    self._renew = True
                 self._finish(now)
             elif error.retriable:
                 self._retry(error, now)
