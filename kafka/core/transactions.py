@@ -574,8 +574,12 @@ class Transactions:
         return now < self._markers_by
 
     def _end_failed(self, error: BrokerResponseError, committed: bool) -> KafkaError:
-        failed: BrokerResponseError = requests.fenced(self, error) if error.errno in requests.FENCED else error
-        if committed and self._end_unanswered:
+        # Under the newer protocol an abort by the coordinator raises the epoch as a commit would, and a commit that
+        # comes later is then refused for the state alone.
+        was_aborted = self.is_v2 and error.errno == requests.INVALID_TXN_STATE
+        is_fenced = error.errno in requests.FENCED or was_aborted
+        failed: BrokerResponseError = requests.fenced(self, error) if is_fenced else error
+        if committed and self._end_unanswered and not was_aborted:
             # What went unanswered may have been carried out before whatever led to this error.
             said = f"{failed.args[0] if failed.args else failed.description}"
             failed = type(failed)(
