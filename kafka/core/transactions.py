@@ -312,12 +312,12 @@ class Transactions:
         callback(error, now)
         return True
 
-    def refusal(self) -> KafkaError | None:
-        """Why records are not taken at present; None if they are. May be called from any thread."""
+    def refusal(self) -> KafkaError:
+        """Why records are not taken at present. May be called from any thread."""
         if self.error is not None:
             return self.error
         if self.state is State.IN_TRANSACTION:
-            return None
+            return IllegalStateError("A record was sent while another thread begins or ends a transaction.")
         if self.state is State.ABORTABLE_ERROR:
             return self._must_be_aborted()
         return IllegalStateError(f"A record was sent outside of a transaction: {WHY_NOT[self.state]}.")

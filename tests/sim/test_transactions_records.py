@@ -57,9 +57,7 @@ class TransactionalProducer(SimProducer):
         self.accumulator.close()
 
     def _refuse(self) -> None:  # type: ignore[override]
-        refusal = self.transactions.refusal()
-        assert refusal is not None
-        raise refusal.fresh()
+        raise self.transactions.refusal().fresh()
 
     def call(self, method: Any, *arguments: Any, seconds: float = 120.0) -> KafkaError | None:
         answers: list[KafkaError | None] = []
