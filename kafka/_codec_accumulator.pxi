@@ -524,6 +524,10 @@ cdef class Accumulator:
         self.make_all_ready()
         self.wake_waiters()
 
+    def reopen(self):
+        """Accept records again: another transaction has begun."""
+        self.closed = False
+
     def abandon(self, error not None):
         """For the child of a fork: the records are the parent's to deliver; here their futures fail with `error`."""
         cdef Cell cell

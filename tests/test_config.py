@@ -41,6 +41,17 @@ def test_all_the_keys_that_are_not_implemented_are_named_at_once():
         parse(security_protocol="SSL", ssl_cafile="ca.pem", linger_ms=5)
 
 
+def test_a_transactional_id_needs_idempotence():
+    assert parse(transactional_id="t").enable_idempotence
+    assert parse(transactional_id="t", transaction_timeout_ms=1e3).transaction_timeout_ms == 1000
+    for wrong in ({"enable_idempotence": False}, {"acks": 1}, {"retries": 0}):
+        with pytest.raises(ValueError, match="transactional_id does not go with"):
+            parse(transactional_id="t", **wrong)
+    for key, value in (("transactional_id", ""), ("transactional_id", 5), ("transaction_timeout_ms", 0)):
+        with pytest.raises(ValueError, match=f"{key} must be"):
+            parse(**{key: value})
+
+
 def test_a_falsy_value_is_not_mistaken_for_the_default():
     for key, value in {"ssl_check_hostname": 0, "sasl_mechanism": ""}.items():
         with pytest.raises(NotImplementedError, match=key):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
 from kafka.core.calls import Leader
+from kafka.core.identity import Identity
 from kafka.core.partitions import SEQUENCES, Partition
 from kafka.core.snapshot import NO_ID, Broker
 from kafka.errors import (
@@ -38,6 +39,8 @@ MESSAGE_TOO_LARGE = 10
 OUT_OF_ORDER = 45
 DUPLICATE = 46
 UNKNOWN_PRODUCER_ID = 59
+CONCURRENT_TRANSACTIONS = 51  # the transaction before is being completed: a matter of milliseconds
+SHORTLY = 0.02
 # The broker knows this producer id no longer, or not with this epoch.
 UNKNOWN_PRODUCER = frozenset((47, 49, UNKNOWN_PRODUCER_ID))
 # Of the errors that brokers answer a produce request with: those after which the batch may be in the log. Every other
@@ -53,6 +56,7 @@ class Delivery:
         self._counts = produce.counts
         self._listeners = produce.core.listeners
         self._backoff = Backoff(produce.config.retry_backoff, produce.config.retry_backoff_max, produce.core.random)
+        self._short_backoff = Backoff(min(SHORTLY, self._backoff.first), self._backoff.first, produce.core.random)
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
@@ -154,7 +158,7 @@ class Delivery:
             self._out_of_order(partition, batch, error, now)
         elif code in UNKNOWN_PRODUCER and identity is not None:
             self._counts["producer unknown to the broker"] += 1
-            if code != UNKNOWN_PRODUCER_ID:
+            if code != UNKNOWN_PRODUCER_ID and isinstance(identity, Identity):
                 identity.renew(partition.producer_id, now)
             self._start_anew(partition, batch, error, now)
         elif code == MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done):
@@ -164,6 +168,8 @@ class Delivery:
             errors, other = _record_errors(answer, batch.records)
             batch.fail_records(errors, other)
             self._tell_failed(batch, error, now)
+            if self._path.transactions is not None:
+                self._path.transactions.on_batch_failed(other, now)
             self.take_out(partition, batch)
         else:
             if answer.error_message:
@@ -196,12 +202,18 @@ class Delivery:
             batch.provable = False
         if error.invalid_metadata:
             self._core.refresh(partition.topic.name, now)
+        transactions = self._path.transactions
+        too_early = getattr(error, "errno", None) == CONCURRENT_TRANSACTIONS
+        if too_early and transactions is not None:
+            transactions.on_too_early()
         if self._path.closed_by is not None:
             error = self._path.closed_by
+        elif transactions is not None and transactions.is_failing:
+            error = transactions.aborted()
         elif now >= batch.deadline:
             error = self._timed_out(batch, partition)
         elif error.retriable and batch.attempts <= self._config.retries:
-            self._back_off(partition, now)
+            self._back_off(partition, now, too_early)
             self._tell_retried(batch, error, now)
             return
         self._end(partition, batch, error, now)
@@ -211,6 +223,7 @@ class Delivery:
         if not batch.done:
             self.fail(batch, error, now)
         over = now >= batch.deadline + self._config.delivery_timeout or self._path.closed_by is not None
+        over |= self._path.transactions is not None  # the transaction is to be aborted, and numbers start anew then
         if batch.doubtful and self._path.identity is not None and not over:
             # Its number may be taken: it is sent until that is known, or nothing could follow it.
             self._counts["tombstone"] += 1
@@ -218,10 +231,11 @@ class Delivery:
         else:
             self.take_out(partition, batch)
 
-    def _back_off(self, partition: Partition, now: float) -> None:
+    def _back_off(self, partition: Partition, now: float, shortly: bool = False) -> None:
         if partition.not_before <= now:  # the batches that fail together count as one failure
             partition.failures += 1
-            partition.not_before = now + self._backoff.delay(partition.failures)
+            backoff = self._short_backoff if shortly else self._backoff
+            partition.not_before = now + backoff.delay(partition.failures)
 
     # -- numbers -----------------------------------------------------------------------------------------------------
 
@@ -265,6 +279,9 @@ class Delivery:
             self.take_out(partition, batch)
         elif now >= batch.deadline:
             self.fail(batch, self._timed_out(batch, partition), now)
+            self.take_out(partition, batch)
+        elif self._path.transactions is not None:  # under another epoch it would not belong to this transaction
+            self.fail(batch, error, now)
             self.take_out(partition, batch)
         else:
             self._back_off(partition, now)
@@ -415,10 +432,10 @@ class Delivery:
             else:
                 building.deadline = min(building.deadline, batch.deadline)
 
-    def give_up(self, partition: Partition, error: KafkaError, now: float) -> None:
-        """Fail all that this partition has, without another try."""
+    def give_up(self, partition: Partition, error: KafkaError, now: float, *, in_flight: bool = True) -> None:
+        """Fail all that this partition has, without another try; what is `in_flight` too, or that keeps its chance."""
         for batch in list(partition.outstanding):
-            if not batch.done:
+            if not batch.done and (in_flight or not batch.in_flight):
                 self.fail(batch, error, now)
             if not batch.in_flight:
                 self.take_out(partition, batch)
@@ -440,6 +457,8 @@ class Delivery:
         own.persisted = Persisted.POSSIBLY_PERSISTED if in_doubt else Persisted.NOT_PERSISTED
         self._counts[str(own.persisted)] += 1
         batch.fail(own)
+        if self._path.transactions is not None:
+            self._path.transactions.on_batch_failed(own, now)
         self._tell_failed(batch, own, now)
 
     def _tell_failed(self, batch: Batch, error: KafkaError, now: float) -> None:

@@ -18,6 +18,7 @@ from kafka.core.delivery import Delivery
 from kafka.core.identity import LARGEST_EPOCH, Identity
 from kafka.core.partitions import MOST_IN_FLIGHT, SEQUENCES, Link, Partition, Topic
 from kafka.core.snapshot import NO_ID, Snapshot
+from kafka.core.transactions import Transactions
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import ProduceRequest
 
@@ -62,12 +63,20 @@ class Building:
 class Produce:
     """Implements `core.DataPath` for one producer. `counts` says how often each rule of delivery was applied."""
 
-    def __init__(self, core: Core, accumulator: Accumulator, config: ProduceConfig) -> None:
+    identity: Identity | Transactions | None
+
+    def __init__(
+        self, core: Core, accumulator: Accumulator, config: ProduceConfig, transactions: Transactions | None = None
+    ) -> None:
         self.core = core
         self.accumulator = accumulator
         self.config = config
         self.counts: Counter[str] = Counter()
         self.identity = Identity(core, self.on_identity) if config.idempotent else None
+        self.transactions = transactions
+        if transactions is not None:
+            self.identity = transactions
+            transactions.records = self
         self.topics: dict[str, Topic] = {}
         self.closed_by: KafkaError | None = None
         self.in_flight: dict[Building, None] = {}
@@ -118,6 +127,8 @@ class Produce:
         """There is a producer id, or (`error`) there will be none."""
         assert self.identity is not None
         self._due = min(self._due, now)
+        if self.transactions is not None and self.transactions.error is not None:
+            self.drop_unsent(self.transactions.error, now)
         waiting, self._unnumbered = self._unnumbered, {}
         for partition in waiting:
             if self.identity.error is None:
@@ -138,6 +149,8 @@ class Produce:
                 self._delivery.expire_in_flight(building, now)
         if self._work or self._unbound:
             self._fill(now)
+        if self.transactions is not None and self.transactions.is_ending and self.is_settled():
+            self.transactions.on_settled(now)
 
     def next_deadline(self) -> float:
         deadline = min(self._due, self.accumulator.next_deadline())
@@ -176,6 +189,19 @@ class Produce:
             self._delivery.fail(batch, error, now)
         for topic in self.topics.values():
             self._answer_waiters(topic, error)
+
+    def is_settled(self) -> bool:
+        """Whether no record is buffered, waiting or on the wire."""
+        return not self.in_flight and not self.accumulator.unresolved()
+
+    def drop_unsent(self, error: KafkaError, now: float) -> None:
+        """The transaction is not to be committed: fail all but what is on the wire, and take nothing more."""
+        self.accumulator.close()
+        for batch in self.accumulator.take_expired(INFINITY):
+            self._delivery.fail(batch, error, now)
+        for topic in self.topics.values():
+            for partition in topic.partitions:
+                self._delivery.give_up(partition, error, now, in_flight=False)
 
     # -- topics and leaders ------------------------------------------------------------------------------------------
 
@@ -314,6 +340,9 @@ class Produce:
         link = Link(connection, partition.leader_epoch, partition.producer_id, partition.epoch)
         if partition.not_before > now or not partition.may_send(link, self.config.max_in_flight):
             return None
+        if self.transactions is not None and not self.transactions.admits(partition.topic.name, partition.index, now):
+            self._unnumbered[partition] = None
+            return None
         if partition.waiting:
             batch = partition.next_waiting()
             if batch is not None or not partition.broken:
@@ -332,6 +361,8 @@ class Produce:
     def _numbered(self, partition: Partition, now: float) -> bool:
         """Whether the partition can number another batch; where numbering has to start anew, that is done."""
         identity = self.identity
+        if isinstance(identity, Transactions):
+            return self._numbered_for(identity, partition, now)
         if identity is None or (partition.producer_id >= 0 and not partition.broken):
             return True
         if partition.in_flight:
@@ -351,6 +382,17 @@ class Produce:
         partition.number_anew(identity.producer_id, identity.epoch)
         return True
 
+    def _numbered_for(self, transactions: Transactions, partition: Partition, now: float) -> bool:
+        """As `_numbered`: one id and epoch for the whole transaction, so what is broken stays so until the next one."""
+        if (partition.producer_id, partition.epoch) != (transactions.producer_id, transactions.epoch):
+            if partition.in_flight:
+                return False
+            partition.number_anew(transactions.producer_id, transactions.epoch)
+        if partition.broken:
+            error = IllegalStateError(f"{partition} cannot take more records of this transaction: some are missing.")
+            transactions.on_batch_failed(error, now)
+        return not partition.broken
+
     def _take_unbound(self, topic: Topic, requests: dict[int, Building], now: float) -> None:
         """Give keyless batches the partitions that are least busy, of those that could send at once."""
         while topic.unbound is not None:
@@ -365,6 +407,7 @@ class Produce:
                 or partition.waiting
                 or partition.not_before > now
                 or not partition.may_send(link, self.config.max_in_flight)
+                or not self._admits_keyless(partition, now)
                 or not self._numbered(partition, now)
             ):
                 continue  # it is offered again when that has changed
@@ -376,6 +419,12 @@ class Produce:
             batch.bind(partition.index)
             self._put(building, partition, batch, now)
         del self._unbound[topic]
+
+    def _admits_keyless(self, partition: Partition, now: float) -> bool:
+        if self.transactions is None or self.transactions.admits_keyless(partition.topic.name, partition.index, now):
+            return True
+        self._unnumbered[partition] = None
+        return False
 
     def _least_busy(self, topic: Topic, requests: dict[int, Building], now: float) -> Partition | None:
         best = None
@@ -420,7 +469,10 @@ class Produce:
             else:
                 if (batch.sequence + batch.records) % SEQUENCES < batch.records:
                     self.counts["sequence wrapped"] += 1
-                batch.stamp(partition.producer_id, partition.epoch, batch.sequence % SEQUENCES)
+                batch.stamp(
+                    partition.producer_id, partition.epoch, batch.sequence % SEQUENCES,
+                    transactional=self.transactions is not None,
+                )  # fmt: skip
         batch.attempts += 1
         batch.in_flight = True
         partition.in_flight += 1
@@ -439,7 +491,9 @@ class Produce:
             else:
                 entries.append(data)
         acks = self.config.acks
+        transactions = self.transactions
         request = ProduceRequest(
+            transactional_id=None if transactions is None else transactions.transactional_id,
             acks=acks,
             timeout_ms=int(self.config.request_timeout * 1000),
             topic_data=[
@@ -449,6 +503,8 @@ class Produce:
         )
         # By id (KIP-516) a topic that was made anew is not mistaken for the one before.
         newest = NEWEST_BY_NAME if any(topic.id == NO_ID for topic in topics) else None
+        if transactions is not None and not transactions.is_v2:
+            newest = transactions.newest_produce_version
         version = self.core.version_for(building.node_id, ProduceRequest, newest)
         if isinstance(version, int) and version <= NEWEST_BY_NAME:
             for topic in topics:

@@ -13,7 +13,7 @@ for a new epoch (InitProducerId) after everything that leaves in doubt what the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +59,10 @@ Done = Callable[[KafkaError | None, float], None]  # what became of a call: None
 Handle = Callable[[BrokerResponseError | None, Any, float], None]
 
 
+# How long the coordinator may take, in seconds, to complete the transaction before.
+MARKERS_PATIENCE = 10.0
+
+
 class Records(Protocol):
     """The produce path, as transactions call it, on the driver's thread."""
 
@@ -99,7 +103,7 @@ class Transactions:
         self.epoch = -1
         self.error: KafkaError | None = None  # fatal
         self.cause: KafkaError | None = None  # why the transaction must be aborted
-        self.last_failure: KafkaError | None = None  # of a request that is being repeated
+        self.last_error: KafkaError | None = None  # of a request that is being repeated
         self.is_v2 = False  # the newer protocol, for the present transaction
         self._route = Coordinator(requests.TRANSACTION, transactional_id)
         config = core.config
@@ -126,6 +130,8 @@ class Transactions:
         self._end_unanswered = False  # an EndTxn was written and never answered
         self._ended = False
         self._dropped = False
+        self._too_early = False  # whether something was refused because the transaction before is not complete
+        self._markers_by = float("inf")  # until when that is believed
 
     # -- what the produce path asks ------------------------------------------------------------------------------------
 
@@ -150,9 +156,15 @@ class Transactions:
         self._soon(now)  # all that want in at this moment go into one request
         return False
 
-    def prefers(self, topic: str) -> Collection[int]:
-        """The topic's partitions that are in the transaction already: to choose another one costs a request."""
-        return self._added.get(topic, ()) if not self.is_v2 else ()
+    def admits_keyless(self, topic: str, partition: int, now: float) -> bool:
+        """As `admits`, for records that may as well go elsewhere: to add a partition costs a request.
+
+        So they go to partitions that are in the transaction while others are added, twice as many each time.
+        """
+        if self.is_v2 or partition in self._added.get(topic, ()):
+            return self.admits(topic, partition, now)
+        asked = sum(name == topic for name, _ in self._new)
+        return asked < max(1, len(self._added.get(topic, ()))) and self.admits(topic, partition, now)
 
     def on_batch_failed(self, error: KafkaError, now: float) -> None:
         """A batch of this transaction failed, so the transaction cannot be committed any more.
@@ -168,6 +180,28 @@ class Transactions:
             self._fatal(requests.fenced(self, error) if code in requests.FENCED else error, now)
         else:
             self._abortable(error, now)
+
+    def on_too_early(self) -> None:
+        """A batch was refused with CONCURRENT_TRANSACTIONS."""
+        self._too_early = True
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether `on_settled` is awaited."""
+        return self.state in (State.COMMITTING, State.ABORTING) and not self._ended and not self._busy
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether what was on the wire in vain is not worth another attempt."""
+        return self.state in (State.ABORTING, State.ABORTABLE_ERROR, State.FATAL_ERROR)
+
+    def aborted(self) -> KafkaError:
+        """What becomes of batches that an abort leaves unsent."""
+        if self.error is not None:
+            return self.error
+        error = TransactionAbortedError(TransactionAbortedError.message)
+        error.__cause__ = self.cause
+        return error
 
     def on_settled(self, now: float) -> None:
         """No record is buffered or on the wire any more."""
@@ -227,7 +261,7 @@ class Transactions:
         self._waiters.append(callback)
         if self.state is not State.ABORTING:
             self._new.clear()
-            self._drop_offsets(TransactionAbortedError(TransactionAbortedError.message), now)
+            self._drop_offsets(self.aborted(), now)
             self._dropped = False
             self._start(ABORT, Event.ABORT, now)
 
@@ -257,7 +291,7 @@ class Transactions:
             text = "records that are not delivered yet"
         else:
             text = f"{coordinator} to end the transaction"
-        return text + (f" (the last failure: {self.last_failure})" if self.last_failure is not None else "")
+        return text + (f" (the last failure: {self.last_error})" if self.last_error is not None else "")
 
     def _answered_at_once(self, operation: str, callback: Done, now: float) -> bool:
         """Whether there is nothing to do but to say so: an outcome that was not fetched yet, or a wrong moment."""
@@ -278,12 +312,12 @@ class Transactions:
         callback(error, now)
         return True
 
-    def refusal(self) -> KafkaError | None:
-        """Why records are not taken at present; None if they are. May be called from any thread."""
+    def refusal(self) -> KafkaError:
+        """Why records are not taken at present. May be called from any thread."""
         if self.error is not None:
             return self.error
         if self.state is State.IN_TRANSACTION:
-            return None
+            return IllegalStateError("A record was sent while another thread begins or ends a transaction.")
         if self.state is State.ABORTABLE_ERROR:
             return self._must_be_aborted()
         return IllegalStateError(f"A record was sent outside of a transaction: {WHY_NOT[self.state]}.")
@@ -322,9 +356,7 @@ class Transactions:
             if state is State.FATAL_ERROR:
                 self._tell_records(now)
             elif records is not None:
-                aborted = TransactionAbortedError(TransactionAbortedError.message)
-                aborted.__cause__ = self.cause
-                records.drop_unsent(aborted, now)
+                records.drop_unsent(self.aborted(), now)
         if self._busy or self._timer is not None or state is State.FATAL_ERROR:
             return
         due = [place for place in self._new if self._later.get(place, now) <= now]
@@ -356,7 +388,7 @@ class Transactions:
                 return
             self._busy = False
             if not isinstance(result, Err):
-                self.last_failure = None
+                self.last_error = None
                 handle(None, result.value, now)
             elif isinstance(result.error, BrokerResponseError) and type(result.error) is not UnsupportedVersionError:
                 handle(result.error, None, now)
@@ -381,15 +413,16 @@ class Transactions:
             self._renew = True
 
     def _retry(self, error: KafkaError, now: float) -> None:
-        self.last_failure = error
+        self.last_error = error
         self._failures += 1
-        is_short = getattr(error, "errno", None) == requests.CONCURRENT_TRANSACTIONS
+        is_short = getattr(error, "errno", None) in (requests.CONCURRENT_TRANSACTIONS, *requests.FENCED)
         delay = (self._short_backoff if is_short else self._backoff).delay(self._failures)
         self._cancel_timer()
         self._timer = self.core.timers.at(now + delay, self._timer_fired)
 
     def _refused(self, error: BrokerResponseError, now: float) -> None:
         """A coordinator said no: try again, or that is the end of the transaction, or of the producer."""
+        self._too_early |= error.errno == requests.CONCURRENT_TRANSACTIONS
         if error.retriable:
             self._retry(error, now)
         elif error.errno in requests.FENCED:
@@ -510,7 +543,7 @@ class Transactions:
                 if response.producer_id >= 0:  # from version 5 on; the id changes too, when its epochs are used up
                     self.producer_id, self.epoch = response.producer_id, response.producer_epoch
                 self._finish(now)
-            elif error.retriable:
+            elif error.retriable or (not committed and self._is_writing_markers(error, now)):
                 self._retry(error, now)
             elif not committed and self._was_never_there(error):
                 self._renew = True
@@ -527,13 +560,26 @@ class Transactions:
         """Whether an abort was refused because the coordinator has no such transaction."""
         if error.errno == requests.INVALID_TXN_STATE:
             return not self._confirmed and not self.is_v2
-        # Under the newer protocol "fenced" is also what it says while it still writes the markers of the transaction
-        # before. Asking for a new epoch tells which it is.
-        return error.errno in requests.UNKNOWN_TO_COORDINATOR or (self.is_v2 and error.errno in requests.FENCED)
+        return error.errno in requests.UNKNOWN_TO_COORDINATOR
+
+    def _is_writing_markers(self, error: BrokerResponseError, now: float) -> bool:
+        """Whether "fenced" may mean only that the transaction before is not complete.
+
+        Under the newer protocol that is the answer to an abort then, if nothing could enter this transaction yet. To
+        ask for a new epoch would tell too, but might end the transaction of a producer that has really taken over.
+        """
+        if not (self.is_v2 and self._too_early and error.errno in requests.FENCED):
+            return False
+        self._markers_by = min(self._markers_by, now + MARKERS_PATIENCE)
+        return now < self._markers_by
 
     def _end_failed(self, error: BrokerResponseError, committed: bool) -> KafkaError:
-        failed: BrokerResponseError = requests.fenced(self, error) if error.errno in requests.FENCED else error
-        if committed and self._end_unanswered:
+        # Under the newer protocol an abort by the coordinator raises the epoch as a commit would, and a commit that
+        # comes later is then refused for the state alone.
+        was_aborted = self.is_v2 and error.errno == requests.INVALID_TXN_STATE
+        is_fenced = error.errno in requests.FENCED or was_aborted
+        failed: BrokerResponseError = requests.fenced(self, error) if is_fenced else error
+        if committed and self._end_unanswered and not was_aborted:
             # What went unanswered may have been carried out before whatever led to this error.
             said = f"{failed.args[0] if failed.args else failed.description}"
             failed = type(failed)(

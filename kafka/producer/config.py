@@ -88,7 +88,7 @@ log = Log("kafka.producer")
 NOT_IMPLEMENTED = frozenset(
     key
     for key in DEFAULT_CONFIG
-    if key.startswith(("ssl_", "sasl_", "transaction"))
+    if key.startswith(("ssl_", "sasl_"))
     or key in ("client_dns_lookup", "security_protocol", "selector")
     or key in ("proxy_url", "socks5_proxy", "kafka_client")
 )
@@ -120,6 +120,8 @@ class ProducerConfig:
     key_serializer: Serializer | None
     value_serializer: Serializer | None
     enable_idempotence: bool
+    transactional_id: str | None
+    transaction_timeout_ms: int
     delivery_timeout_ms: float
     acks: int  # 0, 1 or -1 (all in-sync replicas)
     compression_type: str | None
@@ -178,6 +180,8 @@ class ProducerConfig:
     def _settle_idempotence(self, asked_for: bool) -> None:
         """What contradicts idempotence turns it off, where it is on by default only (as in kafka-python and Java)."""
         if not self.enable_idempotence:
+            if self.transactional_id is not None:
+                raise ConfigurationValueError("transactional_id does not go with enable_idempotence=False.")
             return
         conflicts = []
         if self.acks != -1:
@@ -189,8 +193,9 @@ class ProducerConfig:
                 f"max_in_flight_requests_per_connection={self.max_in_flight_requests_per_connection} "
                 f"(it needs at most {MOST_IN_FLIGHT})"
             )
-        if conflicts and asked_for:
-            raise ConfigurationValueError(f"enable_idempotence=True does not go with {' and '.join(conflicts)}.")
+        if conflicts and (asked_for or self.transactional_id is not None):
+            asking = "enable_idempotence=True" if asked_for else "transactional_id"
+            raise ConfigurationValueError(f"{asking} does not go with {' and '.join(conflicts)}.")
         if conflicts:
             self.enable_idempotence = False
             log.warning(
@@ -349,6 +354,14 @@ def _bool(key: str, value: Any) -> bool:
     return value
 
 
+def _transactional_id(key: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value.encode("utf-8", "surrogatepass")) <= 32767:
+        raise _wrong(key, "a string of 1 to 32767 bytes, or None", value)
+    return value
+
+
 def _acks(key: str, value: Any) -> int:
     if value == "all":
         return -1
@@ -481,6 +494,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "key_serializer": _serializer,
     "value_serializer": _serializer,
     "enable_idempotence": _bool,
+    "transactional_id": _transactional_id,
+    "transaction_timeout_ms": _whole("a whole number of milliseconds, 1 or more", 1),
     "delivery_timeout_ms": _duration,
     "acks": _acks,
     "compression_type": _compression_type,

@@ -21,12 +21,14 @@ from kafka.core.events import Listeners
 from kafka.core.health import BrokerHealth
 from kafka.core.produce import Produce, ProduceConfig, closed_error
 from kafka.core.snapshot import Snapshot
+from kafka.core.transactions import Transactions
 from kafka.drivers._turn import Turn
 from kafka.drivers.threads import Driver
 from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
+from kafka.producer.transactions import TransactionMethods
 from kafka.result import Err, Result
 from kafka.structs import TopicPartition
 from kafka.version import __version__
@@ -41,7 +43,7 @@ _CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 _EXIT_PATIENCE = 5.0
 
 
-class KafkaProducer(ProducerBase):
+class KafkaProducer(ProducerBase, TransactionMethods):
     """Sends records to Kafka from a thread in the background. Thread-safe; share one rather than make several.
 
     Takes kafka-python's keyword arguments (`KafkaProducer.DEFAULT_CONFIG` has them all with their defaults) and
@@ -95,6 +97,11 @@ class KafkaProducer(ProducerBase):
             max_block=min(config.max_block_ms / 1000, 1e9),
         )
         self._core = Core(_core_config(config), random.Random(), self._listeners())
+        self._transactions = None
+        if config.transactional_id is not None:
+            timeout = config.transaction_timeout_ms / 1000
+            self._transactions = Transactions(self._core, config.transactional_id, timeout)
+            self._accumulator.close()  # begin_transaction() opens it
         self._produce = Produce(
             self._core,
             self._accumulator,
@@ -109,6 +116,7 @@ class KafkaProducer(ProducerBase):
                 delivery_timeout=delivery_timeout,
                 max_request_size=config.max_request_size,
             ),
+            self._transactions,
         )
         self._core.produce = self._produce
         self._driver = Driver(
@@ -301,6 +309,8 @@ class KafkaProducer(ProducerBase):
         if self._closed:
             return
         self._refuse_on_io_thread("close()")
+        if self._pid == os.getpid() and self._driver.is_alive():
+            self._abort_at_close(timeout)
         self._closed = True
         try:
             if self._pid == os.getpid():
@@ -381,6 +391,8 @@ class KafkaProducer(ProducerBase):
             self._start()
             return
         self._check_open()
+        if self._transactions is not None and self._driver.is_alive():
+            raise self._transactions.refusal().fresh()
         raise IllegalStateError("The producer's IO thread has ended; its log says why.") from self._driver.error
 
     def _check_open(self) -> None:
@@ -408,26 +420,6 @@ class KafkaProducer(ProducerBase):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a KafkaProducer cannot be pickled: it has a thread and sockets. Make one in each process.")
-
-    # -- still to come -----------------------------------------------------------------------------------------------
-
-    def init_transactions(self) -> NoReturn:
-        self._refuse_transactions()
-
-    def begin_transaction(self) -> NoReturn:
-        self._refuse_transactions()
-
-    def send_offsets_to_transaction(self, offsets: Any, group_metadata: Any) -> NoReturn:
-        self._refuse_transactions()
-
-    def commit_transaction(self) -> NoReturn:
-        self._refuse_transactions()
-
-    def abort_transaction(self) -> NoReturn:
-        self._refuse_transactions()
-
-    def _refuse_transactions(self) -> NoReturn:
-        raise IllegalStateError("Transactions need a transactional_id, which KafkaProducer does not implement yet.")
 
     @classmethod
     def max_usable_produce_magic(cls, api_version: tuple[int, ...]) -> int:

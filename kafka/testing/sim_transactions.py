@@ -91,6 +91,7 @@ class SimTransactions:
         self.committed_offsets: dict[tuple[str, str, int], int] = {}
         self.members: dict[str, tuple[str, int]] = {}  # group -> (member id, generation), where it is to be checked
         self.counts: Counter[str] = Counter()  # what happened how often
+        self._open: set[tuple[Place, int, int]] = set()  # partitions whose log has an open transaction of (id, epoch)
         self._next_producer_id = 5000
         self._produce = cluster.brokers[0].handlers[ProduceRequest.API_KEY]
         self._api_versions = cluster.brokers[0].handlers[ApiVersionsRequest.API_KEY]
@@ -176,6 +177,7 @@ class SimTransactions:
         if not all(self.cluster.brokers[partition.leader].is_up for partition in led):
             self.simulation.after(0.05, partial(self._complete, txn, committed))
             return
+        self._open = {entry for entry in self._open if entry[1] != txn.producer_id}
         for partition in led:
             append_marker(partition, txn.producer_id, txn.epoch, committed)
         if committed:
@@ -426,20 +428,22 @@ class SimTransactions:
         partition = self.cluster.partition_of(b"", *place)
         if partition is None or not self.cluster.brokers[partition.leader].is_up:
             return 0  # the broker will say so itself
+        producer_id, epoch = _PRODUCER.unpack_from(batch, _PRODUCER_AT)
+        if (place, producer_id, epoch) in self._open:
+            return 0  # the leader's own log says enough
         if self.loading.get(transactional_id, 0.0) > self.simulation.now:
             return CONCURRENT if version >= 12 else NOT_ENOUGH_REPLICAS
-        producer_id, epoch = _PRODUCER.unpack_from(batch, _PRODUCER_AT)
         code, txn = self._check(transactional_id, producer_id, epoch)
         if txn is None:
             if code == CONCURRENT and version < 12:
                 return NOT_ENOUGH_REPLICAS
             return INVALID_EPOCH if code == FENCED else code
-        if place in txn.partitions and txn.state == ONGOING:
-            return 0
-        if version < 12:
-            return ABORTABLE if version >= 11 else INVALID_STATE
-        self._enter(txn)
-        txn.partitions.add(place)
+        if place not in txn.partitions or txn.state != ONGOING:
+            if version < 12:
+                return ABORTABLE if version >= 11 else INVALID_STATE
+            self._enter(txn)
+            txn.partitions.add(place)
+        self._open.add((place, producer_id, epoch))
         return 0
 
 

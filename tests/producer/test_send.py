@@ -598,7 +598,6 @@ def test_unknown_and_unfinished_keys() -> None:
         "security_protocol": "SSL",
         "sasl_mechanism": "PLAIN",
         "ssl_cafile": "x",
-        "transactional_id": "t",
         "socks5_proxy": "x",
     }.items():
         with pytest.raises(NotImplementedError, match=key):

@@ -235,13 +235,23 @@ def test_partitions_are_added_several_at_a_time_and_once() -> None:
     assert producer.add(*range(5))
     assert producer.asked(AddPartitionsToTxnRequest) == 1
     assert producer.records.told > told, "the produce path was not told that batches are admitted now"
-    assert set(producer.transactions.prefers("t")) == {0, 1, 2, 3, 4}
     assert producer.add(0, 1) and producer.asked(AddPartitionsToTxnRequest) == 1
     assert producer.transactions.newest_produce_version == 11
     assert producer.model.partitions == {("t", index) for index in range(5)}
     assert producer.commit() is None
-    producer.begin()
-    assert not producer.transactions.prefers("t")
+
+
+def test_keyless_records_do_not_wait_for_all_partitions() -> None:
+    """They go on with the partitions that the transaction has, while others are added, twice as many each time."""
+    producer = opened(OLD)
+    admits = producer.transactions.admits_keyless
+    sizes = []
+    for _ in range(5):
+        producer.world.run(0.2)
+        sizes.append(sum([admits("t", index, producer.world.now) for index in range(6)]))
+    assert sizes == [0, 1, 2, 4, 6]
+    assert producer.asked(AddPartitionsToTxnRequest) == 4
+    assert all(opened(NEW).transactions.admits_keyless("t", index, 0.0) for index in range(6))
 
 
 def test_the_new_protocol_adds_nothing_beforehand() -> None:
@@ -604,16 +614,28 @@ def test_an_abort_while_the_markers_before_are_written() -> None:
     producer.coordinators.marker_delay = (1.0, 1.0)
     assert producer.offsets() is None and producer.commit() is None
     producer.begin()
-    assert producer.add(0)  # and its record is refused with CONCURRENT_TRANSACTIONS
+    assert producer.add(0)
+    producer.transactions.on_too_early()  # its record was refused with CONCURRENT_TRANSACTIONS
     assert producer.abort() is None
-    assert producer.coordinators.counts["error 90"] == 1
+    assert producer.coordinators.counts["error 90"] > 1
+    assert producer.transactions.epoch == 2 and producer.asked(InitProducerIdRequest) == 1
     producer.begin()
     assert producer.offsets() is None and producer.commit() is None
-    second = Producer(other=producer)
-    second.init()
-    producer.begin()
-    assert producer.add(0)
-    assert isinstance(producer.abort(), ProducerFencedError)
+
+
+def test_an_abort_by_a_zombie_does_no_harm_to_its_heir() -> None:
+    """InitProducerId with an old epoch would: coordinators then abort whatever transaction is open."""
+    zombie = opened(NEW)
+    assert zombie.add(0)
+    heir = Producer(other=zombie)
+    heir.init()
+    heir.begin()
+    assert heir.offsets() is None
+    zombie.transactions.on_too_early()
+    answer = zombie.start(zombie.transactions.abort)
+    assert zombie.world.run(11.0, lambda: bool(answer.calls))
+    assert isinstance(answer.error, ProducerFencedError)
+    assert heir.commit() is None
 
 
 # -- what ends the producer --------------------------------------------------------------------------------------------
@@ -699,7 +721,7 @@ def test_calls_at_the_wrong_moment() -> None:
         assert "no transaction is open" in str(producer.do(call))
     assert isinstance(producer.offsets(), IllegalStateError)
     producer.begin()
-    assert transactions.refusal() is None
+    assert "another thread" in str(transactions.refusal())
     for call in (transactions.begin, transactions.init):
         assert "a transaction is open" in str(producer.do(call))
     producer.records.settled = False

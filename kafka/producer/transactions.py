@@ -1,0 +1,213 @@
+"""The transaction methods of `KafkaProducer`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kafka._log import Log
+from kafka.core.transaction_states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, State
+from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, TransactionAbortableError
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from kafka._codec import Accumulator
+    from kafka.core.transactions import Done, Transactions
+    from kafka.drivers.threads import Driver
+    from kafka.producer.config import ProducerConfig
+
+log = Log("kafka.producer")
+
+# How long an abort may take that nobody asked for: after Ctrl-C, and in close().
+_ABORT_PATIENCE = 5.0
+
+
+class TransactionMethods:
+    """Each waits at most `max_block_ms`, then raises a KafkaTimeoutError that says what it waited for.
+
+    What was begun goes on nevertheless; the same method called again waits on, or gives the outcome.
+
+    They raise IllegalStateError where no `transactional_id` was configured or the moment is wrong;
+    TransactionAbortableError where this transaction can only be aborted, after which the producer goes on (its
+    `__cause__` is what failed); ProducerFencedError, TransactionalIdAuthorizationFailedError and the like where this
+    producer is of no further use.
+    """
+
+    _accumulator: Accumulator
+    _checked: ProducerConfig
+    _driver: Driver
+    _transactions: Transactions | None
+
+    if TYPE_CHECKING:
+
+        def _check_open(self) -> None: ...
+        def _refuse_on_io_thread(self, what: str) -> None: ...
+        def _trouble(self) -> str: ...
+
+    def init_transactions(self) -> None:
+        """Get a producer id for the transactional id. To be called once, before all other methods.
+
+        An earlier producer with the same transactional id is fenced: a transaction that it left open is aborted, one
+        that it was committing is completed first, and it can do nothing more.
+        """
+        self._transact(INIT, self._coordinated(INIT).init)
+
+    def begin_transaction(self) -> None:
+        """Open a transaction. Until it is committed or aborted, all records that are sent belong to it."""
+        self._transact(BEGIN, self._coordinated(BEGIN).begin)
+        self._accumulator.reopen()
+
+    def send_offsets_to_transaction(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata | int],
+        group_metadata: ConsumerGroupMetadata | str,
+    ) -> None:
+        """Have a consumer group's offsets committed if and when the transaction is.
+
+        `offsets`: the next offset to be read, for each partition. `group_metadata`: what the consumer says of its place
+        in the group, by which brokers refuse a consumer that is no member any more (KIP-447); or only the group's id.
+
+        Raises CommitFailedError for such a consumer, GroupAuthorizationFailedError; the transaction is to be aborted.
+        """
+        group = ConsumerGroupMetadata(group_metadata) if isinstance(group_metadata, str) else group_metadata
+        if not isinstance(group, ConsumerGroupMetadata) or not group.group_id:
+            raise TypeError(
+                f"group_metadata must be a ConsumerGroupMetadata with a group_id, or a group's id: {group_metadata!r}"
+            )
+        if group.generation_id > 0 and not group.member_id:
+            raise ValueError(f"{group!r} has a generation_id, so it must have a member_id")
+        wanted = {_partition(key): _offset(value) for key, value in offsets.items()}
+        transactions = self._coordinated(OFFSETS)
+        self._transact(OFFSETS, lambda answer, now: transactions.send_offsets(wanted, group, answer, now))
+
+    def commit_transaction(self) -> None:
+        """Deliver everything that was sent, then commit.
+
+        Where a record failed this raises TransactionAbortableError: nothing is committed, and `abort_transaction()`
+        must follow.
+        """
+        transactions = self._coordinated(COMMIT)
+        if transactions.state is State.IN_TRANSACTION:
+            self._accumulator.close()  # nothing more is taken, and nothing lingers
+        self._transact(COMMIT, transactions.commit)
+
+    def abort_transaction(self) -> None:
+        """Abort: records not sent yet fail with TransactionAbortedError, what is on the wire is waited for."""
+        self._abort(None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Self]:
+        """`with producer.transaction():` begins one and commits it, or aborts it where the block raises.
+
+        Where a record failed it is aborted too, and TransactionAbortableError raised. A KafkaTimeoutError of the commit
+        is raised as it is: `commit_transaction()` called again tells what became of it.
+        """
+        self.begin_transaction()
+        try:
+            yield self
+        except BaseException as error:
+            self._abort_because_of(error)
+            raise
+        try:
+            self.commit_transaction()
+        except TransactionAbortableError:
+            self._abort(None)
+            raise
+
+    def _abort(self, timeout: float | None) -> None:
+        transactions = self._coordinated(ABORT)
+        if transactions.state is State.IN_TRANSACTION:
+            self._accumulator.close()
+        self._transact(ABORT, transactions.abort, timeout)
+        self._accumulator.take_failures()  # whoever aborts need not be told of them by flush() or close()
+
+    def _abort_because_of(self, error: BaseException) -> None:
+        """The block's own error is what matters; whoever pressed Ctrl-C wants to leave."""
+        try:
+            self._abort(None if isinstance(error, Exception) else _ABORT_PATIENCE)
+        except KafkaError as failed:
+            log.error("the transaction could not be aborted: %s", failed)
+
+    def _abort_at_close(self, timeout: float | None) -> None:
+        """What a producer leaves open would keep consumers from reading on, until the coordinator's patience ends."""
+        transactions = self._transactions
+        if transactions is None or transactions.state not in (State.IN_TRANSACTION, State.ABORTABLE_ERROR):
+            return
+        log.warning("close() aborts the transaction that is open")
+        try:
+            self._abort(_ABORT_PATIENCE if timeout is None else min(timeout, _ABORT_PATIENCE))
+        except KafkaError as failed:
+            log.error("the transaction could not be aborted: %s", failed)
+
+    def _coordinated(self, method: str) -> Transactions:
+        self._check_open()
+        if self._transactions is None:
+            raise IllegalStateError(f"{method}() needs a transactional_id in the producer's configuration.")
+        return self._transactions
+
+    def _transact(self, method: str, call: Callable[[Done, float], None], timeout: float | None = None) -> None:
+        """Have the IO thread call this, and wait for the outcome; Ctrl-C interrupts."""
+        self._refuse_on_io_thread(f"{method}()")
+        answers: list[KafkaError | None] = []
+        answered = threading.Event()
+
+        def answer(error: KafkaError | None, now: float) -> None:
+            answers.append(error)
+            answered.set()
+
+        limit = self._checked.max_block_ms / 1000 if timeout is None else timeout
+        deadline = time.monotonic() + limit
+        self._driver.call(lambda now: call(answer, now))
+        try:
+            while not answered.wait(max(0.0, min(deadline - time.monotonic(), 1.0))):
+                if not self._driver.is_alive():
+                    raise IllegalStateError(f"{method}(): the producer was closed meanwhile.") from self._driver.error
+                if time.monotonic() >= deadline:
+                    break
+        except BaseException:
+            self._stop_waiting(answer)
+            raise
+        if not answers:
+            waits_for = self._stop_waiting(answer)
+            if not answers:  # which it may have been just then
+                raise KafkaTimeoutError(
+                    f"{method}() was not over within {limit:g} s. It waits for {waits_for}. "
+                    f"Call it again to wait on.{self._trouble()}"
+                )
+        if answers[0] is not None:
+            raise answers[0].fresh()
+
+    def _stop_waiting(self, answer: Done) -> str:
+        """Tell that nobody waits for this answer any more; what it waited for."""
+        assert self._transactions is not None
+        transactions = self._transactions
+        said: list[str] = []
+        over = threading.Event()
+
+        def stop(now: float) -> None:
+            transactions.forget(answer)
+            said.append(transactions.waits_for())
+            over.set()
+
+        self._driver.call(stop)
+        over.wait(1.0)
+        return said[0] if said else "the IO thread, which is busy"
+
+
+def _partition(key: Any) -> TopicPartition:
+    topic, partition = key
+    if not isinstance(topic, str) or not isinstance(partition, int):
+        raise TypeError(f"offsets must have TopicPartition(topic, partition) as keys, not {key!r}")
+    return TopicPartition(topic, partition)
+
+
+def _offset(value: Any) -> OffsetAndMetadata:
+    offset = value if isinstance(value, OffsetAndMetadata) else OffsetAndMetadata(value)
+    if not isinstance(offset.offset, int) or isinstance(offset.offset, bool) or offset.offset < 0:
+        raise TypeError(f"an offset must be an OffsetAndMetadata, or an integer of 0 or more, not {value!r}")
+    return offset
