@@ -11,21 +11,19 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from kafka.core import inquiry
 from kafka.core.backoff import Backoff
-from kafka.core.calls import Leader
 from kafka.core.identity import Identity
-from kafka.core.partitions import SEQUENCES, Partition
+from kafka.core.partitions import Partition
 from kafka.core.snapshot import NO_ID, Broker
 from kafka.errors import (
     InvalidRecordError,
     KafkaError,
     KafkaTimeoutError,
-    OutOfOrderSequenceNumberError,
     Persisted,
     ProtocolError,
     for_code,
 )
-from kafka.protocol import DescribeProducersRequest
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
@@ -294,30 +292,26 @@ class Delivery:
         one as of one that does not follow. What they answer to DescribeProducers survives restarts.
         """
         self._counts["leader asked"] += 1
-        partition.asking = True
-        leader_epoch = partition.leader_epoch
-        name, index = partition.topic.name, partition.index
+        question = partition.asking = object()
 
-        def build(version: int) -> Any:
-            return DescribeProducersRequest(
-                topics=[DescribeProducersRequest.TopicRequest(name=name, partition_indexes=[index])]
-            )
-
-        def answered(result: Result[Any, KafkaError], now: float) -> None:
-            partition.asking = False
-            if self._path.closed_by is not None:
-                return
-            if head in partition.outstanding and partition.leader_epoch == leader_epoch:
-                self._told(partition, head, result, now)
+        def answered(finding: inquiry.Finding, now: float) -> None:
+            if partition.asking is not question or self._path.closed_by is not None:
+                return  # another broker leads by now, and is sent the batch first
+            partition.asking = None
+            if head in partition.outstanding:
+                self._told(partition, head, finding, now)
             self._path.look(partition, now)
             self._plan(partition, now)
 
-        timeout = self._config.request_timeout
-        self._core.request(Leader(name, index), DescribeProducersRequest, build, answered, now, timeout)
+        inquiry.Inquiry(self._core, partition, head, answered, now)
 
-    def _told(self, partition: Partition, head: Batch, result: Result[Any, KafkaError], now: float) -> None:
-        last, error = _last_number(partition, head, result)
-        if last is None:
+    def _told(self, partition: Partition, head: Batch, finding: inquiry.Finding, now: float) -> None:
+        last, error = finding.last, inquiry.unknown(partition, head, finding.error)
+        if finding.retry:
+            self._counts["leader could not be asked"] += 1
+            self._core.refresh(partition.topic.name, now)
+            self._back_off(partition, now)
+        elif last is None:
             self._counts["leader cannot tell"] += 1
             self._start_anew(partition, head, error, now)
         elif last >= head.sequence + head.records - 1:
@@ -498,32 +492,6 @@ class Delivery:
         )
         timeout.__cause__ = error
         return timeout
-
-
-def _last_number(partition: Partition, head: Batch, result: Result[Any, KafkaError]) -> tuple[int | None, KafkaError]:
-    """The last number that the leader has of this producer, as `Batch.sequence` counts; None where it cannot tell."""
-    error: KafkaError = OutOfOrderSequenceNumberError(
-        f"{partition} refuses a batch of {head.records} records that it may have taken before, and no longer knows."
-    )
-    if isinstance(result, Err):
-        error.__cause__ = result.error
-        return None, error
-    for topic in result.value.topics:
-        for answer in topic.partitions:
-            if answer.error is not None:
-                error.__cause__ = answer.error
-                return None, error
-            for state in answer.active_producers:
-                if state.producer_id != partition.producer_id:
-                    continue
-                if state.producer_epoch < partition.epoch:
-                    return -1, error  # nothing of this epoch
-                if state.producer_epoch == partition.epoch and state.last_sequence >= 0:
-                    # The one number of all that look so on the wire which is nearest to the batch's own.
-                    half = SEQUENCES // 2
-                    ahead = (state.last_sequence - head.sequence + half) % SEQUENCES - half
-                    return head.sequence + ahead, error
-    return None, error
 
 
 def _record_errors(answer: Any, count: int) -> tuple[dict[int, KafkaError], KafkaError]:

@@ -75,7 +75,7 @@ class Partition:
         self.epoch = -1
         self.next_sequence = 0
         self.broken = False  # a number will never come: nothing new may follow until numbering starts anew
-        self.asking = False  # its leader is being asked for the last number it has
+        self.asking: object | None = None  # its leader is being asked for the last number it has: the question
         self.confirm: Batch | None = None  # to be sent before the others: the last that the leader has
         self.former: set[Batch] = set()  # those in flight to a topic of this name that is no more
         self.gap = False  # its log may lack a number before the last one
@@ -94,7 +94,7 @@ class Partition:
         One, until something has succeeded on it: of two that come to a leader which knows nothing of the producer yet,
         the second might be taken and the first refused (KAFKA-15591). And what another link still has comes first.
         """
-        if self.asking:
+        if self.asking is not None:
             return False
         if self.in_flight == 0:
             return True

@@ -238,6 +238,7 @@ class Produce:
             elif partition.leader_epoch == epoch and not anew:
                 continue
             partition.leader_epoch = epoch
+            partition.asking = None  # what the leader before would have said
             partition.not_before = 0.0  # this leader has refused nothing
             self.look(partition, now)
         self.accumulator.set_partition_count(topic.name, len(topic.partitions))

@@ -17,13 +17,21 @@ from kafka.protocol import (
     DescribeProducersRequest,
     FindCoordinatorRequest,
     InitProducerIdRequest,
+    ListOffsetsRequest,
     MetadataRequest,
     ProduceRequest,
     decode_request,
     encode_response,
 )
 from kafka.result import Err
-from kafka.testing.sim_handlers import api_versions, describe_producers, find_coordinator, init_producer_id, metadata
+from kafka.testing.sim_handlers import (
+    api_versions,
+    describe_producers,
+    find_coordinator,
+    init_producer_id,
+    list_offsets,
+    metadata,
+)
 from kafka.testing.sim_log import SimPartition
 from kafka.testing.sim_network import Link, Network
 from kafka.testing.sim_produce import NOT_LEADER, produce
@@ -41,6 +49,7 @@ HANDLERS: dict[int, Callable[[Any, Any, Any], Any]] = {
     InitProducerIdRequest.API_KEY: init_producer_id,
     FindCoordinatorRequest.API_KEY: find_coordinator,
     DescribeProducersRequest.API_KEY: describe_producers,
+    ListOffsetsRequest.API_KEY: list_offsets,
 }
 
 
@@ -176,6 +185,7 @@ class SimBroker:
                 ApiVersionsRequest,
                 InitProducerIdRequest,
                 DescribeProducersRequest,
+                ListOffsetsRequest,
             )
         }
 

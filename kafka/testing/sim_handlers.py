@@ -12,6 +12,8 @@ from kafka.protocol import (
     FindCoordinatorResponse,
     InitProducerIdRequest,
     InitProducerIdResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
     MetadataRequest,
     MetadataResponse,
 )
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from kafka.testing.sim_broker import SimBroker
 
 UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, LOADING, UNKNOWN_TOPIC_ID = 3, 5, 14, 100
+NOT_LEADER, FENCED_EPOCH, UNKNOWN_EPOCH = 6, 74, 75
 NO_ID = bytes(16)
 
 
@@ -125,6 +128,34 @@ def describe_producers(broker: SimBroker, header: Any, request: Any) -> Any:
             )
         topics.append(DescribeProducersResponse.TopicResponse(name=topic.name, partitions=partitions))
     return DescribeProducersResponse(topics=topics)
+
+
+def list_offsets(broker: SimBroker, header: Any, request: Any) -> Any:
+    """The log's end, as its leader in the epoch that is asked for."""
+    cluster = broker.cluster
+    topics = []
+    for topic in request.topics:
+        partitions = []
+        for asked in topic.partitions:
+            partition = cluster.partition_of(b"", topic.name, asked.partition_index) if topic.name else None
+            if partition is None:
+                error = UNKNOWN_TOPIC
+            elif partition.leader != broker.id:
+                error = NOT_LEADER
+            elif asked.current_leader_epoch not in (-1, partition.epoch):
+                error = FENCED_EPOCH if asked.current_leader_epoch < partition.epoch else UNKNOWN_EPOCH
+            else:
+                error = cluster.injected_error(ListOffsetsRequest.API_KEY)
+            cluster.answers[ListOffsetsRequest.API_KEY, error] += 1
+            partitions.append(
+                ListOffsetsResponse.ListOffsetsPartitionResponse(
+                    partition_index=asked.partition_index,
+                    error_code=error,
+                    offset=partition.committed if partition is not None and not error else -1,
+                )
+            )
+        topics.append(ListOffsetsResponse.ListOffsetsTopicResponse(name=topic.name, partitions=partitions))
+    return ListOffsetsResponse(topics=topics)
 
 
 def find_coordinator(broker: SimBroker, header: Any, request: Any) -> Any:

@@ -22,7 +22,14 @@ from kafka.errors import for_code
 from kafka.testing.sim_faults import INJECTED, Faults
 from tests.sim.scenario import Outcome, play
 
-API_NAMES = {0: "Produce", 3: "Metadata", 10: "FindCoordinator", 22: "InitProducerId", 61: "DescribeProducers"}
+API_NAMES = {
+    0: "Produce",
+    2: "ListOffsets",
+    3: "Metadata",
+    10: "FindCoordinator",
+    22: "InitProducerId",
+    61: "DescribeProducers",
+}
 # From this many seeds on, each of these must have occurred.
 ENOUGH = 300
 EXPECTED = (
