@@ -69,13 +69,13 @@ class Metadata:
 
     def want(self, topic: str, now: float) -> None:
         """Sees to it that this topic gets known and stays so. Costs two dict lookups if it is."""
-        wanted = self.topics.get(topic)
+        is_new = topic not in self.topics
         self.topics[topic] = now
-        if wanted is not None:
+        if not is_new:
             known = self.snapshot.topics.get(topic)
             if known is None or known.error is None or known.error.retriable or topic in self._needed:
                 return
-            if known.is_gone and now - wanted >= self._config.unknown_topic_grace:
+            if known.is_gone and now - known.as_of >= self._config.unknown_topic_grace:
                 self._forget((topic,))  # an old verdict
                 self.topics[topic] = now
             # A permanent error (no such name, no permission) is asked about again only because somebody still wants it.
@@ -298,4 +298,4 @@ class Metadata:
 def _alike(one: Topic | None, other: Topic | None) -> bool:
     if one is None or other is None:
         return one is other
-    return one._replace(failing_since=None) == other._replace(failing_since=None)
+    return one._replace(failing_since=None, as_of=0.0) == other._replace(failing_since=None, as_of=0.0)

@@ -39,6 +39,7 @@ class Topic(NamedTuple):
     id_since: float = float("-inf")  # since when `id` has been believed, clock seconds
     former_id: bytes = NO_ID  # what `id` was before
     rival_id: bytes = NO_ID  # what the last answer said instead of `id`; not believed yet
+    as_of: float = float("-inf")  # when the last answer about it came, clock seconds
 
     @property
     def is_gone(self) -> bool:
@@ -116,7 +117,7 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
             topic_id, id_since, former_id = known.id, known.id_since, known.former_id
         elif known.id != NO_ID:
             if not _is_made_anew(known, topic_id, now):
-                return known._replace(error=None, failing_since=None, rival_id=topic_id)
+                return known._replace(error=None, failing_since=None, rival_id=topic_id, as_of=now)
             former_id, known = known.id, None
     before = known.partitions if known is not None else ()
     highest = max((p.partition_index for p in entry.partitions), default=-1)
@@ -141,7 +142,7 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
     after = tuple(partitions)
     if known is not None and known.id == topic_id and before == after:
         after = before
-    return Topic(entry.name, topic_id, after, None, None, entry.is_internal, id_since, former_id)
+    return Topic(entry.name, topic_id, after, None, None, entry.is_internal, id_since, former_id, as_of=now)
 
 
 def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, grace: float) -> Topic:
@@ -159,7 +160,7 @@ def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, 
             f"Brokers have answered for {now - since:.0f} s that there is no topic {name!r}."
         )
         error.retriable = False
-    return known._replace(error=error, failing_since=since)
+    return known._replace(error=error, failing_since=since, as_of=now)
 
 
 def _is_made_anew(known: Topic, topic_id: bytes, now: float) -> bool:

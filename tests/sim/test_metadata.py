@@ -369,6 +369,15 @@ def test_a_verdict_is_kept_up_to_date_while_the_topic_is_wanted() -> None:
     assert world.run(1.5, lambda: world.core.snapshot.partitions("nope") == 1)
 
 
+def test_who_waits_again_is_told_at_once() -> None:
+    world = ready(unknown_topic_grace=5.0)
+    producer = SimProducer(world)
+    for limit in (7.0, 0.5, 2.0, 2.0):
+        answers: list[KafkaError | None] = []
+        producer.produce.await_topic("nope", answers.append, world.now)
+        assert world.run(limit, lambda answers=answers: bool(answers)), limit  # type: ignore[misc]
+
+
 def test_an_old_verdict_does_not_count() -> None:
     world = ready(unknown_topic_grace=5.0)
     world.core.want_topic("nope", world.now)
