@@ -2,10 +2,9 @@
 # a batch's bytes alive.
 
 from kafka import errors as Errors
-from kafka._log import Log
+from kafka._log import callback_failed
 from kafka.structs import RecordMetadata, TopicPartition
 
-log = Log("kafka.producer")
 
 cdef enum:
     ON_SUCCESS = 1
@@ -96,7 +95,7 @@ cdef class Future:
             # Ctrl-C and sys.exit() are the caller's.
             if not on_io_thread and not isinstance(error, Exception):
                 raise
-            log.exception("callback %r of %r failed", function, self)
+            callback_failed(function, self)
 
     cdef object peek_error(self):
         """The error, without having looked at it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Hashable
 from typing import Any
 
 
@@ -17,3 +19,38 @@ class Log:
         import logging
 
         return getattr(logging.getLogger(self._name), method)
+
+
+class Repeats:
+    """Which of many alike lines to write: of those with the same key one in every `seconds`."""
+
+    __slots__ = ("seconds", "_quiet")
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self.seconds = seconds
+        self._quiet: dict[Hashable, tuple[float, int]] = {}  # when the last was written, how many were left out since
+
+    def due(self, key: Hashable) -> str | None:
+        """None: leave this line out. Else write it, with this at its end: "", or how many were left out before it."""
+        now = time.monotonic()
+        written, left_out = self._quiet.get(key, (float("-inf"), 0))
+        if now - written < self.seconds:
+            self._quiet[key] = (written, left_out + 1)
+            return None
+        if len(self._quiet) >= 1000:  # of many thousand places in trouble
+            self._quiet.clear()
+        self._quiet[key] = (now, 0)
+        return f" ({left_out} such lines before this one were left out)" if left_out else ""
+
+
+_callbacks = Log("kafka.producer")
+_failed_callbacks = Repeats()
+
+
+def callback_failed(function: Any, future: Any) -> None:
+    """To be called where a future's callback has raised. Says which, but not with what: arguments may be payloads."""
+    function = getattr(function, "func", function)  # of a partial
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    left_out = _failed_callbacks.due(name)
+    if left_out is not None:
+        _callbacks.exception("callback %s of %r failed%s", name, future, left_out)

@@ -14,11 +14,10 @@ most once a minute for each kind of event, and otherwise ignored. Events nobody 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka._log import Log
+from kafka._log import Log, Repeats
 from kafka.core.events import Listeners
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     from kafka.core.snapshot import Snapshot
 
 log = Log("kafka.hooks")
-
-# How often, in seconds, the log hears of a hook that keeps raising.
-REPEAT = 60.0
 
 
 class Broker(NamedTuple):
@@ -230,25 +226,20 @@ def _fan_out(record: Callable[..., None] | None, as_events: Callable[..., Any], 
 class _Guarded:
     """A hook's method. What it raises goes to the log, and no further."""
 
-    __slots__ = ("_hook", "_method", "_quiet_until", "_untold")
+    __slots__ = ("_hook", "_method", "_repeats")
 
     def __init__(self, hook: object, method: str) -> None:
         self._hook = hook
         self._method = method
-        self._quiet_until = float("-inf")
-        self._untold = 0
+        self._repeats = Repeats()
 
     def __call__(self, event: Any) -> None:
         try:
             getattr(self._hook, self._method)(event)
         except Exception:
-            now = time.monotonic()
-            if now < self._quiet_until:
-                self._untold += 1
-                return
-            before = f" It raised {self._untold} times more since the last such line." if self._untold else ""
-            self._quiet_until, self._untold = now + REPEAT, 0
-            log.exception("the hook %s.%s raised; it goes on.%s", type(self._hook).__name__, self._method, before)
+            left_out = self._repeats.due("")
+            if left_out is not None:
+                log.exception("the hook %s.%s raised%s", type(self._hook).__name__, self._method, left_out)
 
 
 # -- from what the core says to what hooks are told --------------------------------------------------------------------
@@ -324,7 +315,7 @@ class LoggingHooks(Hooks):
         import logging
 
         self._logger = logger or logging.getLogger("kafka.events")
-        self._quiet: dict[tuple[str, str], tuple[float, int]] = {}  # until when, and how many lines were left out
+        self._repeats = Repeats()
 
     def on_connect(self, event: Connected) -> None:
         self._logger.info("connected to %s in %.3f s", event.broker, event.seconds)
@@ -373,14 +364,6 @@ class LoggingHooks(Hooks):
         self._logger.debug("%s", event)
 
     def _trouble(self, kind: str, place: str, text: str, *args: Any, error: bool = False) -> None:
-        until, left_out = self._quiet.get((kind, place), (0.0, 0))
-        now = time.monotonic()
-        if now < until:
-            self._quiet[kind, place] = (until, left_out + 1)
-            return
-        if left_out:
-            text += f" ({left_out} such lines were left out)"
-        if len(self._quiet) >= 1000:  # of many thousand topics in trouble
-            self._quiet.clear()
-        self._quiet[kind, place] = (now + REPEAT, 0)
-        (self._logger.error if error else self._logger.warning)(text, *args)
+        left_out = self._repeats.due((kind, place))
+        if left_out is not None:
+            (self._logger.error if error else self._logger.warning)(f"{text}%s", *args, left_out)

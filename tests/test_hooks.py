@@ -123,10 +123,10 @@ def test_a_hook_that_raises_is_logged_once_a_minute_and_disturbs_nobody(
     assert [record.name for record in caplog.records] == ["kafka.hooks"]
     assert "Bad.on_throttle raised" in caplog.text
     assert caplog.text.count("RuntimeError: bad hook") == 1
-    now += hooks.REPEAT
+    now += 60
     tell(NODE, 0.5, 9.0)
     assert len(caplog.records) == 2
-    assert "4 times more" in caplog.records[1].getMessage()
+    assert caplog.records[1].getMessage().endswith("(4 such lines before this one were left out)")
 
 
 # -- logging -----------------------------------------------------------------------------------------------------------
@@ -167,9 +167,9 @@ def test_repeated_trouble_is_one_line_a_minute_for_each_place(
         hook.on_batch_failed(hooks.BatchFailed(*T3, 0.5, ERROR))
         hook.on_batch_failed(hooks.BatchFailed("other", 3, 10, 99, 0.5, ERROR))
     assert len(caplog.records) == 2
-    now += hooks.REPEAT
+    now += 60
     hook.on_batch_failed(hooks.BatchFailed(*T3, 0.5, ERROR))
-    assert caplog.records[2].getMessage().endswith("(2 such lines were left out)")
+    assert caplog.records[2].getMessage().endswith("(2 such lines before this one were left out)")
 
 
 def test_an_idle_connections_end_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:

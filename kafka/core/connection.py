@@ -56,6 +56,8 @@ class Connection:
         "_software",
         "_limit",
         "_on_throttle",
+        "_tell_request",
+        "_tell_response",
         "_next_correlation",
         "_rest",
         "_needed",
@@ -72,13 +74,15 @@ class Connection:
         software: tuple[str, str],
         limit: int,
         on_throttle: Callable[[float, float], None],
+        on_request: Callable[[Any, int, int, float], None] | None = None,
+        on_response: Callable[[Any, int, int, float, KafkaError | None, float], None] | None = None,
     ) -> None:
         self.id = id
         self.address = address
         self.name = name  # for error messages: "broker 3 at kafka3:9092 (10.0.0.3)"
         self.state = State.CONNECTING
-        # What is on the wire: (correlation id, response class, version, callback, deadline), oldest first.
-        self.in_flight: deque[tuple[int, Any, int, Callback, float]] = deque()
+        # What is on the wire: (correlation id, response class, version, callback, deadline, since when), oldest first.
+        self.in_flight: deque[tuple[int, Any, int, Callback, float, float]] = deque()
         # Requests that have no answer (acks=0) and are over once written: (callback, deadline), oldest first.
         self.unwritten: deque[tuple[Callback, float]] = deque()
         # The peer's ranges by API key, once READY.
@@ -93,6 +97,8 @@ class Connection:
         self._software = software
         self._limit = limit
         self._on_throttle = on_throttle  # called with (seconds, now), before the callback of the answer that says so
+        self._tell_request = on_request  # listeners, see events.py
+        self._tell_response = on_response
         self._next_correlation = 0
         self._rest = bytearray()  # the start of a frame whose end has not arrived
         self._needed = 4  # bytes that `_rest` must hold before another look pays
@@ -155,9 +161,12 @@ class Connection:
             if answered:
                 if not self.in_flight:
                     self.waiting_since = now
-                self.in_flight.append((correlation_id, message.RESPONSE, version, callback, now + timeout))
+                self.in_flight.append((correlation_id, message.RESPONSE, version, callback, now + timeout, now))
             else:
                 self.unwritten.append((callback, now + timeout))
+            if self._tell_request is not None:
+                size = sum(map(len, encoded.value))  # type: ignore[arg-type]
+                self._tell_request(type(message), version, size, now)
         return encoded
 
     def written(self, now: float) -> None:
@@ -192,7 +201,7 @@ class Connection:
             self.heard = True
             if not in_flight:
                 return CorrelationError(f"{self.name} sent response {correlation_id}, but nothing was asked.")
-            expected, response_class, version, callback, _ = in_flight[0]
+            expected, response_class, version, callback, _, since = in_flight[0]
             if correlation_id != expected:
                 return CorrelationError(f"{self.name} sent response {correlation_id} where {expected} was due.")
             in_flight.popleft()
@@ -202,6 +211,9 @@ class Connection:
                 if isinstance(decode_response(response_class, version, frame), Err):  # librdkafka's mock has its own
                     frame = memoryview(bytes(frame[:4]) + _JUST_UNSUPPORTED)
             result: Any = decode_response(response_class, version, frame)
+            if self._tell_response is not None:
+                error = None if isinstance(result, Ok) else result.error
+                self._tell_response(response_class.REQUEST, version, size + 4, now - since, error, now)
             if isinstance(result, Ok):
                 message = result.value[1]
                 throttle_ms = getattr(message, "throttle_time_ms", 0)
@@ -246,8 +258,8 @@ class Connection:
     def postpone(self, seconds: float) -> None:
         """Gives what is under way this much more time: the broker does not look at this connection meanwhile."""
         for _ in range(len(self.in_flight)):
-            *entry, deadline = self.in_flight.popleft()
-            self.in_flight.append((*entry, deadline + seconds))
+            *entry, deadline, since = self.in_flight.popleft()
+            self.in_flight.append((*entry, deadline + seconds, since))
         for _ in range(len(self.unwritten)):
             callback, deadline = self.unwritten.popleft()
             self.unwritten.append((callback, deadline + seconds))
@@ -258,6 +270,9 @@ class Connection:
         self._rest = bytearray()
         failed = Err(error)
         while self.in_flight:
-            self.in_flight.popleft()[3](failed, now)
+            _, response_class, version, callback, _, since = self.in_flight.popleft()
+            if self._tell_response is not None:
+                self._tell_response(response_class.REQUEST, version, 0, now - since, error, now)
+            callback(failed, now)
         while self.unwritten:
             self.unwritten.popleft()[0](failed, now)

@@ -21,7 +21,7 @@ from kafka.core.health import BrokerHealth
 from kafka.core.metadata import Metadata
 from kafka.core.node import Node
 from kafka.core.nodes import Nodes
-from kafka.core.snapshot import Broker, Snapshot
+from kafka.core.snapshot import EMPTY, Broker, Snapshot
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError, NodeNotReadyError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, MetadataRequest
@@ -58,8 +58,9 @@ class Core:
         self.produce: DataPath | None = None
         self.timers = Timers()
         self._effects: list[Effect] = []
+        self._told = EMPTY  # the snapshot whose leaders the listeners know
         self.closed_by: KafkaError | None = None  # what `close` was given
-        self.nodes = Nodes(config, random, self.timers, self._effects, self)
+        self.nodes = Nodes(config, random, self.timers, self._effects, self, self.listeners)
         self.calls = Calls(self)
         self.metadata = Metadata(self)
         self.coordinators = Coordinators(self)
@@ -311,9 +312,25 @@ class Core:
         self._effects.append(Notice(level, text))
 
     def on_snapshot(self, snapshot: Snapshot, now: float) -> None:
+        if self.listeners.metadata is not None:
+            self.listeners.metadata(snapshot, now)
+        if self.listeners.leader_changed is not None:
+            self._tell_leaders(self._told, snapshot, now)
+            self._told = snapshot
         for broker in snapshot.brokers.values():
             self.nodes.learn(*broker)
         self.nodes.forget_all_but(snapshot.brokers, now)
         self.calls.on_metadata(now)
         if self.produce is not None:
             self.produce.on_metadata(snapshot, now)
+
+    def _tell_leaders(self, before: Snapshot, after: Snapshot, now: float) -> None:
+        tell = self.listeners.leader_changed
+        assert tell is not None
+        for name, topic in after.topics.items():
+            known = before.topics.get(name)
+            if known is None or known.partitions is topic.partitions:
+                continue
+            for old, new in zip(known.partitions, topic.partitions, strict=False):  # there may be more now
+                if old.leader != new.leader:
+                    tell(name, new.id, old.leader, new.leader, new.leader_epoch, now)

@@ -15,6 +15,7 @@ from kafka.core.backoff import Backoff
 from kafka.core.config import Config
 from kafka.core.connection import API_VERSIONS_FALL_BACK, Callback, Connection
 from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Notice, Resolve, Send
+from kafka.core.events import Listeners
 from kafka.core.failures import (
     BRING_UP,
     CONNECT,
@@ -47,11 +48,20 @@ class Listener(Protocol):
 
 
 class Nodes:
-    def __init__(self, config: Config, random: Any, timers: Timers, effects: list[Effect], listener: Listener) -> None:
+    def __init__(
+        self,
+        config: Config,
+        random: Any,
+        timers: Timers,
+        effects: list[Effect],
+        listener: Listener,
+        listeners: Listeners,
+    ) -> None:
         self._config = config
         self._timers = timers
         self._effects = effects
         self._listener = listener
+        self._listeners = listeners
         self._random = random
         self._reconnect = Backoff(config.reconnect_backoff, config.reconnect_backoff_max, random)
         self._setup = Backoff(config.connection_setup_timeout, config.connection_setup_timeout_max, random)
@@ -161,7 +171,7 @@ class Nodes:
 
     def _connect(self, node: Node, address: Address, now: float) -> None:
         self._next_id += 1
-        config = self._config
+        config, tell = self._config, self._listeners
         connection = Connection(
             self._next_id,
             address,
@@ -170,6 +180,8 @@ class Nodes:
             software=config.software,
             limit=config.receive_message_max_bytes,
             on_throttle=partial(self._throttled, node),
+            on_request=partial(tell.request, node) if tell.request is not None else None,
+            on_response=partial(tell.response, node) if tell.response is not None else None,
         )
         node.connection = connection
         self._by_connection[connection.id] = (node, connection)
@@ -210,6 +222,10 @@ class Nodes:
         node.errors = []
         node.addresses.clear()
         self._note(node.reporter.recovered(node, now))
+        if self._listeners.connected is not None:
+            self._listeners.connected(node, now - node.connecting_since, now)
+        if self._listeners.recovered is not None and node.failing_since is not None:
+            self._listeners.recovered(node, now - node.failing_since, now)
         node.failures = 0
         node.failing_since = None
         node.error = None
@@ -269,6 +285,8 @@ class Nodes:
         if node.throttle is None:
             node.throttle = self._timers.at(node.throttled_until, lambda now: self._throttle_over(node, now))
         self._note(node.reporter.throttled(node, seconds, now))
+        if self._listeners.throttled is not None:
+            self._listeners.throttled(node, seconds, now)
 
     def _throttle_over(self, node: Node, now: float) -> None:
         node.throttle = None
@@ -298,6 +316,7 @@ class Nodes:
         if connection.state is State.READY and not connection.in_flight and not connection.unwritten:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
             self._drop(node, connection)
+            self._tell_disconnected(node, None, now)
             node.retry_at = now + self._reconnect.delay(1)
             connection.close(error, now)
             self._listener.on_down(node, error, now)
@@ -310,6 +329,8 @@ class Nodes:
         if connection is not None:
             self._effects.append(Close(connection.id))
             self._drop(node, connection)
+            if connection.state is State.READY:
+                self._tell_disconnected(node, None, now)
             connection.close(connection_error(connection.name, REQUEST, "closed by this client"), now)
 
     def _drop(self, node: Node, connection: Connection) -> None:
@@ -326,6 +347,7 @@ class Nodes:
         state, heard = connection.state, connection.heard
         self._drop(node, connection)
         if state is State.READY:
+            self._tell_disconnected(node, error, now)
             node.errors = [error]  # type: ignore[list-item]
             self._note_failure(node, now)
             connection.close(error, now)
@@ -352,10 +374,17 @@ class Nodes:
     def _note_failure(self, node: Node, now: float) -> None:
         node.failures += 1
         node.retry_at = now + self._reconnect.delay(node.failures)
-        if node.failing_since is None:
+        is_first = node.failing_since is None
+        if is_first:
             node.failing_since = now
         node.error = all_addresses_failed(node.name, node.errors)
         self._note(node.reporter.failed(node, now))
+        if self._listeners.failing is not None and is_first:
+            self._listeners.failing(node, node.error, now)
+
+    def _tell_disconnected(self, node: Node, error: KafkaError | None, now: float) -> None:
+        if self._listeners.disconnected is not None:
+            self._listeners.disconnected(node, error, now)
 
     def _note(self, notice: Notice | None) -> None:
         if notice is not None:
@@ -436,6 +465,8 @@ class Nodes:
             self._effects.append(Close(connection.id))
             node.connection = None
             self._cancel_timer(node)
+            if connection.state is State.READY:
+                self._tell_disconnected(node, None, now)
             connection.close(error, now)
         self._by_connection.clear()
         for node in self.nodes.values():

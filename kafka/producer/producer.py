@@ -10,14 +10,13 @@ import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
 from kafka._installed import warn_if_overwritten
 from kafka._log import Log
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.core.events import Listeners
 from kafka.core.health import BrokerHealth
 from kafka.core.produce import Produce, ProduceConfig, closed_error
 from kafka.core.snapshot import Snapshot
@@ -28,13 +27,11 @@ from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTim
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
+from kafka.producer.observed import observed
 from kafka.producer.transactions import TransactionMethods
 from kafka.result import Err, Result
 from kafka.structs import TopicPartition
 from kafka.version import __version__
-
-if TYPE_CHECKING:
-    from kafka.metrics.producer import ProducerMetrics
 
 log = Log("kafka.producer")
 
@@ -61,7 +58,6 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         self._checked = ProducerConfig(configs)
         self.config: dict[str, Any] = self._checked.values
         self._closed = False
-        self._metrics: ProducerMetrics | None = None
         self._start()
         _producers.add(self)
         try:
@@ -76,7 +72,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         config = self._checked
         turn = Turn()
         delivery_timeout = min(config.delivery_timeout_ms / 1000, 1e9)
-        self._accumulator = Accumulator(
+        self._accumulator: Accumulator = Accumulator(
             turn,
             memory=config.buffer_memory,
             linger=config.linger_ms / 1000,
@@ -96,7 +92,8 @@ class KafkaProducer(ProducerBase, TransactionMethods):
             max_request_size=config.max_request_size,
             max_block=min(config.max_block_ms / 1000, 1e9),
         )
-        self._core = Core(_core_config(config), random.Random(), self._listeners())
+        self._metrics, listeners = observed(self, config)
+        self._core: Core = Core(_core_config(config), random.Random(), listeners)
         self._transactions = None
         if config.transactional_id is not None:
             timeout = config.transaction_timeout_ms / 1000
@@ -124,57 +121,6 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         )
         self._pid = os.getpid()
         self._driver.start()
-
-    def _listeners(self) -> Listeners:
-        """What the core tells of itself goes to the metrics and the hooks. (In a forked child both start anew.)"""
-        config = self._checked
-        if not config.metrics_enabled and not config.hooks:
-            return Listeners()
-        from kafka.hooks import listeners
-
-        if config.metrics_enabled:
-            from kafka.metrics.producer import ProducerMetrics
-
-            self._metrics = ProducerMetrics(
-                self._gauges(),
-                samples=config.metrics_num_samples,
-                window=config.metrics_sample_window_ms / 1000,
-                tags={"client-id": config.client_id},
-                reporters=[make() for make in config.metric_reporters],
-            )
-        return listeners(config.hooks, self._metrics)
-
-    def _gauges(self) -> dict[str, tuple[str, Callable[[float], float]]]:
-        """Metrics that are read off the producer. They must not keep it alive: reporters keep them."""
-        me = weakref.ref(self)
-
-        def read(look: Callable[[KafkaProducer, float], float]) -> Callable[[float], float]:
-            def value(now: float) -> float:
-                producer = me()
-                return look(producer, now) if producer is not None else float("nan")
-
-            return value
-
-        gauges: dict[str, tuple[str, Callable[[KafkaProducer, float], float]]] = {
-            "requests-in-flight": (
-                "Requests that brokers have not answered.",
-                lambda producer, now: sum(health.in_flight for health in producer._core.health()),
-            ),
-            "connection-count": (
-                "Connections that are up.",
-                lambda producer, now: sum(health.state == "ready" for health in producer._core.health()),
-            ),
-            "metadata-age": (
-                "Seconds since the newest metadata came; infinite before.",
-                lambda producer, now: now - producer._core.snapshot.time,
-            ),
-            "buffer-total-bytes": ("buffer_memory.", lambda producer, now: producer._accumulator.memory),
-            "buffer-available-bytes": (
-                "Bytes of buffer_memory that are free.",
-                lambda producer, now: producer._accumulator.memory - producer._accumulator.used,
-            ),
-        }
-        return {name: (description, read(look)) for name, (description, look) in gauges.items()}
 
     # -- connecting and metadata -------------------------------------------------------------------------------------
 
@@ -337,6 +283,8 @@ class KafkaProducer(ProducerBase, TransactionMethods):
             self._driver.call(end)
             if not self._driver.stop(patience):
                 log.warning("the IO thread did not end within %g s: a callback keeps it busy", patience)
+        if self._metrics is not None:
+            self._metrics.close()
         for serializer in {id(s): s for s in (self._checked.key_serializer, self._checked.value_serializer)}.values():
             if serializer is not None:
                 serializer.close()

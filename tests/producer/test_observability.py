@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import math
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -161,6 +164,17 @@ def test_a_broker_that_hangs_up_and_comes_back(cluster: ScriptedCluster, make_pr
     assert recovered.broker.id == 1 and 0 < recovered.seconds < 10
 
 
+def test_an_idle_connection_that_the_broker_drops_is_no_failure(cluster: ScriptedCluster, make_producer: Make) -> None:
+    diary = Diary()
+    producer = make_producer(hooks=[diary])
+    producer.send("t", b"x", partition=0).get(10)
+    before = len(diary.of(hooks.Disconnected))
+    cluster.nodes[0].hang_up()
+    producer.send("t", b"x", partition=0).get(10)
+    assert [event.error for event in diary.of(hooks.Disconnected)[before:]] in ([None], [None, None])
+    assert not diary.of(hooks.BrokerFailing) + diary.of(hooks.BrokerRecovered)
+
+
 def test_a_leader_that_moves(make_producer: Make) -> None:
     with ScriptedCluster(nodes=2, topics={"t": 1}) as cluster:
         diary = Diary()
@@ -304,6 +318,21 @@ def test_reporters_hear_of_metrics_and_of_the_end(cluster: ScriptedCluster, make
     producer.close()
     producer.close()
     assert reporter.closed == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("hook", [None, Diary()], ids=["metrics", "and a hook"])
+def test_nothing_of_it_keeps_a_producer_alive(cluster: ScriptedCluster, make_producer: Make, hook: Any) -> None:
+    producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, hooks=[hook] if hook else [])
+    producer.send("t", b"x", partition=0).get(10)
+    raw = producer.metrics(raw=True)
+    assert raw is not None
+    producer.close()
+    alive = weakref.ref(producer)
+    del producer
+    gc.collect()
+    assert alive() is None
+    ages = [metric.value() for name, metric in raw.items() if name.name == "metadata-age"]
+    assert math.isnan(ages[0])
 
 
 def test_without_metrics(cluster: ScriptedCluster, make_producer: Make) -> None:

@@ -8,11 +8,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from kafka import KafkaProducer
+from kafka._log import Repeats
 from kafka.errors import (
     DeliveryFailed,
     KafkaConfigurationError,
@@ -189,8 +191,9 @@ class Unruly(BaseException):
 
 @pytest.mark.parametrize("error", [ValueError("callback's own"), SystemExit(3), KeyboardInterrupt(), Unruly()])
 def test_a_callback_that_raises_is_logged_and_stops_nothing(
-    make_producer: Make, caplog: pytest.LogCaptureFixture, error: BaseException
+    make_producer: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
+    monkeypatch.setattr("kafka._log._failed_callbacks", Repeats())
     producer = make_producer(linger_ms=20)
     heard: list[Any] = []
 
@@ -204,6 +207,31 @@ def test_a_callback_that_raises_is_logged_and_stops_nothing(
     assert [metadata.offset for metadata in heard] == [0, 1]
     logged = [record for record in caplog.records if record.exc_info and record.exc_info[1] is error]
     assert len(logged) == 1 and logged[0].levelname == "ERROR"
+
+
+def test_a_callback_that_keeps_raising_is_one_line_without_its_arguments(
+    make_producer: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repeats = Repeats()
+    monkeypatch.setattr("kafka._log._failed_callbacks", repeats)
+    producer = make_producer()
+
+    def failing(payload: bytes, metadata: RecordMetadata) -> None:
+        raise ValueError("callback's own")
+
+    def fail_some() -> None:
+        for _ in range(100):
+            producer.send("t", b"x").add_callback(partial(failing, b"secret"))
+        producer.flush()
+
+    fail_some()
+    [line] = caplog.records
+    assert "failing of <FutureRecordMetadata t[0] delivered> failed" in line.getMessage()
+    assert "secret" not in caplog.text
+    repeats.seconds = 0
+    fail_some()
+    assert len(caplog.records) == 101
+    assert caplog.records[1].getMessage().endswith("(99 such lines before this one were left out)")
 
 
 def test_ctrl_c_in_a_callback_on_the_callers_own_thread_is_the_callers(make_producer: Make) -> None:
