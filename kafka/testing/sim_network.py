@@ -20,6 +20,8 @@ class Simulation:
         self.random = random.Random(seed)
         self.now = 0.0
         self.tracing = tracing
+        self.steps = 0  # how many things have happened
+        self.most_steps = 10**9  # more are taken for a client that runs in circles
         self.trace: list[tuple[Any, ...]] = []  # what happened, in order: equal seeds give equal traces
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -38,6 +40,9 @@ class Simulation:
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> bool:
         """Lets things happen up to the time `until`, or until `done()`; whether it was done."""
         while not done():
+            self.steps += 1
+            if self.steps > self.most_steps:
+                raise RuntimeError(f"{self.most_steps} things have happened, and it is only {self.now} s")
             if not self._heap or self._heap[0][0] > until:
                 self.now = max(self.now, until)
                 return done()

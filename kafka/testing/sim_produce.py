@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.protocol import ProduceRequest, ProduceResponse
 from kafka.records import read_batches
-from kafka.testing.sim_log import OUT_OF_ORDER, Appended, SimPartition
+from kafka.testing.sim_log import CORRUPT, OUT_OF_ORDER, Appended, SimPartition
 
 if TYPE_CHECKING:
     from kafka.testing.sim_broker import SimBroker
@@ -124,6 +124,8 @@ def _append(
         waiting.append(_Waiting(answer, partition, -1, 0))
         return
     appended = Appended(error) if error else partition.append(data)
+    if appended.error == CORRUPT and not error:
+        cluster.events["damaged batch"] += 1
     if appended.error == OUT_OF_ORDER and now < cluster.spiteful_until:
         cluster.move_soon(partition)
     answer.error_code, answer.base_offset = appended.error, appended.base

@@ -7,6 +7,7 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 from kafka._codec import murmur2
+from kafka.errors import InvalidRecordError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, Persisted
 from kafka.protocol import ProduceRequest, decode_request
 from kafka.records import read_batches
 from kafka.result import Ok
@@ -165,6 +166,7 @@ class Ledger:
 
     def __init__(self, cluster: SimCluster, by_name: bool) -> None:
         self.cluster = cluster
+        self.refused: set[int] = set()  # records that brokers refuse
         self.by_name = by_name  # requests cannot tell a topic from a later one of that name, so order may suffer there
         self.lots: list[Lot] = []
         self.records = 0
@@ -214,6 +216,7 @@ class Ledger:
         found = places.get(number, ())
         if error is not None:
             self.failed += 1
+            self._check_reason(lot, number, error)
             persisted = getattr(error, "persisted", None)
             lives = len(self.cluster.deleted.get(lot.topic, ()))
             there = [place for place in found if place[1] == lives]  # what a deleted topic had is gone
@@ -238,6 +241,21 @@ class Ledger:
                 raise Violation("wrong topic", f"record {number} of {lot.topic} is at {found}")
             if wanted is not None and partition != wanted:
                 raise Violation("wrong partition", f"record {number} belongs to {wanted} and is at {found}")
+
+    def _check_reason(self, lot: Lot, number: int, error: KafkaError) -> None:
+        """A record fails because its time is over, by its own fault, or where nobody can tell whether it is there."""
+        if isinstance(error, InvalidRecordError):
+            if "This record is refused." in str(error) and number not in self.refused:
+                raise Violation("another's error", f"record {number} is good, and failed with {error!r}")
+            return
+        if isinstance(error, MessageSizeTooLargeError):
+            if lot.topic in self.cluster.limits:
+                return
+        elif isinstance(error, KafkaTimeoutError):
+            return  # counted from the creation of the batch, which may be much earlier
+        elif error.persisted is Persisted.POSSIBLY_PERSISTED:
+            return
+        raise Violation("failed without a reason", f"record {number}: {error!r}, which is {error.persisted}")
 
     def _read_logs(self) -> dict[int, list[tuple[str, int, int, int]]]:
         """Of each record: (topic, which of that name, partition, offset), everywhere it lies."""

@@ -44,6 +44,7 @@ class Scenario:
             retry_backoff=choose.choice((0.01, 0.1)),
         )
         self.simulation = self.world.simulation
+        self.simulation.most_steps = 300_000
         self.cluster = self.world.cluster
         self.world.network.cuts = (0,) * 16 + (1, 2, 100, 1000)
         newest = choose.choice((7, 9, 12, 13, 13, 13))
@@ -79,6 +80,8 @@ class Scenario:
             self.producer.learn(topic)
         if self.random.random() < 0.3:
             self._number_late()
+        if self.random.random() < 0.2:
+            self._slow_broker_gets_less()
         start = self.world.now
         self.faults = Faults(
             self.cluster, until=start + SECONDS, every=SECONDS / self.random.randint(FAULTS, 18), at_least=FAULTS
@@ -97,6 +100,8 @@ class Scenario:
         self.ledger.check()
         if self.accumulator.used or self.accumulator.unresolved():
             raise Violation("memory not returned", f"{self.accumulator.used} bytes, {self.accumulator.unresolved()}")
+        if self.cluster.events["damaged batch"]:
+            raise Violation("damaged batch", "a broker was sent what is no batch")
         assert sum(self.faults.counts.values()) >= FAULTS and len(self.faults.counts) >= 3, self.faults.counts
 
     def _number_late(self) -> None:
@@ -110,6 +115,25 @@ class Scenario:
             for partition in topic.partitions:
                 partition.number_anew(identity.producer_id, identity.epoch)
                 partition.next_sequence = SEQUENCES - self.random.randint(1, 400)
+
+    def _slow_broker_gets_less(self) -> None:
+        """Keyless records go where they can be taken: never more to a slow broker than to the others."""
+        slow = self.cluster.brokers[0]
+        normal, slow.most_work, slow.least_work = slow.most_work, 0.2, 0.2
+        topic, partitions = max(self.partitions.items(), key=lambda item: item[1])
+        if partitions > len(self.cluster.brokers):
+            for _ in range(400):
+                self.producer.keep_time()
+                future = self.producer.send(topic, b"%d " % self.ledger.records)
+                self.ledger.add(1, topic, None, None, partitions, future)
+                self.world.run(0.002)
+            self.world.run(30.0, self.ledger.all_done)
+            there = self.cluster.topics[topic]
+            ends = {True: [p.end for p in there if p.leader == 0], False: [p.end for p in there if p.leader != 0]}
+            shares = {slow: sum(taken) / len(taken) for slow, taken in ends.items()}
+            if shares[True] > 0.8 * shares[False]:
+                raise Violation("a slow broker gets more", f"{ends[True]} records there, {ends[False]} elsewhere")
+        slow.most_work, slow.least_work = normal, 0.0001
 
     def _send_some(self) -> None:
         choose, producer, ledger = self.random, self.producer, self.ledger
@@ -137,6 +161,7 @@ class Scenario:
     def _value(self, number: int) -> bytes:
         dice = self.random.random()
         if dice < 0.002:
+            self.ledger.refused.add(number)
             return b"%d %b" % (number, self.cluster.refused_value)
         if dice < 0.02:
             return b"%d %b" % (number, bytes(self.random.choice((100, 700, 3000))))
