@@ -29,7 +29,7 @@ BUILD = ROOT / "build" / "test"
 # Folders that are groups of their own: they need more than a compiler, or the machine to themselves.
 OWN_GROUP = [f"--ignore=tests/{folder}" for folder in ("compat", "examples", "perf")]
 UNIT = "not kafka and not full"
-KAFKA = "kafka and not full and not versions and not chaos and not sustained"
+KAFKA = "kafka and not full and not versions and not chaos"
 WORKERS = str(min(os.cpu_count() or 1, 4))
 NO_TEST_FOUND = 5
 
@@ -120,7 +120,12 @@ def kafka(counts: Counts) -> None:
 
 def chaos(counts: Counts) -> None:
     """Producers at work while three nodes of a real Kafka die, freeze and move."""
-    pytest(counts, "chaos", "-m", "chaos and not full", "tests/chaos", "--durations=5")
+    pytest(counts, "chaos", "-m", "chaos and not sustained", "tests/chaos", "--durations=5")
+
+
+def sustained(counts: Counts) -> None:
+    """The same for minutes: at nearly full rate while leaders die, and more seeds of troubles."""
+    pytest(counts, "sustained", "-m", "sustained", "tests/chaos", "-s", "--durations=5")
 
 
 def versions(counts: Counts) -> None:
@@ -240,6 +245,7 @@ GROUPS: dict[str, Group] = {
         perf,
         chaos,
         versions,
+        sustained,
         dev_mode,
         leaks,
         sanitizer,
@@ -250,7 +256,7 @@ GROUPS: dict[str, Group] = {
 SETS = {
     "quick": ["quick"],
     "test": ["unit", "kafka", "compat", "examples", "perf", "chaos"],
-    "full": ["versions", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
+    "full": ["versions", "sustained", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
 }
 
 

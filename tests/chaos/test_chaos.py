@@ -145,8 +145,7 @@ def test_records_that_fail_say_whether_they_may_be_there(three: Three) -> None:
     assert counts.possibly_persisted > 0
 
 
-# More than one may be seen by `pytest -m "chaos and full"`.
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 8))])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.sustained) for seed in range(2, 8))])
 def test_one_after_another(three: Three, seed: int) -> None:
     random = Random(seed)
     topic = f"all-{seed}"

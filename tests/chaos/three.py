@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from broker.cluster import KafkaCluster, KafkaNode
 
-from kafka.records import read_batches
+from kafka.records import RecordBatch, read_batches
 from tests.broker import requests
 from tests.broker.requests import until
 from tests.chaos.oracle import Found
@@ -67,25 +67,36 @@ class Three:
         """How often the partitions have changed their leaders, or these their epochs, all together."""
         return sum(epoch for _, epoch in self.leaders(topic).values())
 
-    def records(self, topic: str) -> dict[tuple[str, int], list[Found]]:
-        """What consumers would see: the leaders' own files up to the high watermark."""
+    def batches(self, topic: str) -> Iterator[tuple[int, Iterator[RecordBatch]]]:
+        """What consumers would see, of one partition after another: the leaders' own files up to the high watermark."""
         watermarks = until(lambda: self.led(topic))
         leaders = self.leaders(topic)
-        logs = {}
         for partition, end in watermarks.items():
-            node = self.nodes[leaders[partition][0] - 1]
-            log = logs[topic, partition] = list[Found]()
-            for file in sorted(node.data.joinpath(f"{topic}-{partition}").glob("*.log")):
-                for item in read_batches(file.read_bytes()):
-                    batch = item.unwrap()
-                    assert batch.base_offset == len(log)
-                    log += [
-                        Found(batch.base_offset + index, record.key, record.value or b"")
-                        for index, record in enumerate(batch.records().unwrap())
-                    ]
-            assert len(log) >= end
-            del log[end:]
-        return logs
+            yield partition, self._batches(self.nodes[leaders[partition][0] - 1], f"{topic}-{partition}", end)
+
+    @staticmethod
+    def _batches(node: KafkaNode, folder: str, end: int) -> Iterator[RecordBatch]:
+        offset = 0
+        for file in sorted(node.data.joinpath(folder).glob("*.log")):
+            for item in read_batches(file.read_bytes()):
+                batch = item.unwrap()
+                assert batch.base_offset == offset, f"{folder} of node {node.node_id}: a gap at {offset}"
+                if offset == end:
+                    return
+                yield batch
+                offset += batch.count
+        assert offset == end, f"{folder} of node {node.node_id} ends at {offset}, its high watermark is {end}"
+
+    def records(self, topic: str) -> dict[tuple[str, int], list[Found]]:
+        """The same, as records."""
+        return {
+            (topic, partition): [
+                Found(batch.base_offset + index, record.key, record.value or b"")
+                for batch in batches
+                for index, record in enumerate(batch.records().unwrap())
+            ]
+            for partition, batches in self.batches(topic)
+        }
 
     # Troubles
 

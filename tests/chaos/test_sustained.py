@@ -1,0 +1,113 @@
+"""Minutes at nearly full rate while leaders die: nothing is lost, nothing is there twice, and memory stays as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.load import VALUE
+from tests.chaos.three import Three
+
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.sustained, pytest.mark.timing]
+
+ROOT = Path(__file__).parents[2]
+SECONDS = float(os.environ.get("SUSTAINED_SECONDS", "300"))
+FULL_SECONDS = 10.0
+WARM_UP = 60.0  # before memory is looked at
+BETWEEN_KILLS = 20.0
+PARTITIONS = 6
+MB = 1_000_000
+
+
+class Load:
+    """The producing process, and the reports it has made so far."""
+
+    def __init__(self, three: Three, topic: str, rate: float, seconds: float) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.load", three.cluster.bootstrap, topic, str(rate), str(seconds)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.reports: list[dict[str, Any]] = []
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.reports.append(json.loads(line))
+
+    def last(self, timeout: float) -> dict[str, Any]:
+        """The last report, when it has come."""
+        self.reader.join(timeout)
+        assert self.reports and self.reports[-1].get("last"), "the producing process did not come to its end"
+        return self.reports[-1]
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self.process:  # waits, and closes the pipes
+            self.process.kill()
+        self.reader.join()
+
+
+def slope(points: list[tuple[float, float]]) -> float:
+    """Of the straight line through the points, by least squares."""
+    middle = sum(x for x, _ in points) / len(points)
+    spread = sum((x - middle) ** 2 for x, _ in points)
+    return sum((x - middle) * y for x, y in points) / spread
+
+
+def test_minutes_at_nearly_full_rate_while_leaders_die() -> None:
+    three = Three()
+    with three.cluster:
+        three.create_topic("full", PARTITIONS)
+        with Load(three, "full", 0, FULL_SECONDS) as load:
+            last = load.last(120)
+        full = sum(last["delivered"]) / last["time"]
+        three.create_topic("sustained", PARTITIONS)
+        kills = 0
+        with Load(three, "sustained", 0.9 * full, SECONDS) as load:
+            began = time.monotonic()
+            while (due := began + (kills + 0.5) * BETWEEN_KILLS) < began + SECONDS:
+                time.sleep(max(0.0, due - time.monotonic()))
+                three.kill(three.leader("sustained", kills % PARTITIONS))
+                kills += 1
+            last = load.last(180)
+
+        sent = last["sent"]
+        rate = sum(sent) / last["time"]
+        print(
+            f"full rate {full:,.0f} records/s; with {kills} kills {rate:,.0f}/s, {sum(sent):,} in {last['time']:.0f} s"
+        )
+        assert not last["errors"]
+        assert last["failed"] == [0, 0]
+        assert last["delivered"] == sent
+        seen = [bytearray(count) for count in sent]
+        for _, batches in three.batches("sustained"):
+            newest = [-1, -1]
+            for batch in batches:
+                for record in batch.records().unwrap():
+                    sender, number = VALUE.unpack(record.value)
+                    seen[sender][number] += 1
+                    assert number > newest[sender], "out of order"
+                    newest[sender] = number
+        assert [numbers.count(1) for numbers in seen] == sent, "lost or twice"
+        for node in three.nodes:
+            node.kill()
+
+    memory = [(report["time"] / 60, report["rss"] / MB) for report in load.reports if report["time"] > WARM_UP]
+    if SECONDS >= 2 * WARM_UP:
+        print(f"memory: {memory[0][1]:.1f} MB, at last {memory[-1][1]:.1f} MB, {slope(memory):+.2f} MB a minute")
+        assert slope(memory) < 1.0
