@@ -15,6 +15,7 @@ from typing import Any
 from kafka.core.effects import Address, Buffer
 from kafka.core.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
 from kafka.core.states import TRANSITIONS, Event, State
+from kafka.core.window import Window
 from kafka.errors import CorrelationError, KafkaError, ProtocolError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
 from kafka.result import Err, Ok, Result
@@ -52,6 +53,7 @@ class Connection:
         "heard",
         "used",
         "waiting_since",
+        "window",
         "_client_id",
         "_software",
         "_limit",
@@ -73,6 +75,7 @@ class Connection:
         client_id: str,
         software: tuple[str, str],
         limit: int,
+        most_in_flight: int,
         on_throttle: Callable[[float, float], None],
         on_request: Callable[[Any, int, int, float], None] | None = None,
         on_response: Callable[[Any, int, int, float, KafkaError | None, float], None] | None = None,
@@ -93,6 +96,7 @@ class Connection:
         self.heard = False  # whether the peer ever sent a byte
         self.used = 0.0  # when the last request was sent
         self.waiting_since = 0.0  # while there are requests in flight: when the last answer came, or the first was sent
+        self.window = Window(most_in_flight)
         self._client_id = client_id
         self._software = software
         self._limit = limit

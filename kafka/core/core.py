@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from kafka.core.backoff import Random
 from kafka.core.calls import ADVERTISED, ANY, Calls, Route
 from kafka.core.config import Config
-from kafka.core.connection import Callback
+from kafka.core.connection import Callback, Connection
 from kafka.core.coordinators import Coordinators
 from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
 from kafka.core.events import Listeners
@@ -208,7 +208,8 @@ class Core:
         if node is None or not node.is_open:
             return 0
         connection = node.connection
-        return self.config.max_in_flight - len(connection.in_flight) - len(connection.unwritten)  # type: ignore
+        assert connection is not None
+        return connection.window.limit - len(connection.in_flight) - len(connection.unwritten)
 
     def connection_id(self, node_id: int) -> int:
         """The id of this broker's ready connection, -1 if there is none. No two connections ever share one."""
@@ -265,6 +266,8 @@ class Core:
                 message = build_or_message(version) if callable(build_or_message) else build_or_message
                 if timeout is None:
                     timeout = self.config.request_timeout
+                if answered:
+                    callback = _timed(callback, node.connection, now)  # type: ignore[arg-type]
                 error = self.nodes.send(node, message, version, callback, now, timeout, answered)
             else:
                 error = version
@@ -334,3 +337,14 @@ class Core:
             for old, new in zip(known.partitions, topic.partitions, strict=False):  # there may be more now
                 if old.leader != new.leader:
                     tell(name, new.id, old.leader, new.leader, new.leader_epoch, now)
+
+
+def _timed(callback: Callback, connection: Connection, sent: float) -> Callback:
+    in_flight = len(connection.in_flight) + 1
+
+    def answered(result: Result[Any, KafkaError], now: float) -> None:
+        if isinstance(result, Ok):
+            connection.window.answered(sent, in_flight, now)
+        callback(result, now)
+
+    return answered

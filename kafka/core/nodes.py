@@ -179,6 +179,7 @@ class Nodes:
             client_id=config.client_id,
             software=config.software,
             limit=config.receive_message_max_bytes,
+            most_in_flight=config.max_in_flight,
             on_throttle=partial(self._throttled, node),
             on_request=partial(tell.request, node) if tell.request is not None else None,
             on_response=partial(tell.response, node) if tell.response is not None else None,
