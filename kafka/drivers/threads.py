@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import socket
 import threading
 from collections import deque
@@ -46,8 +45,7 @@ class Driver:
         self._look_again = False  # whether such a Send was queued in the last turn
         self._calls: deque[Callable[[float], None]] = deque()
         self._stopping = False
-        self._lookups: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
-        self._resolver: threading.Thread | None = None
+        self._lookups: set[tuple[str, int]] = set()  # under way
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -96,7 +94,6 @@ class Driver:
             if accumulator is not None:
                 accumulator.close()
                 accumulator.io_thread = 0
-            self._lookups.put(None)
             for connection in self._sockets.values():
                 connection.close()
             self._sockets.clear()
@@ -194,25 +191,23 @@ class Driver:
             self._notify = deque(id for id in self._notify if id != connection_id)
 
     def _resolve(self, host: str, port: int) -> None:
-        # getaddrinfo may take many seconds, and cannot be interrupted.
-        if self._resolver is None:
-            self._resolver = threading.Thread(target=self._look_up, name="kafka-resolver", daemon=True)
-            self._resolver.start()
-        self._lookups.put((host, port))
+        # getaddrinfo may take many seconds, and cannot be interrupted: no name waits for another's answer.
+        if (host, port) not in self._lookups:
+            self._lookups.add((host, port))
+            threading.Thread(target=self._look_up, args=(host, port), name="kafka-resolver", daemon=True).start()
 
-    def _look_up(self) -> None:
-        while True:
-            place = self._lookups.get()
-            if place is None:
-                return
-            host, port = place
-            answer: list[Any] | BaseException
-            try:
-                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-                answer = list(dict.fromkeys(entry[4] for entry in found))
-            except (OSError, UnicodeError) as error:
-                answer = error
-            self.call(partial(self.core.resolved, host, port, answer))
+    def _look_up(self, host: str, port: int) -> None:
+        answer: list[Any] | BaseException
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            answer = list(dict.fromkeys(entry[4] for entry in found))
+        except (OSError, UnicodeError) as error:
+            answer = error
+        self.call(partial(self._looked_up, host, port, answer))
+
+    def _looked_up(self, host: str, port: int, answer: list[Any] | BaseException, now: float) -> None:
+        self._lookups.discard((host, port))
+        self.core.resolved(host, port, answer, now)
 
 
 def _strerror(number: int) -> str:

@@ -1,0 +1,44 @@
+"""Names are looked up by the system, which may take its time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from kafka import KafkaProducer
+from tests.producer.brokers import ScriptedCluster
+
+
+def test_a_name_server_that_is_silent_about_one_broker_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+    lookups: list[str] = []
+    original = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        lookups.append(host)
+        if host != "silent.invalid":
+            return original(host, *arguments, **options)
+        asked.set()
+        answer.wait(60)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with ScriptedCluster(nodes=2, topics={"t": 2}) as cluster:
+        cluster.nodes[1].advertised = ("silent.invalid", 9092)
+        producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, linger_ms=0, enable_idempotence=False)
+        try:
+            producer.send("t", b"1", partition=0).get(20)
+            waiting = producer.send("t", b"2", partition=1)
+            assert asked.wait(20)
+            cluster.nodes[0].hang_up()
+            producer.send("t", b"3", partition=0).get(20)
+            assert not waiting.is_done and lookups.count("silent.invalid") == 1
+            cluster.leaders["t"][1] = 1
+            answer.set()
+            waiting.get(20)
+        finally:
+            answer.set()
+            producer.close(timeout=5)
