@@ -39,7 +39,7 @@ def test_a_slow_broker_has_no_queue_and_no_pause(work: float, most: float) -> No
     world, pump = pumping(work)
     world.run(30.0)
     assert 1.0 <= in_flight(world, 20.0) <= most
-    assert rate(world, pump, 60.0) > 0.98 / work
+    assert rate(world, pump, 60.0) > 0.95 / work
 
 
 def test_a_fast_broker_is_kept_full() -> None:
