@@ -118,7 +118,7 @@ class BatchRetried(NamedTuple):
 
 
 class BatchDelivered(NamedTuple):
-    """A broker has acknowledged a batch (with acks=0: it has been written to the socket)."""
+    """A broker has acknowledged a batch (with acks=0: it has been written to the socket); its futures follow."""
 
     topic: str
     partition: int
@@ -129,7 +129,7 @@ class BatchDelivered(NamedTuple):
 
 
 class BatchFailed(NamedTuple):
-    """The records of a batch have failed; their futures have this error."""
+    """The records of a batch have failed; their futures get this error, or (bad records) errors of their own."""
 
     topic: str
     partition: int  # -1: it never had one

@@ -137,12 +137,12 @@ class Delivery:
             self._counts["tombstone found its end"] += 1
 
     def _complete(self, batch: Batch, base_offset: int, log_append_time: int, now: float) -> None:
-        batch.complete(base_offset, log_append_time)
         if self._listeners.batch_delivered is not None:
             seconds = now - batch.created
             self._listeners.batch_delivered(
                 batch.topic, batch.partition, batch.records, batch.size, seconds, base_offset, now
             )
+        batch.complete(base_offset, log_append_time)  # last: whoever waits for it finds all told
 
     def _refused(self, partition: Partition, batch: Batch, answer: Any, response: Any, now: float) -> None:
         """A broker's error for one batch."""
@@ -164,8 +164,8 @@ class Delivery:
         elif answer.record_errors and not (batch.doubtful or batch.done):
             self._counts["record errors"] += 1
             errors, other = _record_errors(answer, batch.records)
-            batch.fail_records(errors, other)
             self._tell_failed(batch, error, now)
+            batch.fail_records(errors, other)
             if self._path.transactions is not None:
                 self._path.transactions.on_batch_failed(other, now)
             self.take_out(partition, batch)
@@ -450,10 +450,10 @@ class Delivery:
         in_doubt = batch.doubtful or batch.in_flight
         own.persisted = Persisted.POSSIBLY_PERSISTED if in_doubt else Persisted.NOT_PERSISTED
         self._counts[str(own.persisted)] += 1
+        self._tell_failed(batch, own, now)
         batch.fail(own)
         if self._path.transactions is not None:
             self._path.transactions.on_batch_failed(own, now)
-        self._tell_failed(batch, own, now)
 
     def _tell_failed(self, batch: Batch, error: KafkaError, now: float) -> None:
         if self._listeners.batch_failed is not None:

@@ -263,10 +263,11 @@ def test_metrics_have_kafka_pythons_names_and_sensible_values(cluster: ScriptedC
     assert 0 < ours["compression-rate-avg"] < 0.2
     assert 500 < ours["record-size-avg"] < 600
     assert ours["records-per-request-avg"] == 100 / len(cluster.asked(ProduceRequest))
-    assert ours["request-total"] == ours["response-total"] == len(cluster.requests)
+    assert 4 <= ours["response-total"] <= ours["request-total"] <= len(cluster.requests)
     assert 0 < ours["request-latency-avg"] <= ours["request-latency-max"] < 5000
     assert 0 <= ours["record-queue-time-avg"] <= ours["record-queue-time-max"] < 5000
-    assert (ours["requests-in-flight"], ours["connection-count"]) == (0, 1)
+    assert ours["requests-in-flight"] <= 1
+    assert ours["connection-count"] in (1, 2)
     assert 0 <= ours["metadata-age"] < 60
     assert ours["buffer-total-bytes"] == ours["buffer-available-bytes"] == 1 << 20
     assert values["producer-topic-metrics.t"]["record-send-total"] == 100

@@ -289,6 +289,42 @@ def test_fork_the_child_starts_empty_and_the_parents_records_go_once(cluster: Sc
     assert sorted(value or b"" for value in cluster.values("t4")) == [b"child"] + [b"parent"] * 10
 
 
+def test_fork_the_child_measures_anew_and_tells_the_same_hooks(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        class Hook:
+            delivered = 0
+            def on_batch_delivered(self, event):
+                self.delivered += event.records
+
+        hook = Hook()
+        producer = KafkaProducer(bootstrap_servers=bootstrap, hooks=[hook])
+        sent = lambda: producer.metrics()["producer-metrics"]["record-send-total"]
+        for _ in range(3):
+            producer.send("t", b"parent").get(10)
+        assert (sent(), hook.delivered) == (3, 3), (sent(), hook.delivered)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                producer.send("t", b"child").get(10)
+                assert (sent(), hook.delivered) == (1, 4), (sent(), hook.delivered)
+                producer.close()
+                code = 0
+            except BaseException:
+                import traceback; traceback.print_exc()
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        producer.send("t", b"parent").get(10)
+        assert (sent(), hook.delivered) == (4, 4), (sent(), hook.delivered)
+        producer.close()
+        """,
+        cluster.bootstrap,
+    )
+    script.end()
+
+
 @pytest.mark.parametrize("way", ["exit", "drop", "collect"])
 def test_fork_a_child_that_never_sends_just_ends(cluster: ScriptedCluster, way: str) -> None:
     script = Script(
