@@ -122,8 +122,8 @@ class Scenario:
         normal, slow.most_work, slow.least_work = slow.most_work, 0.2, 0.2
         topic, partitions = max(self.partitions.items(), key=lambda item: item[1])
         there = self.cluster.topics[topic]
-        if len({partition.leader for partition in there}) > 1:
-            for _ in range(400):
+        if len({partition.leader for partition in there}) > 1 and self.cluster.replication[1] < 0.01:
+            for _ in range(600):
                 self.producer.keep_time()
                 future = self.producer.send(topic, b"%d " % self.ledger.records)
                 self.ledger.add(1, topic, None, None, partitions, future)
