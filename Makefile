@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 EXTENSION_SOURCES := $(shell find kafka -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi')
 
-.PHONY: build demo test test-full test-slow quick bench generate generate-check lint format wheel clean
+.PHONY: build demo sim test test-full test-slow quick bench generate generate-check lint format wheel clean
 .DEFAULT_GOAL := build
 
 build: $(VENV)/.built
@@ -35,6 +35,10 @@ test-slow: build
 	$(PY) tools/run_tests.py full
 
 test-full: test test-slow wheel
+
+# The real producer against simulated brokers and faults; SEEDS=FROM:TO plays others.
+sim: build
+	$(PY) -m tests.sim.run --seeds $(or $(SEEDS),0:10000)
 
 quick: build
 	$(PY) tools/run_tests.py quick

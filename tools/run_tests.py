@@ -26,8 +26,9 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "test"
-# Folders that are groups of their own: they need more than a compiler, or the machine to themselves.
-OWN_GROUP = [f"--ignore=tests/{folder}" for folder in ("compat", "examples", "perf")]
+# What is in groups of its own: it needs more than a compiler, or the machine to itself.
+ALONE = ("compat", "examples", "perf", "sim/test_seeds.py", "sim/test_mutants.py")
+OWN_GROUP = [f"--ignore=tests/{path}" for path in ALONE]
 UNIT = "not kafka and not full"
 KAFKA = "kafka and not full and not versions and not chaos"
 WORKERS = str(min(os.cpu_count() or 1, 4))
@@ -145,6 +146,15 @@ def perf(counts: Counts) -> None:
     pytest(counts, "perf", "-m", "not full", "tests/perf")
 
 
+def seeds(counts: Counts) -> None:
+    """The producer against simulated brokers: 300 seeds, and every mutant dies in them."""
+    pytest(counts, "seeds", "-s", "tests/sim/test_seeds.py", "tests/sim/test_mutants.py")
+
+
+def many_seeds(counts: Counts) -> None:
+    pytest(counts, "many-seeds", "-s", "tests/sim/test_seeds.py", env={"SIM_SEEDS": "2000"})
+
+
 def fuzz(counts: Counts) -> None:
     """Hypothesis searching longer, at random rather than repeatably, and every test marked `full`."""
     options = ("--hypothesis-profile=long", "--durations=10")
@@ -251,12 +261,14 @@ GROUPS: dict[str, Group] = {
         sanitizer,
         pythons,
         fuzz,
+        seeds,
+        many_seeds,
     )
 }
 SETS = {
     "quick": ["quick"],
-    "test": ["unit", "kafka", "compat", "examples", "perf", "chaos"],
-    "full": ["versions", "sustained", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz"],
+    "test": ["unit", "kafka", "compat", "examples", "perf", "chaos", "seeds"],
+    "full": ["versions", "sustained", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz", "many-seeds"],
 }
 
 

@@ -121,16 +121,16 @@ class Scenario:
         slow = self.cluster.brokers[0]
         normal, slow.most_work, slow.least_work = slow.most_work, 0.2, 0.2
         topic, partitions = max(self.partitions.items(), key=lambda item: item[1])
-        if partitions > len(self.cluster.brokers):
-            for _ in range(400):
+        there = self.cluster.topics[topic]
+        if len({partition.leader for partition in there}) > 1 and self.cluster.replication[1] < 0.01:
+            for _ in range(600):
                 self.producer.keep_time()
                 future = self.producer.send(topic, b"%d " % self.ledger.records)
                 self.ledger.add(1, topic, None, None, partitions, future)
                 self.world.run(0.002)
             self.world.run(30.0, self.ledger.all_done)
-            there = self.cluster.topics[topic]
-            ends = {True: [p.end for p in there if p.leader == 0], False: [p.end for p in there if p.leader != 0]}
-            shares = {slow: sum(taken) / len(taken) for slow, taken in ends.items()}
+            ends = {led: [p.end for p in there if (p.leader == slow.id) is led] for led in (True, False)}
+            shares = {led: sum(taken) / len(taken) for led, taken in ends.items()}
             if shares[True] > 0.8 * shares[False]:
                 raise Violation("a slow broker gets more", f"{ends[True]} records there, {ends[False]} elsewhere")
         slow.most_work, slow.least_work = normal, 0.0001

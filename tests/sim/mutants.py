@@ -1,0 +1,449 @@
+"""Bugs that producers had, put into this one: each has to be seen within the seeds of `make test`.
+
+    python -m tests.sim.mutants [NAME...]
+
+A mutant is text of the client's sources replaced by other text, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+SEEDS = 300
+SECONDS_A_SEED = 60  # of CPU time; a client that hangs is seen, too
+
+
+class Mutant(NamedTuple):
+    name: str
+    bug: str  # what it is, and whose it was
+    module: str  # of kafka.core
+    changes: tuple[tuple[str, str], ...]  # each text occurs once in the module
+
+
+MUTANTS = (
+    Mutant(
+        "slow broker gets more",
+        "KAFKA-10888: the choice of a partition feeds back, the slowest broker gets the most",
+        "partitions",
+        (
+            (
+                "heappush(heap, (partition.in_flight, partition.taken_bytes,",
+                "heappush(heap, (-partition.in_flight, -partition.taken_bytes,",
+            ),
+        ),
+    ),
+    Mutant(
+        "bump with batches in flight",
+        "KAFKA-14397: a delivery timeout of a batch in doubt bumps the epoch, later ones are sent under the new one",
+        "partitions",
+        (
+            ("            assert not batch.doubtful\n", "            batch.doubtful = False\n"),
+            (
+                "if not batch.in_flight and (batch.doubtful or not self.broken):",
+                "if not batch.in_flight and not self.broken:",
+            ),
+        ),
+    ),
+    Mutant(
+        "no gate",
+        "KAFKA-15591: two batches in flight to a leader that knows nothing of the producer",
+        "partitions",
+        ((" and self.sent_on == link and self.proven == link", " and self.sent_on == link"),),
+    ),
+    Mutant(
+        "buffer reused",
+        "KAFKA-19012: a buffer is used again while a request can still read it",
+        "delivery",
+        (
+            (
+                (
+                    "                self.fail(batch, self._timed_out(batch, partition), now)\n            else:\n"
+                    "                building.deadline"
+                ),
+                (
+                    "                self.fail(batch, self._timed_out(batch, partition), now)\n"
+                    "                batch.stamp(7, 7, 7)\n"
+                    "            else:\n                building.deadline"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "bump of all partitions",
+        "librdkafka #4953: error 45 on one partition bumps the epoch of all, and others are written twice",
+        "delivery",
+        (
+            (
+                "        first = next((b for b in partition.outstanding if b.doubtful",
+                (
+                    "        for other in partition.topic.partitions:\n"
+                    "            other.broken = True\n"
+                    "            for b in other.outstanding:\n"
+                    "                b.doubtful = False\n"
+                    "        first = next((b for b in partition.outstanding if b.doubtful"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "new leader before the old one has answered",
+        "franz-go f29fb7f0: a partition moves while the old leader has it in flight",
+        "partitions",
+        ((" and self.sent_on == link and self.proven == link", " and (self.sent_on != link or self.proven == link)"),),
+    ),
+    Mutant(
+        "partition named twice",
+        "a request names a partition twice: the broker keeps one of two batches and says nothing",
+        "produce",
+        (("topics[partition.topic] = [data]", "topics[partition.topic] = [data, data]"),),
+    ),
+    Mutant(
+        "sequence not wrapped",
+        "franz-go 27880b49: a sequence past 2^31 - 1 gets negative",
+        "produce",
+        (
+            (
+                "partition.epoch, batch.sequence % SEQUENCES)",
+                "partition.epoch, (batch.sequence + SEQUENCES) % (2 * SEQUENCES) - SEQUENCES)",
+            ),
+        ),
+    ),
+    Mutant(
+        "new number on retry",
+        "a retried batch gets the next free number: the broker cannot know it again",
+        "delivery",
+        (
+            (
+                "        elif error.retriable and batch.attempts <= self._config.retries:\n",
+                (
+                    "        elif error.retriable and batch.attempts <= self._config.retries:\n"
+                    "            batch.stamped, batch.sequence = False, partition.next_sequence\n"
+                    "            partition.next_sequence += batch.records\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "numbers forgotten with metadata",
+        "librdkafka before 1.9: a topic that a broker does not know for a moment starts at sequence 0 again",
+        "produce",
+        (
+            (
+                "            if topic.partitions or (known.error",
+                (
+                    "            if known.error is not None:\n"
+                    "                for partition in topic.partitions:\n"
+                    "                    partition.next_sequence = 0\n"
+                    "            if topic.partitions or (known.error"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "45 behind the head is final",
+        "a batch that came before its predecessor is failed, though it only had to wait",
+        "delivery",
+        (
+            (
+                '            self._counts["waits for the one before"] += 1\n',
+                (
+                    "            self.fail(batch, error, now)\n"
+                    "            self.take_out(partition, batch)\n"
+                    "            return\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "doubt not told",
+        "what may be in the log is reported as not persisted",
+        "delivery",
+        (("        in_doubt = batch.doubtful or batch.in_flight\n", "        in_doubt = False\n"),),
+    ),
+    Mutant(
+        "retries out of order",
+        "the newest batch is sent again first",
+        "partitions",
+        (
+            (
+                "        for batch in self.outstanding:\n            # When numbering",
+                "        for batch in reversed(self.outstanding):\n            # When numbering",
+            ),
+        ),
+    ),
+    Mutant(
+        "throttle ignored",
+        "librdkafka: requests are written to a channel that the broker does not read (KIP-219)",
+        "node",
+        (("return self.throttle is None and self.is_ready", "return self.is_ready"),),
+    ),
+    Mutant(
+        "45 taken for delivered",
+        "a batch that may have been taken and is refused as out of order counts as delivered",
+        "delivery",
+        (
+            (
+                "            self._ask_leader(partition, batch, now)\n",
+                "            self._delivered(partition, batch, -1, -1, now)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "45 bumps and sends again",
+        "Java: error 45 at the head bumps the epoch and sends again what may be in the log",
+        "delivery",
+        (
+            (
+                "            self._ask_leader(partition, batch, now)\n",
+                (
+                    "            for b in partition.outstanding:\n                b.doubtful = False\n"
+                    "            self._start_anew(partition, batch, error, now)\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "error after append is a refusal",
+        "error 6 of a leader that was deposed after the append counts as definite",
+        "delivery",
+        (("            appended = answer.base_offset >= 0\n", "            appended = False\n"),),
+    ),
+    Mutant(
+        "lost connection is a refusal",
+        "what was on the way when the connection broke counts as not persisted",
+        "delivery",
+        (("doubtful=building.on_wire)", "doubtful=False)"),),
+    ),
+    Mutant(
+        "timeout is a refusal",
+        "errors 7 and 20, given after the append, count as definite",
+        "delivery",
+        (
+            ("AMBIGUOUS = frozenset((-1, 7, 13, 20, 56))", "AMBIGUOUS = frozenset((-1, 13, 56))"),
+            ("            appended = answer.base_offset >= 0\n", "            appended = False\n"),
+        ),
+    ),
+    Mutant(
+        "split renumbered",
+        "the parts of a split batch overlap in their numbers",
+        "delivery",
+        (("            sequence += part.records\n", "            sequence += 1\n"),),
+    ),
+    Mutant(
+        "wrong record fails",
+        "a record error (KIP-467) reaches another record of the batch",
+        "delivery",
+        (("errors[entry.batch_index] = own", "errors[(entry.batch_index + 1) % count] = own"),),
+    ),
+    Mutant(
+        "epochs without end",
+        "Dekaf #3341: nothing happens when the epochs of a producer id are used up",
+        "produce",
+        (("if partition.epoch < LARGEST_EPOCH:", "if partition.epoch < 2 * LARGEST_EPOCH:"),),
+    ),
+    Mutant(
+        "new epoch, old sequence",
+        "KAFKA-12152: after an epoch bump a partition does not start at 0",
+        "partitions",
+        (
+            (
+                "        self.next_sequence = 0\n        self.broken = self.gap = False\n",
+                "        self.broken = self.gap = False\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "stuck after a pause",
+        "nothing is sent any more when the backoff is over",
+        "delivery",
+        (
+            (
+                "            self._core.refresh(partition.topic.name, now)\n        self._path.look(partition, now)\n",
+                "            self._core.refresh(partition.topic.name, now)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "leader never looked for",
+        "NOT_LEADER_OR_FOLLOWER does not lead to fresh metadata",
+        "delivery",
+        (("        if error.invalid_metadata:\n            self._core", "        if False:\n            self._core"),),
+    ),
+    Mutant(
+        "six in flight",
+        "more batches in flight than a broker recognises when they come again",
+        "partitions",
+        (("MOST_IN_FLIGHT = 5", "MOST_IN_FLIGHT = 9"),),
+    ),
+    Mutant(
+        "topic made anew forgets doubt",
+        "what was sent by name may have been appended to the new topic",
+        "delivery",
+        (("        if partition.topic.named:\n", "        if False:\n"),),
+    ),
+    Mutant(
+        "neighbour's answer",
+        "an answer is taken for that of another partition",
+        "delivery",
+        (("partition = topic.partitions[answer.index]\n", "partition = topic.partitions[answer.index - 1]\n"),),
+    ),
+    Mutant(
+        "bound to one, sent to another",
+        "KAFKA-6350 and the like: a future names another partition than the one that has the record",
+        "produce",
+        (("batch.bind(partition.index)", "batch.bind((partition.index + 1) % len(partition.topic.partitions))"),),
+    ),
+    Mutant(
+        "tombstone dropped",
+        "an expired batch in doubt is dropped, its numbers are given to the next one",
+        "delivery",
+        (
+            (
+                "        if batch.doubtful and self._path.identity is not None and not over:\n",
+                (
+                    "        if batch.doubtful and self._path.identity is not None and not over:\n"
+                    "            partition.outstanding.remove(batch)\n"
+                    "            if not partition.outstanding:\n"
+                    "                partition.next_sequence = batch.sequence\n"
+                    "            return\n"
+                    "        if batch.doubtful and self._path.identity is not None and not over:\n"
+                ),
+            ),
+        ),
+    ),
+    Mutant(
+        "the last one proves all",
+        "librdkafka #4134: a success counts for the batches before it, also for those that were refused",
+        "delivery",
+        ((" if b.sequence < batch.sequence and b.provable and not b.in_flight]", " if b.sequence < batch.sequence]"),),
+    ),
+    Mutant(
+        "leader among no brokers",
+        "krafka #49 and the like: a leader that is no known broker is waited for, nobody asks who leads now",
+        "metadata",
+        (
+            (
+                "                    self._needed[name] = None\n        if self._full",
+                "                    pass\n        if self._full",
+            ),
+            ("still_unclear(topic, snapshot.brokers)", "still_unclear(topic, range(99))"),
+        ),
+    ),
+    Mutant(
+        "negative answer after an injected error",
+        "an answer that a broker gave to a batch in doubt (it is not there) counts for the time before, too",
+        "delivery",
+        (
+            (
+                "        else:\n            batch.provable = False\n        if error.invalid",
+                "        else:\n            batch.doubtful = batch.provable = False\n        if error.invalid",
+            ),
+        ),
+    ),
+)
+
+
+class Finder(MetaPathFinder):
+    """Loads one module with its text changed."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self.mutant = mutant
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        if fullname != f"kafka.core.{self.mutant.module}":
+            return None
+        file = str(ROOT / "kafka" / "core" / f"{self.mutant.module}.py")
+        return importlib.util.spec_from_file_location(fullname, file, loader=Loader(self.mutant, fullname, file))
+
+
+class Loader(SourceFileLoader):
+    def __init__(self, mutant: Mutant, fullname: str, file: str) -> None:
+        super().__init__(fullname, file)
+        self.mutant = mutant
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(changed(self.mutant), self.path, "exec")
+
+
+def changed(mutant: Mutant) -> str:
+    text = (ROOT / "kafka" / "core" / f"{mutant.module}.py").read_text()
+    for old, new in mutant.changes:
+        if text.count(old) != 1:
+            raise ValueError(f"{mutant.name}: {old!r} occurs {text.count(old)} times in {mutant.module}.py")
+        text = text.replace(old, new)
+    return text
+
+
+class Death(NamedTuple):
+    mutant: Mutant
+    seeds: int | None  # how many it took; None: it survived
+    how: str
+
+
+def kill(mutant: Mutant, seeds: int = SEEDS) -> Death:
+    """Plays seeds on a mutant until one fails."""
+    changed(mutant)
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.sim.mutants", "--play", mutant.name, str(seeds)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    found = re.search(r"^killed after (\d+): (.*)$", run.stdout, re.MULTILINE)
+    if found is not None:
+        return Death(mutant, int(found[1]), found[2][:150])
+    if run.returncode == -signal.SIGXCPU or "survived" not in run.stdout:
+        # It took the interpreter with it, or all its time.
+        started = len(re.findall(r"^seed ", run.stdout, re.MULTILINE))
+        return Death(mutant, started, f"process ended with {run.returncode}: {run.stderr[-150:]!r}")
+    return Death(mutant, None, "")
+
+
+def kill_all(mutants: Sequence[Mutant] = MUTANTS, seeds: int = SEEDS) -> Iterator[Death]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda mutant: kill(mutant, seeds), mutants)
+
+
+def _play(name: str, seeds: int) -> None:
+    import resource
+
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
+    sys.meta_path.insert(0, Finder(mutant))
+    from tests.sim.scenario import play
+
+    for seed in range(seeds):
+        print(f"seed {seed}", flush=True)
+        used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+        resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS_A_SEED, resource.RLIM_INFINITY))
+        outcome = play(seed)
+        if outcome.violation is not None:
+            text = outcome.violation.strip().splitlines()
+            print(f"killed after {seed + 1}: {text[0] if len(text) == 1 else text[-1]}")
+            return
+    print("survived")
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--play"]:
+        _play(arguments[1], int(arguments[2]))
+        return 0
+    survivors = 0
+    for death in kill_all([mutant for mutant in MUTANTS if not arguments or mutant.name in arguments]):
+        print(f"{death.seeds or 'SURVIVED':>8}  {death.mutant.name:<45}{death.how}", flush=True)
+        survivors += death.seeds is None
+    return int(survivors > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
