@@ -224,6 +224,11 @@ class Core:
         """
         return self.nodes.finalized_feature(name)
 
+    def is_failing(self, node_id: int) -> bool:
+        """Whether this broker could not be reached when that was last tried, or is not known."""
+        node = self.nodes.broker(node_id)
+        return node is None or node.failures > 0
+
     def ensure_node(self, node_id: int, now: float) -> None:
         """Starts connecting to this broker, now or when its backoff is over; `on_room` or `on_node_down` follows."""
         node = self.nodes.broker(node_id)

@@ -127,7 +127,19 @@ class Partition:
 class Topic:
     """A topic, and for its keyless batches the partitions that could take one, by leader, least busy first."""
 
-    __slots__ = ("name", "id", "named", "partitions", "known", "waiters", "unbound", "free", "floor", "rotation")
+    __slots__ = (
+        "name",
+        "id",
+        "named",
+        "partitions",
+        "known",
+        "waiters",
+        "unbound",
+        "leaders",
+        "free",
+        "floor",
+        "rotation",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -137,6 +149,7 @@ class Topic:
         self.known: Any = None  # the partitions of the snapshot they were last taken from
         self.waiters: list[Callable[[KafkaError | None], None]] = []
         self.unbound: Queue | None = None  # the accumulator's, while it may have something to send
+        self.leaders: frozenset[int] = frozenset()  # of all its partitions
         # By leader, heaps of (in flight, bytes taken, turn, partition's index); None until a keyless batch came.
         self.free: dict[int, list[tuple[int, int, int, int]]] | None = None
         self.floor = 0  # the bytes that the last chosen partition had taken

@@ -10,7 +10,7 @@ nothing.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +44,7 @@ class ProduceConfig(NamedTuple):
     request_timeout: float = 30.0
     delivery_timeout: float = 120.0
     max_request_size: int = 1048576
+    rack: str | None = None  # where this client is: keyless batches go to leaders there, while any can be reached
 
 
 class Building:
@@ -241,6 +242,7 @@ class Produce:
             partition.asking = None  # what the leader before would have said
             partition.not_before = 0.0  # this leader has refused nothing
             self.look(partition, now)
+        topic.leaders = frozenset(partition.leader for partition in topic.partitions)
         self.accumulator.set_partition_count(topic.name, len(topic.partitions))
 
     def _answer_waiters(self, topic: Topic, error: KafkaError | None) -> None:
@@ -429,7 +431,7 @@ class Produce:
 
     def _least_busy(self, topic: Topic, requests: dict[int, Building], now: float) -> Partition | None:
         best = None
-        for leader in topic.free or ():
+        for leader in self._leaders_for_keyless(topic, now):
             entry = topic.least_busy(leader)
             if entry is None or (best is not None and best <= entry):
                 continue
@@ -445,6 +447,18 @@ class Produce:
             else:
                 self._full.setdefault(leader, {})[topic] = None
         return None if best is None else topic.take(best)
+
+    def _leaders_for_keyless(self, topic: Topic, now: float) -> Iterable[int]:
+        """Whose partitions may take this topic's keyless batches: all, or those in the client's rack (KIP-1123)."""
+        leaders = topic.free or {}
+        if self.config.rack is None:
+            return leaders
+        brokers = self.core.snapshot.brokers
+        rack = self.config.rack
+        near = [leader for leader in topic.leaders if leader in brokers and brokers[leader].rack == rack]
+        for leader in near:
+            self.core.ensure_node(leader, now)
+        return [leader for leader in near if not self.core.is_failing(leader)] or leaders
 
     def _put(self, building: Building, partition: Partition, batch: Batch, now: float) -> None:
         if batch.attempts == 0:

@@ -1,7 +1,7 @@
 """What a producer can be told: every key with its default, how each is checked, and which are still to come.
 
-The names and defaults are kafka-python's; `buffer_memory`, `compression_level` and `hooks` are added. No key is ever
-ignored: it works, or setting it raises NotImplementedError.
+The names and defaults are kafka-python's; `buffer_memory`, `client_rack`, `compression_level` and `hooks` are added. No
+key is ever ignored: it works, or setting it raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG: dict[str, Any] = {
     "bootstrap_servers": "localhost",
     "client_id": None,
+    "client_rack": None,
     "key_serializer": None,
     "value_serializer": None,
     "enable_idempotence": True,
@@ -117,6 +118,7 @@ class ProducerConfig:
 
     bootstrap_servers: tuple[tuple[str, int], ...]
     client_id: str
+    client_rack: str | None
     key_serializer: Serializer | None
     value_serializer: Serializer | None
     enable_idempotence: bool
@@ -386,6 +388,12 @@ def _client_id(key: str, value: Any) -> str:
     return value
 
 
+def _rack(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(key, "a string, as in the brokers' broker.rack, or None", value)
+    return value
+
+
 def _serializer(key: str, value: Any) -> Serializer | None:
     if value is None:
         return None
@@ -491,6 +499,7 @@ def _is_ipv6(host: str) -> bool:
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "bootstrap_servers": _bootstrap_servers,
     "client_id": _client_id,
+    "client_rack": _or_none(_rack),
     "key_serializer": _serializer,
     "value_serializer": _serializer,
     "enable_idempotence": _bool,

@@ -112,6 +112,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
                 request_timeout=config.request_timeout_ms / 1000,
                 delivery_timeout=delivery_timeout,
                 max_request_size=config.max_request_size,
+                rack=config.client_rack,
             ),
             self._transactions,
         )

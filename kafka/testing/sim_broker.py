@@ -162,6 +162,7 @@ class SimBroker:
         self.id = id
         self.host, self.port, self.ip = host, port, ip
         self.advertised = (host, port)
+        self.rack: str | None = None
         self.is_up = False
         self.is_paused = False  # accepts connections and bytes, does nothing (SIGSTOP)
         self.resets_unknown_versions = False  # instead of answering with error 35

@@ -75,7 +75,9 @@ def metadata(broker: SimBroker, header: Any, request: Any) -> Any:
         topics.append(MetadataResponse.MetadataResponseTopic(name=name, topic_id=view.ids[name], partitions=partitions))
     return MetadataResponse(
         brokers=[
-            MetadataResponse.MetadataResponseBroker(node_id=b.id, host=b.advertised[0], port=b.advertised[1])
+            MetadataResponse.MetadataResponseBroker(
+                node_id=b.id, host=b.advertised[0], port=b.advertised[1], rack=b.rack
+            )
             for b in alive
         ],
         cluster_id="simulated",

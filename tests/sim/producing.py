@@ -14,7 +14,14 @@ class SimProducer(ProducerBase):
     """`send` and the futures are the product's own; what may wait in them runs the simulation instead."""
 
     def __init__(
-        self, world: World, *, acks: int = -1, retries: float = float("inf"), idempotent: bool = False, **options: Any
+        self,
+        world: World,
+        *,
+        acks: int = -1,
+        retries: float = float("inf"),
+        idempotent: bool = False,
+        rack: str | None = None,
+        **options: Any,
     ) -> None:
         self.world = world
         self.host = ManualHost()
@@ -26,7 +33,7 @@ class SimProducer(ProducerBase):
             self.accumulator,
             ProduceConfig(
                 acks=acks, retries=retries, idempotent=idempotent, request_timeout=world.core.config.request_timeout,
-                delivery_timeout=settings["delivery_timeout"],
+                delivery_timeout=settings["delivery_timeout"], rack=rack,
             ),
         )  # fmt: skip
         world.core.produce = self.produce

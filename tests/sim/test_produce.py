@@ -127,6 +127,29 @@ def test_keyless_records_avoid_a_broker_that_is_down() -> None:
     producer.check("t")
 
 
+def test_keyless_records_stay_in_the_rack_while_a_leader_there_can_be_reached() -> None:
+    world = World(1, 3)
+    for broker, rack in zip(world.cluster.brokers, ("a", "b", "b"), strict=True):
+        broker.rack = rack
+    world.cluster.create_topic("t", 6)  # partition p is led by broker p % 3
+    world.bootstrap().unwrap()
+    producer = SimProducer(world, rack="a", linger=0.0)
+    for _ in range(60):
+        producer.put("t")
+        world.run(0.01)
+    settle(producer)
+    sizes = [len(log) for log in producer.logs("t")]
+    assert sizes[1] == sizes[2] == sizes[4] == sizes[5] == 0 and abs(sizes[0] - sizes[3]) <= 1
+    world.cluster.brokers[0].stop()
+    producer.world.cluster.topics["t"][0].leader = producer.world.cluster.topics["t"][3].leader = 0
+    for _ in range(60):
+        producer.put("t")
+        world.run(0.01)
+    settle(producer)
+    producer.check("t")
+    assert sum(len(log) for log in producer.logs("t")) == 120
+
+
 def test_delivery_timeout_names_the_cause() -> None:
     producer = start(delivery_timeout=3.0, config={"request_timeout": 1.0})
     for broker in producer.world.cluster.brokers:
