@@ -9,6 +9,7 @@ from kafka.protocol import (
     DescribeProducersRequest,
     FindCoordinatorRequest,
     InitProducerIdRequest,
+    ListOffsetsRequest,
     MetadataRequest,
     ProduceRequest,
 )
@@ -21,6 +22,7 @@ INJECTED: dict[int, tuple[int, ...]] = {
     InitProducerIdRequest.API_KEY: (14, 15, 16),
     FindCoordinatorRequest.API_KEY: (14, 15),
     DescribeProducersRequest.API_KEY: (3, 6, 29),
+    ListOffsetsRequest.API_KEY: (5, 6, 74, 75),
 }
 
 

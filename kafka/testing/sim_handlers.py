@@ -142,7 +142,7 @@ def list_offsets(broker: SimBroker, header: Any, request: Any) -> Any:
             partition = cluster.partition_of(b"", topic.name, asked.partition_index) if topic.name else None
             if partition is None:
                 error = UNKNOWN_TOPIC
-            elif partition.leader != broker.id:
+            elif partition.leader != broker.id or cluster.simulation.now < partition.aware_at:
                 error = NOT_LEADER
             elif asked.current_leader_epoch not in (-1, partition.epoch):
                 error = FENCED_EPOCH if asked.current_leader_epoch < partition.epoch else UNKNOWN_EPOCH

@@ -116,8 +116,8 @@ MUTANTS = (
         "produce",
         (
             (
-                "partition.epoch, batch.sequence % SEQUENCES)",
-                "partition.epoch, (batch.sequence + SEQUENCES) % (2 * SEQUENCES) - SEQUENCES)",
+                "partition.epoch, batch.sequence % SEQUENCES,",
+                "partition.epoch, (batch.sequence + SEQUENCES) % (2 * SEQUENCES) - SEQUENCES,",
             ),
         ),
     ),
@@ -219,7 +219,7 @@ MUTANTS = (
         "error after append is a refusal",
         "error 6 of a leader that was deposed after the append counts as definite",
         "delivery",
-        (("            appended = answer.base_offset >= 0\n", "            appended = False\n"),),
+        (("            appended = error.retriable and answer.base_offset >= 0\n", "            appended = False\n"),),
     ),
     Mutant(
         "lost connection is a refusal",
@@ -233,7 +233,7 @@ MUTANTS = (
         "delivery",
         (
             ("AMBIGUOUS = frozenset((-1, 7, 13, 20, 56))", "AMBIGUOUS = frozenset((-1, 13, 56))"),
-            ("            appended = answer.base_offset >= 0\n", "            appended = False\n"),
+            ("            appended = error.retriable and answer.base_offset >= 0\n", "            appended = False\n"),
         ),
     ),
     Mutant(
@@ -336,10 +336,41 @@ MUTANTS = (
         "metadata",
         (
             (
-                "                    self._needed[name] = None\n        if self._full",
-                "                    pass\n        if self._full",
+                "topic.partitions):\n                self._needed[name] = None\n",
+                "topic.partitions):\n                pass\n",
             ),
             ("still_unclear(topic, snapshot.brokers)", "still_unclear(topic, range(99))"),
+        ),
+    ),
+    Mutant(
+        "in the log, so delivered",
+        "what the leader says it has counts as delivered before it is on all replicas",
+        "delivery",
+        (
+            (
+                "            partition.confirm = there[-1]\n            self._back_off(partition, now)\n",
+                "            for batch in there:\n                self._delivered(partition, batch, -1, -1, now)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "anybody's word for the leader's",
+        "what a follower says of a producer counts, though it may lag",
+        "inquiry",
+        (
+            (
+                "        self._ask_end(now)\n\n    def _ask_end",
+                "        self._end_told(Ok(ListOffsetsResponse()), now)\n\n    def _ask_end",
+            ),
+            (
+                "            self._ask_end(now)\n\n\ndef _error_of",
+                "            self._callback(self._described, now)\n\n\ndef _error_of",
+            ),
+            (
+                "import DescribeProducersRequest, ListOffsetsRequest\n",
+                "import DescribeProducersRequest, ListOffsetsRequest, ListOffsetsResponse\n",
+            ),
+            ("import Err, Result\n", "import Err, Ok, Result\n"),
         ),
     ),
     Mutant(
