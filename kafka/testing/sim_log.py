@@ -23,6 +23,7 @@ _CRC_FROM = 21
 
 CORRUPT, OUT_OF_ORDER, OLD_EPOCH = 2, 45, 47
 SEQUENCES = 1 << 31
+CONTROL = 0x20
 
 
 class Batch(NamedTuple):
@@ -71,6 +72,12 @@ class ProducerState:
             self.batches.clear()
         self.last = header.last
         self.batches.append((header.first, header.last, base))
+
+    def raise_epoch(self, epoch: int) -> None:
+        if epoch > self.epoch:
+            self.epoch = epoch
+            self.last = -1
+            self.batches.clear()
 
     def forget(self) -> None:
         while len(self.batches) > 1:
@@ -183,9 +190,12 @@ class SimPartition:
 
 
 def _add(producers: dict[int, ProducerState], batch: Batch) -> None:
-    _, _, _, _, _, _, last_delta, _, _, pid, epoch, first, count = HEADER.unpack_from(batch.data)
+    _, _, _, _, _, attributes, last_delta, _, _, pid, epoch, first, count = HEADER.unpack_from(batch.data)
     if pid >= 0:
         state = producers.get(pid)
         if state is None:
             state = producers[pid] = ProducerState(epoch)
+        if attributes & CONTROL:  # the end of a transaction, which has no number
+            state.raise_epoch(epoch)
+            return
         state.add(Header(count, pid, epoch, first, (first + last_delta) % SEQUENCES), batch.base)

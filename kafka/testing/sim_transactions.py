@@ -84,7 +84,8 @@ class SimTransactions:
         self.simulation = cluster.simulation
         self.version = version
         self.transactions: dict[str, Transaction] = {}
-        self.homes: dict[str, int] = {}  # coordinators that were moved
+        self.shifts: Counter[str] = Counter()  # how often a coordinator was moved
+        self._homes: dict[str, int] = {}  # where each was last seen
         self.loading: dict[str, float] = {}  # until when
         self.load_time = 0.2
         self.marker_delay = (0.001, 0.02)
@@ -115,21 +116,25 @@ class SimTransactions:
     def home(self, key: str) -> SimBroker:
         """The broker that coordinates this transactional id or group; where it is down, another one takes over."""
         brokers = self.cluster.brokers
-        home = self.homes.get(key, sum(key.encode()) % len(brokers))
+        home = (sum(key.encode()) + self.shifts[key] + self.cluster.coordinator_shift) % len(brokers)
         while not brokers[home].is_up:
             home = (home + 1) % len(brokers)
+        if self._homes.setdefault(key, home) != home:
+            self._homes[key] = home
             self.loading[key] = self.simulation.now + self.load_time
-        self.homes[key] = home
+            self.counts["coordinator moved"] += 1
         return brokers[home]
 
     def move(self, key: str) -> None:
-        self.homes[key] = (self.home(key).id + 1) % len(self.cluster.brokers)
-        self.loading[key] = self.simulation.now + self.load_time
-        self.counts["coordinator moved"] += 1
+        self.home(key)
+        self.shifts[key] += 1
 
     def _not_here(self, broker: SimBroker, key: str) -> int:
         if self.home(key) is not broker:
             return self._count(NOT_COORDINATOR)
+        injected = self.cluster.injected_error(InitProducerIdRequest.API_KEY)
+        if injected:
+            return self._count(injected)
         return self._count(LOADING) if self.loading.get(key, 0.0) > self.simulation.now else 0
 
     def _count(self, code: int) -> int:
@@ -173,7 +178,8 @@ class SimTransactions:
 
     def _complete(self, txn: Transaction, committed: bool) -> None:
         """Writes the markers; as long as a leader is away nothing is complete."""
-        led = [self.cluster.topics[topic][index] for topic, index in sorted(txn.partitions)]
+        places = [self.cluster.partition_of(b"", *place) for place in sorted(txn.partitions)]
+        led = [partition for partition in places if partition is not None]  # others' topics were deleted
         if not all(self.cluster.brokers[partition.leader].is_up for partition in led):
             self.simulation.after(0.05, partial(self._complete, txn, committed))
             return
@@ -454,9 +460,8 @@ def append_marker(partition: SimPartition, producer_id: int, epoch: int, committ
     partition.log.append(Batch(partition.end, 1, builder.build(partition.end)))
     partition.end = partition.committed = partition.end + 1
     known = partition.producers.get(producer_id)
-    if known is not None and known.epoch < epoch:
-        known.batches.clear()
-        known.epoch, known.last = epoch, -1
+    if known is not None:
+        known.raise_epoch(epoch)
 
 
 def read_committed(partition: SimPartition) -> list[tuple[int, bytes | None]]:

@@ -283,6 +283,8 @@ def test_the_next_transaction_begins_at_once(version: int) -> None:
 # -- seeds -------------------------------------------------------------------------------------------------------------
 
 COUNTS: Counter[str] = Counter()
+# A topic that is made anew has lost what was committed to it, so there is nothing to be checked.
+KINDS = tuple(kind for kind in Faults.KINDS if kind != "recreate")
 TRANSACTION_APIS = (
     InitProducerIdRequest, AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, EndTxnRequest, TxnOffsetCommitRequest,
 )  # fmt: skip
@@ -309,7 +311,7 @@ class Story:
         self.transaction_of: dict[bytes, int] = {}
         self.bound: set[bytes] = set()  # records that were sent to a partition by its number
         self.until = 40.0
-        self.faults = Faults(self.world.cluster, until=self.until, every=0.8)
+        self.faults = Faults(self.world.cluster, until=self.until, every=0.8, kinds=KINDS)
         self.heir: TransactionalProducer | None = None
         self._lose_answers()
         self._move_coordinators()
@@ -463,8 +465,8 @@ def test_the_seeds_show_every_kind_of_trouble() -> None:
     """Runs after the seeds: what never happened would prove nothing."""
     if not COUNTS:
         pytest.skip("run together with the seeds")
-    wanted = [*Faults.KINDS, "committed", "aborted", "aborted after an error", "coordinator moved"]
-    wanted += ["epoch renewed", "fenced", "taken over", "timed out", "unknown"]
+    wanted = [*KINDS, "committed", "aborted", "aborted after an error", "coordinator moved"]
+    wanted += ["epoch renewed", "fenced", "taken over", "timed out"]
     wanted += ["ended again", "error 14", "error 16", "error 51"]
     wanted += [f"lost answer of {request.__name__}" for request in (*TRANSACTION_APIS, ProduceRequest)]
     missing = [what for what in wanted if not COUNTS[what]]
