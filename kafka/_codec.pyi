@@ -139,6 +139,7 @@ class Accumulator:
     io_thread: int
     failures: dict[tuple[str, int], list[Any]]
     batches_taken: int
+    waiting: int
     def __init__(
         self,
         host: Any,

@@ -29,31 +29,37 @@ cdef struct Host:
     void *context
 
 cdef struct OpenBatch:
+    # What every record looks at comes first: with 10,000 topics none of it is in the processor's cache.
     uint8_t *data
     Py_ssize_t size
     Py_ssize_t capacity
-    Py_ssize_t limit            # it never grows past this
-    int32_t count
     int64_t base_timestamp
     int64_t max_timestamp
-    double created
     PyObject *cell              # owned
+    int32_t count
+    bint due                    # it may be sent, whatever its linger
+    Py_ssize_t limit            # it never grows past this
+    double created
     QueueLinks *queue
     OpenBatch *next_in_queue
     OpenBatch *older
     OpenBatch *newer
 
 cdef struct QueueLinks:
+    OpenBatch *open
     PyObject *queue             # borrowed: the accumulator keeps every queue for its own lifetime
     OpenBatch *head             # sealed batches, oldest first
     OpenBatch *tail
-    OpenBatch *open
     QueueLinks *next_ready
     bint ready                  # on the ready list, or taken by the core and not yet found empty
     Py_ssize_t last_size        # of the batch before: the next one starts with as much room
 
+cdef struct FreeBlock:
+    FreeBlock *next
+
 cdef enum:
     FIRST_CAPACITY = 1024
+    BLOCK_CLASSES = 9           # of 1, 2, 4, ... 256 KiB
     UNBOUND = -1
 
 cdef enum Appended:
@@ -61,6 +67,7 @@ cdef enum Appended:
     NEEDS_MEMORY
     NEEDS_CELL
     IS_CLOSED
+    OUT_OF_MEMORY               # the machine is, not the accumulator
 
 
 cdef class ManualHost:
@@ -119,6 +126,7 @@ cdef class Queue:
                 self.links.ready = False
                 return None
             self.links.open = NULL
+            self.accumulator.open_batches -= 1
         else:
             self.links.head = batch.next_in_queue
             if self.links.head == NULL:
@@ -129,24 +137,43 @@ cdef class Queue:
         return f"<Queue {self.topic}[{self.partition if self.partition >= 0 else 'unbound'}]>"
 
 
-cdef class TopicQueues:
-    """A topic's queues: one for records without a partition, one for each partition."""
+cdef class TopicQueues(Queue):
+    """A topic's queues: itself is the one for records without a partition, and it has one for each partition."""
 
-    cdef readonly str topic
     cdef readonly int32_t partition_count   # -1 until metadata told
-    cdef Queue unbound
     cdef list queues
-    cdef Accumulator accumulator
 
-    def __cinit__(self, Accumulator accumulator, str topic):
-        self.accumulator = accumulator
-        self.topic = topic
+    def __cinit__(self, Accumulator accumulator, str topic, int32_t partition):
         self.partition_count = -1
-        self.unbound = Queue(accumulator, topic, UNBOUND)
         self.queues = []
 
     cdef Queue queue(self, int32_t partition):
         return <Queue>self.queues[partition]
+
+
+cdef inline int _block_class(Py_ssize_t capacity) noexcept:
+    """Which class of small blocks has this capacity; -1 for none."""
+    cdef int i
+    for i in range(BLOCK_CLASSES):
+        if capacity == FIRST_CAPACITY << i:
+            return i
+    return -1
+
+
+cdef inline Py_ssize_t _whole_block(Py_ssize_t capacity) noexcept:
+    """The capacity of the smallest block for so much, or as it is where that would be a waste."""
+    cdef Py_ssize_t whole = FIRST_CAPACITY
+    while whole < capacity:
+        whole *= 2
+    return whole if whole <= 16384 or whole - capacity <= capacity // 8 else capacity
+
+
+cdef class Waiter:
+    """A thread that waits for memory."""
+
+    cdef object lock            # released when it may go on
+    cdef Py_ssize_t needed
+    cdef Py_ssize_t granted     # bytes set aside for it, and counted as used
 
 
 cdef class Accumulator:
@@ -173,13 +200,21 @@ cdef class Accumulator:
     cdef QueueLinks *ready_tail
     cdef OpenBatch *oldest
     cdef OpenBatch *newest
-    cdef OpenBatch *lingering       # the oldest batch whose linger was not yet seen to be over
+    cdef OpenBatch *lingering       # the oldest batch that is not yet due
+    cdef Py_ssize_t open_batches
+    # Blocks that were given back, by class: the system takes longer to give new memory than all the rest of send()
+    # takes. Together with what is used they are within `memory`. Likewise batches; there are as many of them as there
+    # ever were at a time.
+    cdef FreeBlock *free_blocks[BLOCK_CLASSES]
+    cdef Py_ssize_t free_bytes
+    cdef OpenBatch *free_batches
     cdef PyObject *spare            # owned: the next batch's Cell
     cdef PyObject *first_cell       # every unresolved Cell, in order of creation; each owned by the list
     cdef PyObject *last_cell
     cdef double sleeping_until      # 0 while the IO thread is awake
     cdef int flushes                # flush() calls in progress: every batch is sendable
-    cdef object waiters             # locks of threads that wait for memory, first come first served
+    cdef object waiters             # of threads that wait for memory, first come first served
+    cdef readonly Py_ssize_t waiting    # how many they are
     cdef readonly bint closed
     cdef public unsigned long io_thread    # its identifier, 0 for none: it must never wait for itself
     cdef readonly dict failures     # (topic, partition) -> [count, first error]: failures nobody has looked at
@@ -215,6 +250,17 @@ cdef class Accumulator:
             free(batch.data)
             free(batch)
             batch = newer
+        while self.free_batches != NULL:
+            newer = self.free_batches.newer
+            free(self.free_batches)
+            self.free_batches = newer
+        cdef FreeBlock *block
+        cdef int i
+        for i in range(BLOCK_CLASSES):
+            while self.free_blocks[i] != NULL:
+                block = self.free_blocks[i]
+                self.free_blocks[i] = block.next
+                free(block)
         if self.spare != NULL:
             Py_DECREF(<object>self.spare)
         cdef PyObject *cell = self.first_cell
@@ -229,7 +275,7 @@ cdef class Accumulator:
     cdef TopicQueues topic_queues(self, str topic):
         cdef TopicQueues queues = self.topics.get(topic)
         if queues is None:
-            queues = self.topics.setdefault(topic, TopicQueues(self, topic))
+            queues = self.topics.setdefault(topic, TopicQueues(self, topic, UNBOUND))
         return queues
 
     def partition_count(self, str topic not None):
@@ -259,16 +305,21 @@ cdef class Accumulator:
         self, QueueLinks *links, int64_t timestamp,
         const uint8_t *key, Py_ssize_t key_length, const uint8_t *value, Py_ssize_t value_length,
         const uint8_t *headers, Py_ssize_t headers_length, PyObject **cell, int32_t *index,
-        Py_ssize_t *needed,
+        Py_ssize_t *memory,
     ) noexcept:
-        """The critical section. A length of -1 is a null; `headers` are encoded already."""
+        """The critical section. A length of -1 is a null; `headers` are encoded already.
+
+        `memory` is the bytes that `wait_for_memory` set aside for this record, mostly 0, which are no longer once it is
+        appended; after NEEDS_MEMORY, those that it has to wait for.
+        """
         cdef OpenBatch *batch = links.open
-        cdef Py_ssize_t size, capacity
+        cdef Py_ssize_t size, capacity, room
         cdef uint8_t *data
         cdef bint opened = False
         if self.closed:
             return IS_CLOSED
         if batch != NULL:
+            prefetch(batch.cell)
             size = record_size(timestamp - batch.base_timestamp, batch.count, key_length, value_length, headers_length)
             if batch.size + size > batch.capacity and not self.grow(batch, batch.size + size):
                 self.seal(links)
@@ -277,21 +328,22 @@ cdef class Accumulator:
             size = BATCH_HEADER_SIZE + record_size(0, 0, key_length, value_length, headers_length)
             if self.spare == NULL:
                 return NEEDS_CELL
-            capacity = links.last_size if links.last_size > FIRST_CAPACITY else FIRST_CAPACITY
-            if capacity > self.largest:
-                capacity = self.largest
-            if capacity < size or self.used + capacity > self.memory:
+            # While others wait, nobody takes more than was set aside for him: so they are served in order.
+            room = memory[0] if self.waiting > 0 else self.memory - self.used + memory[0]
+            capacity = self.first_capacity(links)
+            if capacity < size or capacity > room:
                 capacity = size
-            if self.used + capacity > self.memory:
-                needed[0] = capacity
+            if capacity > room:
+                memory[0] = capacity
                 return NEEDS_MEMORY
-            batch = <OpenBatch *>malloc(sizeof(OpenBatch))
-            data = <uint8_t *>malloc(capacity)
+            batch = self.take_batch()
+            data = self.take_block(capacity)
             if batch == NULL or data == NULL:
-                free(batch)
-                free(data)
-                needed[0] = capacity
-                return NEEDS_MEMORY
+                if batch != NULL:
+                    self.give_batch(batch)
+                if data != NULL:
+                    self.free_block(data, capacity)
+                return OUT_OF_MEMORY
             self.used += capacity
             batch.data = data
             batch.capacity = capacity
@@ -300,6 +352,7 @@ cdef class Accumulator:
             batch.count = 0
             batch.base_timestamp = batch.max_timestamp = timestamp
             batch.created = self.host.monotonic(self.host.context)
+            batch.due = False
             batch.queue = links
             batch.next_in_queue = NULL
             batch.cell = self.spare
@@ -307,6 +360,7 @@ cdef class Accumulator:
             self.link_batch(batch)
             self.link_cell(<Cell>batch.cell, <Queue>links.queue)
             links.open = batch
+            self.open_batches += 1
             opened = True
             size -= BATCH_HEADER_SIZE
         put_record(batch.data + batch.size, timestamp - batch.base_timestamp, batch.count,
@@ -317,16 +371,57 @@ cdef class Accumulator:
         batch.count += 1
         if timestamp > batch.max_timestamp:
             batch.max_timestamp = timestamp
+        self.used -= memory[0]
         if self.linger <= 0 or batch.size >= self.target:
             self.mark_ready(links)
-        elif opened and self.sleeping_until > batch.created + self.linger:
-            self.wake()
+        elif opened:
+            if self.waiting > 0 or self.flushes > 0:
+                self.mark_ready(links)
+            elif self.sleeping_until > batch.created + self.linger:
+                self.wake()
         return APPENDED
+
+    cdef inline Py_ssize_t first_capacity(self, QueueLinks *links) noexcept:
+        """The memory that a batch starts with: as much as the one before had use for, if few others are open."""
+        cdef Py_ssize_t capacity = FIRST_CAPACITY
+        if links.last_size > FIRST_CAPACITY:
+            capacity = _whole_block(min(links.last_size, self.memory // (16 * (self.open_batches + 1))))
+        return capacity if capacity < self.largest else self.largest
+
+    cdef inline OpenBatch *take_batch(self) noexcept:
+        cdef OpenBatch *batch = self.free_batches
+        if batch == NULL:
+            return <OpenBatch *>malloc(sizeof(OpenBatch))
+        self.free_batches = batch.newer
+        return batch
+
+    cdef inline void give_batch(self, OpenBatch *batch) noexcept:
+        batch.newer = self.free_batches
+        self.free_batches = batch
+
+    cdef inline uint8_t *take_block(self, Py_ssize_t capacity) noexcept:
+        cdef int i = _block_class(capacity)
+        cdef FreeBlock *block
+        if i < 0 or self.free_blocks[i] == NULL:
+            return <uint8_t *>malloc(capacity)
+        block = self.free_blocks[i]
+        self.free_blocks[i] = block.next
+        self.free_bytes -= capacity
+        return <uint8_t *>block
+
+    cdef inline void free_block(self, uint8_t *data, Py_ssize_t capacity) noexcept:
+        cdef int i = _block_class(capacity)
+        if i < 0 or self.used + self.free_bytes + capacity > self.memory:
+            free(data)
+            return
+        (<FreeBlock *>data).next = self.free_blocks[i]
+        self.free_blocks[i] = <FreeBlock *>data
+        self.free_bytes += capacity
 
     cdef bint grow(self, OpenBatch *batch, Py_ssize_t needed) noexcept:
         cdef Py_ssize_t capacity
         cdef uint8_t *data
-        if needed > batch.limit:
+        if needed > batch.limit or self.waiting > 0:
             return False
         capacity = batch.capacity * 2
         if capacity > batch.limit:
@@ -335,9 +430,16 @@ cdef class Accumulator:
             capacity = needed
         if self.used + capacity - batch.capacity > self.memory:
             return False
-        data = <uint8_t *>realloc(batch.data, capacity)
-        if data == NULL:
-            return False
+        if _block_class(batch.capacity) < 0:
+            data = <uint8_t *>realloc(batch.data, capacity)
+            if data == NULL:
+                return False
+        else:
+            data = self.take_block(capacity)
+            if data == NULL:
+                return False
+            memcpy(data, batch.data, batch.size)
+            self.free_block(batch.data, batch.capacity)
         self.used += capacity - batch.capacity
         batch.data = data
         batch.capacity = capacity
@@ -346,6 +448,7 @@ cdef class Accumulator:
     cdef void seal(self, QueueLinks *links) noexcept:
         cdef OpenBatch *batch = links.open
         links.open = NULL
+        self.open_batches -= 1
         links.last_size = batch.size
         if links.tail == NULL:
             links.head = batch
@@ -424,46 +527,67 @@ cdef class Accumulator:
         cell.older = cell.newer = NULL
         Py_DECREF(cell)
 
-    def wait_for_memory(self, Py_ssize_t needed, double deadline):
-        """Wait until `needed` bytes may be free; False where `deadline` (clock seconds) came first.
+    cdef Py_ssize_t wait_for_memory(self, Py_ssize_t needed, double deadline) except -1:
+        """Wait until `needed` bytes can be set aside for the caller; 0 where `deadline` (clock seconds) came first.
 
-        Every batch becomes sendable while somebody waits, whatever its linger.
+        Whoever came first is served first. Meanwhile every batch is sendable, whatever its linger.
         """
-        if self.io_thread == PyThread_get_thread_ident():
-            return False
-        lock = allocate_lock()
-        lock.acquire()
-        self.waiters.append(lock)
+        cdef Waiter waiter
+        cdef double left
         self.make_all_ready()
+        if self.io_thread == PyThread_get_thread_ident():
+            # It is the one that frees memory, so it cannot wait for its turn.
+            if self.used + needed > self.memory:
+                return 0
+            self.used += needed
+            return needed
+        waiter = Waiter.__new__(Waiter)
+        waiter.lock = allocate_lock()
+        waiter.lock.acquire()
+        waiter.needed = needed
+        self.waiters.append(waiter)
+        self.waiting += 1
+        self.wake_waiters()
         try:
-            if self.used + needed <= self.memory or self.closed:
-                return True     # it was freed before we stood in the queue
             left = deadline - self.host.monotonic(self.host.context)
-            # Locks refuse very long waits; a day is as good as for ever to the caller's loop.
-            return left > 0 and lock.acquire(True, min(left, 86400.0))
+            if waiter.granted == 0 and left > 0 and not self.closed:
+                # Locks refuse very long waits; a day is as good as for ever to the caller's loop.
+                waiter.lock.acquire(True, min(left, 86400.0))
+        except BaseException:
+            self.give_back(waiter.granted)
+            raise
         finally:
-            try:
-                self.waiters.remove(lock)
-            except ValueError:
-                # It was our turn; if we leave without using it, the next one has it.
-                self.wake_waiters()
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
+                self.waiting -= 1
+                self.wake_waiters()     # it may have been in the way of others
+        return waiter.granted
+
+    cdef give_back(self, Py_ssize_t granted):
+        """What was set aside is not needed after all."""
+        self.used -= granted
+        self.wake_waiters()
 
     def wake_waiters(self):
-        """Let the threads go on that wait for memory. The IO thread calls this after batches were freed."""
-        if self.used >= self.memory and not self.closed:
-            return
-        while self.waiters:
-            try:
-                self.waiters.popleft().release()
-            except IndexError:
-                return
+        """Let the threads go on that wait for memory, as far as there is enough. Called after batches were freed."""
+        cdef Waiter waiter
+        while self.waiting > 0:
+            waiter = self.waiters[0]
+            if not self.closed:
+                if self.used + waiter.needed > self.memory:
+                    return
+                self.used += waiter.needed
+                waiter.granted = waiter.needed
+            self.waiters.popleft()
+            self.waiting -= 1
+            waiter.lock.release()
 
     def make_all_ready(self):
-        """Make every batch sendable at once."""
-        cdef OpenBatch *batch = self.oldest
-        while batch != NULL:
-            self.mark_ready(batch.queue)
-            batch = batch.newer
+        """Make every batch there is sendable at once."""
+        while self.lingering != NULL:
+            self.lingering.due = True
+            self.mark_ready(self.lingering.queue)
+            self.lingering = self.lingering.newer
 
     def begin_flush(self):
         """From now to `end_flush`, every batch is sendable whatever its linger."""
@@ -543,8 +667,8 @@ cdef class Accumulator:
 
     cdef inline bint sendable(self, OpenBatch *batch, double now) noexcept:
         return (
-            batch.size >= self.target or batch.created + self.linger <= now
-            or self.flushes > 0 or self.closed or len(self.waiters) > 0
+            batch.due or batch.size >= self.target or batch.created + self.linger <= now
+            or self.flushes > 0 or self.closed or self.waiting > 0
         )
 
     cdef Batch hand_over(self, OpenBatch *open_batch):
@@ -568,7 +692,7 @@ cdef class Accumulator:
         batch.deadline = open_batch.created + self.delivery_timeout
         put_batch_header(open_batch.data, open_batch.size, 0, 0, open_batch.count - 1, open_batch.base_timestamp,
                          open_batch.max_timestamp, -1, -1, -1, open_batch.count)
-        free(open_batch)
+        self.give_batch(open_batch)
         self.batches_taken += 1
         return batch
 
@@ -576,6 +700,7 @@ cdef class Accumulator:
         """The queues that have something to send since they were last found empty, each once."""
         cdef QueueLinks *links
         while self.lingering != NULL and self.lingering.created + self.linger <= now:
+            self.lingering.due = True
             self.mark_ready(self.lingering.queue)
             self.lingering = self.lingering.newer
         taken = []
@@ -602,6 +727,7 @@ cdef class Accumulator:
                     links.tail = NULL
             else:
                 links.open = NULL
+                self.open_batches -= 1
             expired.append(self.hand_over(batch))
         return expired
 

@@ -1,6 +1,7 @@
 # A sealed batch: its bytes, which go on the wire as they are, and what becomes of its records.
 
 
+@cython.no_gc   # nothing that it refers to refers to it
 cdef class Block:
     """The memory of a batch. It counts as used until the batch and every view of it have let go of it."""
 
@@ -11,9 +12,10 @@ cdef class Block:
     cdef Accumulator accumulator
 
     def __dealloc__(self):
-        free(self.data)
         if self.accumulator is not None:
             self.accumulator.used -= self.capacity
+            if self.data != NULL:
+                self.accumulator.free_block(self.data, self.capacity)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         if flags & PyBUF_WRITABLE:
@@ -28,7 +30,7 @@ cdef class Block:
 cdef Block new_block(Accumulator accumulator, Py_ssize_t size):
     """Memory for a batch of `size` bytes, whether or not it is within what batches may take."""
     cdef Block block = Block.__new__(Block)
-    block.data = <uint8_t *>malloc(size)
+    block.data = accumulator.take_block(size)
     if block.data == NULL:
         raise MemoryError()
     block.size = block.capacity = size

@@ -11,12 +11,14 @@ cdef _release(list locks):
 cdef object _first_index = itemgetter(0)
 
 
+@cython.no_gc
 cdef class Cell:
     """How a batch ended, for all the futures of its records.
 
     Mostly they all end alike. Where they do not (a batch that was sent in parts, or refused for some of its records),
     the cell is resolved when the last of them has its outcome.
     """
+    # no_gc: a cycle through a callback ends when the batch has its outcome, and every batch gets one.
 
     cdef readonly str topic
     cdef readonly int32_t partition

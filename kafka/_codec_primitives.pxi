@@ -22,6 +22,7 @@ cdef extern from *:
     void store16 "kt_store16"(void *p, uint16_t value) noexcept nogil
     void store32 "kt_store32"(void *p, uint32_t value) noexcept nogil
     void store64 "kt_store64"(void *p, uint64_t value) noexcept nogil
+    void prefetch "__builtin_prefetch"(const void *p) noexcept nogil
 
 
 cdef inline uint64_t zigzag(int64_t value) noexcept nogil:

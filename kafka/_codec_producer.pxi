@@ -117,30 +117,40 @@ cdef class ProducerBase:
             f"{self.max_request_size} bytes"
         )
 
-    cdef bint wait_for_memory(self, Py_ssize_t needed, double *deadline) except False:
-        """Wait for `needed` bytes, or raise; `deadline` is 0 before the first wait for a record."""
+    cdef Py_ssize_t wait_for_memory(self, Py_ssize_t needed, double *deadline) except -1:
+        """Wait until `needed` bytes are set aside for the caller, who has to append with them or give them back.
+
+        0 where the accumulator was closed meanwhile. `deadline` is 0 before the call's first wait. Raises
+        KafkaTimeoutError, and MessageSizeTooLargeError for what will never fit.
+        """
         cdef Accumulator accumulator = self.accumulator
+        cdef Py_ssize_t granted
         if needed > accumulator.memory:
             raise Errors.MessageSizeTooLargeError(
                 f"a record needs a batch of {needed} bytes, more than buffer_memory, {accumulator.memory} bytes"
             )
         if deadline[0] == 0:
             deadline[0] = accumulator.now() + self.max_block
+        granted = accumulator.wait_for_memory(needed, deadline[0])
+        if granted > 0 or accumulator.closed:
+            return granted
         if accumulator.io_thread == PyThread_get_thread_ident():
             raise Errors.KafkaTimeoutError(
                 f"send() in a callback found buffer_memory ({accumulator.memory} bytes) full; it cannot wait there, as "
                 "the thread that runs callbacks is the one that frees memory. Send from another thread."
             )
-        if not accumulator.wait_for_memory(needed, deadline[0]):
-            raise Errors.KafkaTimeoutError(
-                f"buffer_memory ({accumulator.memory} bytes) stayed full for max_block_ms ({self.max_block * 1000:.0f} "
-                f"ms): the brokers take records more slowly than send() brings them, or not at all. "
-                f"{accumulator.used} bytes wait."
-            )
-        return True
+        raise Errors.KafkaTimeoutError(
+            f"buffer_memory ({accumulator.memory} bytes) stayed full for max_block_ms ({self.max_block * 1000:.0f} "
+            f"ms): the brokers take records more slowly than send() brings them, or not at all. "
+            f"{accumulator.used} bytes wait."
+        )
 
-    cdef refuse_late(self):
-        """The accumulator was closed after the call began."""
+    cdef give_up(self, Accumulator accumulator, Appended why, Py_ssize_t granted):
+        """The record cannot be appended, not even with what was set aside for it."""
+        accumulator.give_back(granted)
+        if why == OUT_OF_MEMORY:
+            raise MemoryError()
+        # It was closed after the call began.
         self._refuse()
         raise Errors.IllegalStateError("the process forked while send() was at work; send again")
 
@@ -167,7 +177,8 @@ cdef class ProducerBase:
         cdef Py_ssize_t key_length = -1
         cdef Py_ssize_t value_length = -1
         cdef Py_ssize_t headers_length = 1
-        cdef Py_ssize_t needed = 0
+        cdef Py_ssize_t size
+        cdef Py_ssize_t memory = 0
         cdef int64_t timestamp
         cdef double deadline = 0
         cdef PyObject *cell = NULL
@@ -219,12 +230,13 @@ cdef class ProducerBase:
         elif key_bytes is not None:
             queue = queues.queue(_partition_of(key_data, key_length, self.known_partitions(queues)))
         else:
-            queue = queues.unbound
+            queue = queues
+        prefetch(queue.links.open)
 
-        needed = BATCH_HEADER_SIZE + RECORD_OVERHEAD + headers_length
-        needed += (key_length if key_length > 0 else 0) + (value_length if value_length > 0 else 0)
-        if needed > self.max_request_size:
-            self.too_large(needed, "")
+        size = BATCH_HEADER_SIZE + RECORD_OVERHEAD + headers_length
+        size += (key_length if key_length > 0 else 0) + (value_length if value_length > 0 else 0)
+        if size > self.max_request_size:
+            self.too_large(size, "")
         timestamp = accumulator.host.wall_ms(accumulator.host.context)
         if timestamp_ms is not None:
             timestamp = PyNumber_Index(timestamp_ms)    # a float is a mistake: time.time() * 1000, or seconds
@@ -238,15 +250,17 @@ cdef class ProducerBase:
                 accumulator.make_spare()
             appended = accumulator.append(
                 &queue.links, timestamp, key_data, key_length, value_data, value_length, headers_data, headers_length,
-                &cell, &future.index, &needed,
+                &cell, &future.index, &memory,
             )
             if appended == APPENDED:
                 future.cell = <Cell>cell
+                if memory > 0:
+                    accumulator.wake_waiters()      # it may have needed less
                 return future
             if appended == NEEDS_MEMORY:
-                self.wait_for_memory(needed, &deadline)
-            elif appended == IS_CLOSED:
-                self.refuse_late()
+                memory = self.wait_for_memory(memory, &deadline)
+            elif appended != NEEDS_CELL:
+                self.give_up(accumulator, appended, memory)
 
     def send_many(self, topic, values, keys=None, headers=None, timestamps=None, partition=None):
         """Put many records in the buffer in one call.
@@ -254,7 +268,7 @@ cdef class ProducerBase:
         `values` is a sequence of bytes or None (or of what the serializer takes); `keys`, `headers` and `timestamps`
         (milliseconds since 1970) are None or sequences as long, with an item per record; `partition` holds for all.
         Every record is checked before the first is taken: an error names the index of the wrong one. Then they are
-        taken in order, waiting at most `max_block_ms` for each piece's memory.
+        taken in order, waiting at most `max_block_ms` in all for memory.
 
         Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; a KafkaTimeoutError has
         `.accepted`, how many records were taken before, and `.future`, theirs.
@@ -265,13 +279,13 @@ cdef class ProducerBase:
         cdef list value_list, key_list, headers_list
         cdef FutureRecords future
         cdef Py_ssize_t count, i, size
-        cdef Py_ssize_t needed = 0
+        cdef Py_ssize_t memory = 0
         cdef const uint8_t *key_data
         cdef const uint8_t *value_data
         cdef const uint8_t *headers_data
         cdef Py_ssize_t key_length, value_length, headers_length
         cdef int64_t timestamp, call
-        cdef double deadline
+        cdef double deadline = 0
         cdef PyObject *cell = NULL
         cdef int32_t index = 0
         cdef int32_t partitions = -1
@@ -302,7 +316,7 @@ cdef class ProducerBase:
                 for i in range(count)
             ]
         elif key_list is None:
-            queue = queues.unbound
+            queue = queues
         else:
             partitions = self.known_partitions(queues)
 
@@ -332,28 +346,31 @@ cdef class ProducerBase:
             if chosen:
                 queue = <Queue>placed[i]
             elif partitions >= 0:
-                queue = queues.unbound
+                queue = queues
                 if key_length >= 0:
                     queue = queues.queue(_partition_of(key_data, key_length, partitions))
             if future.timestamps != NULL:
                 timestamp = future.timestamps[i]
-            deadline = 0
             while True:
                 if accumulator.spare == NULL:
                     accumulator.make_spare()
                 future.reserve()
                 appended = accumulator.append(
                     &queue.links, timestamp, key_data, key_length, value_data, value_length,
-                    headers_data, headers_length, &cell, &index, &needed,
+                    headers_data, headers_length, &cell, &index, &memory,
                 )
                 if appended == APPENDED:
                     future.add_record(cell, index, timestamp, call)
+                    if memory > 0:
+                        memory = 0
+                        accumulator.wake_waiters()      # it may have needed less
                     break
                 if appended != NEEDS_CELL:
                     try:
-                        if appended == IS_CLOSED:
-                            self.refuse_late()
-                        self.wait_for_memory(needed, &deadline)
+                        if appended == NEEDS_MEMORY:
+                            memory = self.wait_for_memory(memory, &deadline)
+                        else:
+                            self.give_up(accumulator, appended, memory)
                     except Errors.KafkaError as error:
                         error.accepted = i
                         error.future = future
