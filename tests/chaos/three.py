@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from broker.cluster import KafkaCluster, KafkaNode
@@ -21,6 +21,28 @@ CONFIGS = {
     "controller.quorum.election.backoff.max.ms": "300",
     "replica.fetch.wait.max.ms": "100",
 }
+
+
+def batches_of(node: KafkaNode, partition: str, end: int) -> Iterator[RecordBatch]:
+    """What the node has in its files of a partition ("t-0"), up to this offset."""
+    offset = 0
+    for file in sorted(node.data.joinpath(partition).glob("*.log")):
+        for item in read_batches(file.read_bytes()):
+            batch = item.unwrap()
+            assert batch.base_offset == offset, f"{partition} of node {node.node_id}: a gap at {offset}"
+            if offset == end:
+                return
+            yield batch
+            offset += batch.count
+    assert offset == end, f"{partition} of node {node.node_id} ends at {offset}, its high watermark is {end}"
+
+
+def found_in(batches: Iterable[RecordBatch]) -> list[Found]:
+    return [
+        Found(batch.base_offset + index, record.key, record.value or b"")
+        for batch in batches
+        for index, record in enumerate(batch.records().unwrap())
+    ]
 
 
 class Three:
@@ -72,31 +94,11 @@ class Three:
         watermarks = until(lambda: self.led(topic))
         leaders = self.leaders(topic)
         for partition, end in watermarks.items():
-            yield partition, self._batches(self.nodes[leaders[partition][0] - 1], f"{topic}-{partition}", end)
-
-    @staticmethod
-    def _batches(node: KafkaNode, folder: str, end: int) -> Iterator[RecordBatch]:
-        offset = 0
-        for file in sorted(node.data.joinpath(folder).glob("*.log")):
-            for item in read_batches(file.read_bytes()):
-                batch = item.unwrap()
-                assert batch.base_offset == offset, f"{folder} of node {node.node_id}: a gap at {offset}"
-                if offset == end:
-                    return
-                yield batch
-                offset += batch.count
-        assert offset == end, f"{folder} of node {node.node_id} ends at {offset}, its high watermark is {end}"
+            yield partition, batches_of(self.nodes[leaders[partition][0] - 1], f"{topic}-{partition}", end)
 
     def records(self, topic: str) -> dict[tuple[str, int], list[Found]]:
         """The same, as records."""
-        return {
-            (topic, partition): [
-                Found(batch.base_offset + index, record.key, record.value or b"")
-                for batch in batches
-                for index, record in enumerate(batch.records().unwrap())
-            ]
-            for partition, batches in self.batches(topic)
-        }
+        return {(topic, partition): found_in(batches) for partition, batches in self.batches(topic)}
 
     # Troubles
 
