@@ -142,6 +142,7 @@ cdef class TopicQueues(Queue):
 
     cdef readonly int32_t partition_count   # -1 until metadata told
     cdef list queues
+    cdef uint32_t turn                      # of the next record, where they go round
 
     def __cinit__(self, Accumulator accumulator, str topic, int32_t partition):
         self.partition_count = -1

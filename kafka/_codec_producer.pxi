@@ -43,7 +43,8 @@ cdef class ProducerBase:
     cdef Accumulator accumulator
     cdef object key_serializer      # None, or a Serializer
     cdef object value_serializer
-    cdef object partitioner         # None: murmur2 of the key, and keyless records bound when sent
+    cdef object partitioner         # None: `placing` says it
+    cdef Placing placing
     cdef Py_ssize_t max_request_size
     cdef double max_block           # seconds
     cdef TopicQueues last
@@ -54,7 +55,13 @@ cdef class ProducerBase:
         self.accumulator = accumulator
         self.key_serializer = key_serializer
         self.value_serializer = value_serializer
-        self.partitioner = partitioner
+        self.partitioner = None if isinstance(partitioner, str) else partitioner
+        if partitioner == "crc32":
+            self.placing = BY_CRC32
+        elif partitioner == "round_robin":
+            self.placing = ROUND_ROBIN
+        elif isinstance(partitioner, str) and partitioner != "murmur2":
+            raise ValueError(f"there is no partitioner {partitioner!r}: murmur2, crc32 or round_robin")
         self.max_request_size = max_request_size
         self.max_block = max_block
         self.last = None
@@ -101,6 +108,11 @@ cdef class ProducerBase:
         if number >= self.known_partitions(queues):
             self._partition_out_of_range(queues.topic, number, queues.partition_count)
         return queues.queue(number)
+
+    cdef Queue queue_in_turn(self, TopicQueues queues):
+        cdef int32_t partition = queues.turn % <uint32_t>self.known_partitions(queues)
+        queues.turn = partition + 1
+        return queues.queue(partition)
 
     cdef Queue chosen_queue(self, TopicQueues queues, key, bytes key_bytes, value, bytes value_bytes):
         self.known_partitions(queues)
@@ -227,8 +239,10 @@ cdef class ProducerBase:
             queue = self.explicit_queue(queues, partition)
         elif self.partitioner is not None:
             queue = self.chosen_queue(queues, key, key_bytes, value, value_bytes)
-        elif key_bytes is not None:
-            queue = queues.queue(_partition_of(key_data, key_length, self.known_partitions(queues)))
+        elif self.placing == ROUND_ROBIN:
+            queue = self.queue_in_turn(queues)
+        elif key_length > 0 or (key_length == 0 and self.placing == BY_MURMUR2):
+            queue = queues.queue(_partition_of(self.placing, key_data, key_length, self.known_partitions(queues)))
         else:
             queue = queues
         prefetch(queue.links.open)
@@ -291,6 +305,7 @@ cdef class ProducerBase:
         cdef int32_t partitions = -1
         cdef Appended appended
         cdef bint chosen = False
+        cdef bint in_turn = False
         if accumulator.closed:
             self._refuse()
             accumulator = self.accumulator      # a new one after a fork
@@ -315,6 +330,9 @@ cdef class ProducerBase:
                                   values[i], value_list[i])
                 for i in range(count)
             ]
+        elif self.placing == ROUND_ROBIN:
+            in_turn = True
+            self.known_partitions(queues)
         elif key_list is None:
             queue = queues
         else:
@@ -347,8 +365,10 @@ cdef class ProducerBase:
                 queue = <Queue>placed[i]
             elif partitions >= 0:
                 queue = queues
-                if key_length >= 0:
-                    queue = queues.queue(_partition_of(key_data, key_length, partitions))
+                if key_length > 0 or (key_length == 0 and self.placing == BY_MURMUR2):
+                    queue = queues.queue(_partition_of(self.placing, key_data, key_length, partitions))
+            elif in_turn:
+                queue = self.queue_in_turn(queues)
             if future.timestamps != NULL:
                 timestamp = future.timestamps[i]
             while True:

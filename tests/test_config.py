@@ -281,5 +281,8 @@ def test_partitioners_of_every_kind():
     assert chosen(Own()) == 7
     assert chosen(old) == 1
     assert type(parse().partitioner) is DefaultPartitioner
+    assert type(parse(partitioner="murmur2").partitioner) is DefaultPartitioner
+    assert [parse(partitioner=name).partitioner for name in ("crc32", "round_robin")] == ["crc32", "round_robin"]
+    refused("partitioner must be 'murmur2', 'crc32', 'round_robin'", partitioner="random")
     refused("partitioner must be an instance, not the class itself: DefaultPartitioner", partitioner=DefaultPartitioner)
     refused("partitioner must be", partitioner=None)

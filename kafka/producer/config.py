@@ -133,7 +133,7 @@ class ProducerConfig:
     batch_size_given: bool
     buffer_memory: int
     linger_ms: float
-    partitioner: Partitioner
+    partitioner: Partitioner | str  # a name: one that the extension has
     connections_max_idle_ms: float
     max_block_ms: float
     max_request_size: int
@@ -405,7 +405,13 @@ def _serializer(key: str, value: Any) -> Serializer | None:
         raise ConfigurationValueError(f"{key} must be {error} ({type(value).__name__}).") from None
 
 
-def _partitioner(key: str, value: Any) -> Partitioner:
+def _partitioner(key: str, value: Any) -> Partitioner | str:
+    if isinstance(value, str):
+        if value == "murmur2":
+            return DefaultPartitioner()
+        if value not in ("crc32", "round_robin"):
+            raise _wrong(key, "'murmur2', 'crc32', 'round_robin', a kafka.partitioner.Partitioner or a function", value)
+        return value
     try:
         return as_partitioner(value)
     except TypeError as error:

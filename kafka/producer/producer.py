@@ -405,7 +405,7 @@ class Cluster:
         return None if known is None else {partition.id for partition in known.partitions if partition.leader >= 0}
 
 
-def _is_built_in(partitioner: Partitioner) -> bool:
+def _is_built_in(partitioner: Partitioner | str) -> bool:
     if type(partitioner) is DefaultPartitioner:
         return True
     from kafka.partitioner.sticky import StickyPartitioner

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import zlib
 from typing import Any
 
 import pytest
@@ -433,6 +434,58 @@ def test_the_empty_key_is_a_key() -> None:
     assert future.topic_partition is not None
     assert future.topic_partition.partition == (murmur2(b"") & 0x7FFFFFFF) % 10
     assert it.send("t", b"x").topic_partition is None
+
+
+@pytest.mark.parametrize(
+    ("key", "crc"), [(b"123456789", 0xCBF43926), (b"a", 0xE8B7BE43), (b"abc", 0x352441C2), (bytes(32), 0x190A55AD)]
+)
+def test_crc32_is_librdkafkas(key: bytes, crc: int) -> None:
+    assert zlib.crc32(key) == crc
+    for count in (1, 3, 7, 100):
+        it = Setup(linger=0.0, partitioner="crc32")
+        it.accumulator.set_partition_count("t", count)
+        future = it.send("t", b"x", key=key)
+        many = it.producer.send_many("t", [b"x"], keys=[key])
+        assert future.topic_partition is not None and future.topic_partition.partition == crc % count
+        for batch in it.pull_all():
+            batch.complete(0)
+        assert many.get()[0].partition == crc % count
+
+
+def test_crc32_takes_an_empty_key_for_none() -> None:
+    it = Setup(linger=0.0, partitioner="crc32")  # as librdkafka's consistent_random
+    it.accumulator.set_partition_count("t", 10)
+    assert it.send("t", b"x", key=b"").topic_partition is None
+    assert it.send("t", b"x").topic_partition is None
+    it.producer.send_many("t", [b"x"], keys=[b""])
+    assert [(batch.partition, batch.records) for batch in it.pull_all()] == [(-1, 3)]
+
+
+def test_round_robin_takes_the_partitions_in_turn_whatever_the_key() -> None:
+    it = Setup(linger=0.0, partitioner="round_robin")
+    it.accumulator.set_partition_count("t", 3)
+    it.accumulator.set_partition_count("u", 2)
+    places = []
+    for number in range(7):
+        for topic in ("t", "u"):
+            future = it.send(topic, b"x", key=None if number % 2 else b"key")
+            assert future.topic_partition is not None
+            places.append(future.topic_partition.partition)
+    assert places[::2] == [0, 1, 2, 0, 1, 2, 0]
+    assert places[1::2] == [0, 1, 0, 1, 0, 1, 0]
+    assert it.send("t", b"x", partition=2).topic_partition == ("t", 2)  # which is no turn
+    many = it.producer.send_many("t", [b"x"] * 4, keys=[b"k", None, b"k", b"k"])
+    it.accumulator.set_partition_count("t", 4)
+    last = it.producer.send_many("t", [b"x"] * 3)
+    for batch in it.pull_all():
+        batch.complete(0)
+    assert [metadata.partition for metadata in many.get()] == [1, 2, 0, 1]
+    assert [metadata.partition for metadata in last.get()] == [2, 3, 0]
+
+
+def test_an_unknown_name_of_a_partitioner() -> None:
+    with pytest.raises(ValueError, match=r"'murmur3'.*crc32"):
+        Setup(partitioner="murmur3")
 
 
 class Picky:
