@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -443,7 +443,8 @@ def kill(mutant: Mutant, seeds: int = SEEDS) -> Death:
 
 def kill_all(mutants: Sequence[Mutant] = MUTANTS, seeds: int = SEEDS) -> Iterator[Death]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(lambda mutant: kill(mutant, seeds), mutants)
+        for future in as_completed([pool.submit(kill, mutant, seeds) for mutant in mutants]):
+            yield future.result()
 
 
 def _play(name: str, seeds: int) -> None:
