@@ -156,6 +156,7 @@ def test_the_registry() -> None:
     assert metrics.remove_metric(name) is not None
     assert metrics.remove_metric(name) is None
     metrics.close()
+    metrics.close()
     assert told == [
         ("init", []), ("change", "n"), ("init", ["n"]), ("removal", "n"), ("removal", "n"), ("close", None),
         ("close", None),

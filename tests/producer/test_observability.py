@@ -6,6 +6,7 @@ import gc
 import logging
 import math
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -159,9 +160,22 @@ def test_a_broker_that_hangs_up_and_comes_back(cluster: ScriptedCluster, make_pr
     [failing] = diary.of(hooks.BrokerFailing)
     assert failing.broker.id == 1 and "closed" in str(failing.error)
     [lost] = [event for event in diary.of(hooks.ResponseReceived) if event.error is not None]
-    assert (lost.api, lost.bytes) == ("Produce", 0)
+    assert (lost.api, lost.bytes) == ("Produce", 0) and 0 < lost.seconds < 10
     [recovered] = diary.of(hooks.BrokerRecovered)
     assert recovered.broker.id == 1 and 0 < recovered.seconds < 10
+
+
+def test_a_broker_that_stays_away_is_one_event(cluster: ScriptedCluster, make_producer: Make) -> None:
+    diary = Diary()
+    producer = make_producer(hooks=[diary], reconnect_backoff_ms=1)
+    producer.send("t", b"x", partition=0).get(10)
+    cluster.nodes[0].stop()
+    producer.send("t", b"x", partition=0)
+    deadline = time.monotonic() + 20
+    while max(broker.failures for broker in producer.health()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert [event.broker.id for event in diary.of(hooks.BrokerFailing)].count(1) == 1
 
 
 def test_an_idle_connection_that_the_broker_drops_is_no_failure(cluster: ScriptedCluster, make_producer: Make) -> None:
