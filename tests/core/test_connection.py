@@ -28,6 +28,7 @@ VERSION = 4
 def connection(limit: int = 1000, ready: bool = True) -> Connection:
     made = Connection(
         1, ("10.0.0.1", 9092), "kafka1:9092", client_id="me", software=("kafka-turbo", "1"), limit=limit,
+        most_in_flight=5,
         on_throttle=lambda seconds, now: None,
     )  # fmt: skip
     made.handle(Event.CONNECTED)
