@@ -36,13 +36,11 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "slow broker gets more",
-        "KAFKA-10888: the choice of a partition feeds back, the slowest broker gets the most",
-        "partitions",
+        "KAFKA-10888: batches wait for a broker without room and grow meanwhile, so the slowest gets the most",
+        "produce",
         (
-            (
-                "heappush(heap, (partition.in_flight, partition.taken_bytes,",
-                "heappush(heap, (-partition.in_flight, -partition.taken_bytes,",
-            ),
+            ("(best is not None and best <= entry)", "(best is not None and best[2] <= entry[2])"),
+            ("have their share\n                    continue\n", "have their share\n                    return None\n"),
         ),
     ),
     Mutant(
