@@ -145,7 +145,21 @@ def test_records_that_fail_say_whether_they_may_be_there(three: Three) -> None:
     assert counts.possibly_persisted > 0
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.sustained) for seed in range(2, 8))])
+@pytest.mark.sustained
+def test_all_are_killed_at_once(three: Three) -> None:
+    three.create_topic("power-cut", PARTITIONS)
+
+    def trouble() -> None:
+        for node in three.nodes:
+            node.kill()
+        three.all_well()
+
+    counts = produce_through(three, "power-cut", trouble, linger_ms=0, batch_size=2000)
+    assert counts.delivered == counts.sent
+
+
+@pytest.mark.sustained
+@pytest.mark.parametrize("seed", range(1, 9))
 def test_one_after_another(three: Three, seed: int) -> None:
     random = Random(seed)
     topic = f"all-{seed}"
@@ -162,10 +176,20 @@ def test_one_after_another(three: Three, seed: int) -> None:
             rotate,
             lambda: three.freeze([random.choice(three.nodes)], random.uniform(0.2, 2)),
             lambda: three.kill(three.leader(topic, random.randrange(PARTITIONS))),
+            lambda: three.freeze([three.leader(topic, random.randrange(PARTITIONS))], random.uniform(2, 5)),
         ]
         random.shuffle(troubles)
         for what in troubles:
             what()
 
-    counts = produce_through(three, topic, trouble, request_timeout_ms=1500)
+    counts = produce_through(
+        three,
+        topic,
+        trouble,
+        request_timeout_ms=random.choice([1000, 2000, 30000]),
+        linger_ms=random.choice([0, 5, 50]),
+        batch_size=random.choice([500, 16384, 200_000]),
+        compression_type=random.choice([None, "lz4"]),
+        max_in_flight_requests_per_connection=random.choice([1, 5]),
+    )
     assert counts.delivered == counts.sent
