@@ -89,7 +89,7 @@ WHY_NOT = {
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram; docs/transaction-states.md holds it, and a test compares."""
+    """The table as a Mermaid state diagram; docs/transactions.md holds it, and a test compares."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.UNINITIALIZED!r}"]
     for state, row in TRANSITIONS.items():
         lines += [f"    {state!r} --> {after!r}: {event.value}" for event, after in row.items()]

@@ -120,10 +120,7 @@ class TransactionMethods:
             raise
 
     def _abort(self, timeout: float | None) -> None:
-        transactions = self._coordinated(ABORT)
-        if transactions.state is State.IN_TRANSACTION:
-            self._accumulator.close()
-        self._transact(ABORT, transactions.abort, timeout)
+        self._transact(ABORT, self._coordinated(ABORT).abort, timeout)
         self._accumulator.take_failures()  # whoever aborts need not be told of them by flush() or close()
 
     def _abort_because_of(self, error: BaseException) -> None:

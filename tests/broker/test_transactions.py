@@ -283,6 +283,7 @@ def test_a_consumer_that_is_no_member_any_more(cluster: Cluster) -> None:
 # -- a coordinator is lost ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", [0, 2], ids=["transaction.version 0", "transaction.version 2"])
 def test_the_coordinator_s_node_is_killed(version: int) -> None:
     """Transactions one after the other; whatever node coordinates is killed in the middle, and comes back."""

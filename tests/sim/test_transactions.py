@@ -794,5 +794,5 @@ def test_the_table_has_no_way_from_an_error_to_a_commit() -> None:
 
 
 def test_the_documentation_has_this_table() -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "transaction-states.md"
+    page = Path(__file__).resolve().parents[2] / "docs" / "transactions.md"
     assert diagram() in page.read_text()

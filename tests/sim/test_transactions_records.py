@@ -81,11 +81,12 @@ class TransactionalProducer(SimProducer):
         return error
 
     def commit(self) -> KafkaError | None:
+        # What lingers is ready then, and the accumulator wakes the IO thread for it.
         self.accumulator.close()
+        self.world.core.tick(self.world.now)
         return self.call(self.transactions.commit)
 
     def abort(self) -> KafkaError | None:
-        self.accumulator.close()
         return self.call(self.transactions.abort)
 
     def offsets(self, offset: int) -> KafkaError | None:
@@ -200,6 +201,61 @@ def test_an_abort_waits_for_what_is_on_the_wire(version: int) -> None:
     producer.put("t")
     assert producer.commit() is None
     assert visible(producer) == [b"4"]
+
+
+@both
+def test_what_is_lost_on_the_wire_of_an_aborted_transaction_stays_behind(version: int) -> None:
+    """It is not sent again: under its old number it would only fail the next transaction."""
+    producer, _ = start(version)
+    producer.learn("t")
+    assert producer.begin() is None
+    first = [producer.put("t", partition=index) for index in range(6)]
+    assert producer.world.run(5.0, lambda: all(future.is_done for future in first))
+    for broker in producer.world.cluster.brokers:
+        broker.least_work = broker.most_work = 0.5
+    lost = [producer.put("t", partition=index) for index in range(6)]
+    producer.world.run(0.1)
+
+    def resets() -> None:
+        for broker in producer.world.cluster.brokers:
+            for link in list(broker.connections):
+                link.reset()
+            broker.least_work = broker.most_work = 0.001
+
+    producer.world.simulation.after(0.1, resets)
+    assert producer.abort() is None
+    for future in lost:
+        assert isinstance(future.exception, TransactionAbortedError)
+        assert future.exception.persisted is Persisted.POSSIBLY_PERSISTED
+    assert producer.begin() is None
+    for index in range(6):
+        producer.put("t", partition=index)
+    assert producer.commit() is None
+    assert len(visible(producer)) == 6
+
+
+@both
+def test_an_abort_does_not_wait_for_another_attempt(version: int) -> None:
+    producer, coordinators = start(version)
+    producer.learn("t")
+    assert producer.begin() is None
+    home = coordinators.home("t-id")
+    partitions = producer.world.cluster.topics["t"]
+    index = next(index for index, partition in enumerate(partitions) if partition.leader != home.id)
+    first = producer.put("t", partition=index)
+    assert producer.world.run(5.0, lambda: first.is_done)
+    producer.world.cluster.brokers[partitions[index].leader].stop(keeps_leading=True)
+    waiting = producer.put("t", partition=index)
+    producer.world.run(2.0)
+    assert not waiting.is_done
+    answers: list[Any] = []
+    producer.transactions.abort(lambda error, now: answers.append(error), producer.world.now)
+    assert producer.world.run(1.0, lambda: waiting.is_done)
+    assert isinstance(waiting.exception, TransactionAbortedError)
+    # It is over when the coordinator can write its markers, which an old one must before there is a new epoch.
+    if version == OLD:
+        producer.world.cluster.brokers[partitions[index].leader].start()
+    assert producer.world.run(5.0, lambda: bool(answers)) and answers == [None]
 
 
 @both
