@@ -15,7 +15,7 @@ from kafka.core import inquiry
 from kafka.core.backoff import Backoff
 from kafka.core.identity import Identity
 from kafka.core.partitions import Partition
-from kafka.core.snapshot import NO_ID, Broker
+from kafka.core.snapshot import Broker
 from kafka.errors import (
     InvalidRecordError,
     KafkaError,
@@ -83,7 +83,7 @@ class Delivery:
             self._plan(partition, now)
 
     def _take_answers(self, building: Building, response: Any, now: float) -> None:
-        answers = self._match(response)
+        answers = self._match(building, response)
         for partition, batch in building.sent.items():
             answer = answers.get(partition)
             if answer is None:
@@ -94,17 +94,11 @@ class Delivery:
             else:
                 self._refused(partition, batch, answer, response, now)
 
-    def _match(self, response: Any) -> dict[Partition, Any]:
+    def _match(self, building: Building, response: Any) -> dict[Partition, Any]:
         """The answer for each partition asked about; none where it was answered twice."""
         answers: dict[Partition, Any] = {}
-        by_id = None
         for entry in response.responses:
-            if entry.name:
-                topic = self._path.topics.get(entry.name)
-            else:
-                if by_id is None:
-                    by_id = {topic.id: topic for topic in self._path.topics.values() if topic.id != NO_ID}
-                topic = by_id.get(entry.topic_id)
+            topic = self._path.topics.get(entry.name) if entry.name else building.topics.get(entry.topic_id)
             if topic is None:
                 continue
             for answer in entry.partition_responses:

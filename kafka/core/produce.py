@@ -50,12 +50,13 @@ class ProduceConfig(NamedTuple):
 class Building:
     """A request being put together, and what is remembered of it until it is answered."""
 
-    __slots__ = ("node_id", "connection", "sent", "size", "deadline", "on_wire")
+    __slots__ = ("node_id", "connection", "sent", "topics", "size", "deadline", "on_wire")
 
     def __init__(self, node_id: int, connection: int) -> None:
         self.node_id = node_id
         self.connection = connection
         self.sent: dict[Partition, Batch] = {}
+        self.topics: dict[bytes, Topic] = {}  # by the ids they had when it was sent
         self.size = 0
         self.deadline = INFINITY  # of its first batch
         self.on_wire = False
@@ -516,6 +517,7 @@ class Produce:
                 for topic, data in topics.items()
             ],
         )
+        building.topics = {topic.id: topic for topic in topics}
         # By id (KIP-516) a topic that was made anew is not mistaken for the one before.
         newest = NEWEST_BY_NAME if any(topic.id == NO_ID for topic in topics) else None
         if transactions is not None and not transactions.is_v2:
