@@ -254,6 +254,12 @@ class Delivery:
         else:
             # Never taken, and yet not what the leader expects: it has lost what came before, or this follows a number
             # that was given up.
+            if not (partition.broken or batch.doubtful):
+                self._core.notice(
+                    "warning",
+                    f"{partition}: its leader refuses what follows the last acknowledged batch. It may have lost "
+                    "records that were acknowledged, or forgotten this producer.",
+                )
             self._start_anew(partition, batch, error, now)
 
     def _start_anew(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
