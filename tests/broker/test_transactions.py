@@ -180,6 +180,19 @@ def test_a_second_producer_fences_the_first(cluster: Cluster) -> None:
     assert read_all(cluster, "fence", 2) == [b"heir"]
 
 
+def test_close_aborts_what_is_open(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    """Consumers would otherwise wait at its first record until the coordinator's patience ends."""
+    cluster.create_topic("close", partitions=1)
+    producer = producer_for(cluster, "close")
+    producer.begin_transaction()
+    producer.send("close", b"never").get(30)
+    producer.close()
+    assert "close() aborts the transaction that is open" in caplog.text
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as plain:
+        plain.send("close", b"behind it")
+    assert read_all(cluster, "close", 1) == [b"behind it"]
+
+
 def test_a_transaction_that_stays_open_for_too_long(cluster: Cluster) -> None:
     cluster.create_topic("open", partitions=1)
     producer = producer_for(cluster, "open", transaction_timeout_ms=1000)

@@ -1,0 +1,74 @@
+"""What `KafkaProducer`'s transaction methods refuse, on the embedded broker, which has no transactions."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from kafka import KafkaProducer
+from kafka.errors import IllegalStateError, InvalidRequestError
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+from kafka.testing import EmbeddedCluster
+
+PLACE = TopicPartition("t", 0)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with EmbeddedCluster() as cluster:
+        yield cluster
+
+
+@pytest.mark.parametrize(
+    "offsets, group, error, words",
+    [
+        ({PLACE: 1}, None, TypeError, "group_metadata must be"),
+        ({PLACE: 1}, "", TypeError, "group_metadata must be"),
+        ({PLACE: 1}, ConsumerGroupMetadata(), TypeError, "group_metadata must be"),
+        ({PLACE: 1}, ConsumerGroupMetadata("g", 3), ValueError, "must have a member_id"),
+        ({PLACE: -1}, "g", TypeError, "an offset must be"),
+        ({PLACE: True}, "g", TypeError, "an offset must be"),
+        ({PLACE: OffsetAndMetadata()}, "g", TypeError, "an offset must be"),
+        ({("t", "0"): 1}, "g", TypeError, "as keys"),
+        ({PLACE: 1}, "g", IllegalStateError, r"init_transactions\(\) must be called first"),
+    ],
+)
+def test_offsets_and_groups_that_make_no_sense(cluster, offsets: Any, group: Any, error: Any, words: str) -> None:
+    with (
+        KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="t") as producer,
+        pytest.raises(error, match=words),
+    ):
+        producer.send_offsets_to_transaction(offsets, group)
+
+
+def test_a_fatal_error_is_raised_by_everything_that_follows(cluster) -> None:
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="t") as producer:
+        with pytest.raises(IllegalStateError, match="outside of a transaction"):
+            producer.send("t", b"v")
+        with pytest.raises(InvalidRequestError):
+            producer.init_transactions()
+        for call in (producer.begin_transaction, producer.commit_transaction, lambda: producer.send("t", b"v")):
+            with pytest.raises(InvalidRequestError):
+                call()
+        with pytest.raises(InvalidRequestError), producer.transaction():
+            raise AssertionError("the block must not be entered")
+        producer.flush()
+
+
+def test_no_waiting_on_the_io_thread(cluster) -> None:
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="t") as producer:
+        raised: list[BaseException] = []
+        called = threading.Event()
+
+        def call(now: float) -> None:
+            try:
+                producer.commit_transaction()
+            except BaseException as error:
+                raised.append(error)
+            called.set()
+
+        producer._driver.call(call)
+        assert called.wait(10)
+    assert isinstance(raised[0], IllegalStateError) and "would wait for the thread it runs on" in str(raised[0])
