@@ -40,7 +40,7 @@ def end(cluster: KafkaCluster, topic: str) -> int:
 
 
 def test_a_broker_that_forgets_what_it_did_not_get_to_say(cluster: KafkaCluster, proxy: Proxy) -> None:
-    """Five batches are written and nobody hears of it. After the restart only the last of them is recognised when they
+    """Some batches are written and nobody hears of it. After the restart only the last of them is recognised when they
     are sent again; the others are refused as OUT_OF_ORDER_SEQUENCE_NUMBER, and DescribeProducers says that they are
     there."""
     node = cluster.nodes[0]
@@ -58,10 +58,17 @@ def test_a_broker_that_forgets_what_it_did_not_get_to_say(cluster: KafkaCluster,
     send_batch()
     producer.flush(30)
     proxy.mute.set()
-    for number in range(2, 7):
+    # Up to five requests in flight; fewer where the broker has been slow to answer.
+    written = 1
+    while written < 6:
         send_batch()
-        until(lambda number=number: end(cluster, topic) == number * EACH)
-    send_batch()  # has to wait for one of the five
+        try:
+            until(lambda wanted=(written + 1) * EACH: end(cluster, topic) == wanted, timeout=5)
+        except AssertionError:
+            break
+        written += 1
+    assert written >= 3
+    send_batch()  # has to wait for one of those
 
     node.kill()
     proxy.mute.clear()
@@ -71,5 +78,6 @@ def test_a_broker_that_forgets_what_it_did_not_get_to_say(cluster: KafkaCluster,
     producer.close(10)
     log = found_in(batches_of(node, f"{topic}-0", end(cluster, topic)))
     counts = ledger.check(lambda topic, key: 0, {(topic, 0): log})
-    assert counts.delivered == counts.sent == 7 * EACH
-    assert counts.delivered_somewhere == 4 * EACH
+    assert counts.delivered == counts.sent
+    # Not the first, which was heard of; nor the last, which is recognised.
+    assert counts.delivered_somewhere == (written - 2) * EACH
