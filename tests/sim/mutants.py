@@ -281,12 +281,6 @@ MUTANTS = (
         (("        if error.invalid_metadata:\n            self._core", "        if False:\n            self._core"),),
     ),
     Mutant(
-        "six in flight",
-        "more batches in flight than a broker recognises when they come again",
-        "partitions",
-        (("MOST_IN_FLIGHT = 5", "MOST_IN_FLIGHT = 9"),),
-    ),
-    Mutant(
         "topic made anew forgets doubt",
         "what was sent by name may have been appended to the new topic",
         "delivery",
