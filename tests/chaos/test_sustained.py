@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ WARM_UP = 60.0  # before memory is looked at
 BETWEEN_KILLS = 20.0
 PARTITIONS = 6
 MB = 1_000_000
+BYTES = 30  # of a record in the log, at most
 
 
 class Load:
@@ -76,6 +78,8 @@ def test_minutes_at_nearly_full_rate_while_leaders_die() -> None:
         with Load(three, "full", 0, FULL_SECONDS) as load:
             last = load.last(120)
         full = sum(last["delivered"]) / last["time"]
+        needed, free = 0.9 * full * SECONDS * BYTES * 3, shutil.disk_usage(three.cluster.folder).free
+        assert free > needed, f"three copies need {needed / MB:,.0f} MB of disk, there are {free / MB:,.0f}"
         three.create_topic("sustained", PARTITIONS)
         kills = 0
         with Load(three, "sustained", 0.9 * full, SECONDS) as load:

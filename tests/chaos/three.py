@@ -20,6 +20,7 @@ CONFIGS = {
     "broker.heartbeat.interval.ms": "500",
     "controller.quorum.election.backoff.max.ms": "300",
     "replica.fetch.wait.max.ms": "100",
+    "log.segment.bytes": "100000000",  # what is read at once, in the end
 }
 
 
