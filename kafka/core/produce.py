@@ -268,10 +268,12 @@ class Produce:
         """Something about this partition has changed: see to it that what it has to send gets sent."""
         if partition.leader < 0 or partition.not_before > now or self.closed_by is not None:
             return
+        if partition.in_flight and (partition.proven is None or partition.in_flight >= self.config.max_in_flight):
+            return  # the next answer makes us look again
         if partition.waiting or partition.queue is not None:
             self._list(partition)
         topic = partition.topic
-        if topic.free is not None and not partition.waiting and partition.in_flight < self.config.max_in_flight:
+        if topic.free is not None and not partition.waiting:
             topic.offer(partition)
             if topic.unbound is not None:
                 self._unbound[topic] = None

@@ -45,6 +45,19 @@ def test_keyless_records_need_no_metadata_and_spread_evenly() -> None:
     assert max(sizes) - min(sizes) <= 2, sizes
 
 
+@pytest.mark.parametrize(("records", "every"), [(20, 0.001), (500, 0.0005)], ids=["20,000 a second", "full rate"])
+def test_keyless_bytes_per_partition_differ_by_less_than_a_tenth(records: int, every: float) -> None:
+    producer = start(linger=0.005, batch_size=4096, memory=64 << 20, idempotent=True)
+    futures = []
+    while producer.accumulator.batches_taken < 1_000:
+        producer.keep_time()
+        futures.append(producer.send_many("t", [bytes(100)] * records))
+        producer.world.run(every)
+    assert producer.world.run(60.0, lambda: all(future.is_done for future in futures))
+    sizes = [sum(len(batch.data) for batch in partition.log) for partition in producer.world.cluster.topics["t"]]
+    assert max(sizes) < 1.1 * min(sizes), sizes
+
+
 def test_a_slow_broker_takes_fewer_batches_not_all_of_the_time() -> None:
     producer = start(partitions=3, linger=0.0)
     for broker, work in zip(producer.world.cluster.brokers, (0.001, 0.001, 0.1), strict=True):
