@@ -346,26 +346,6 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "anybody's word for the leader's",
-        "what a follower says of a producer counts, though it may lag",
-        "inquiry",
-        (
-            (
-                "        self._ask_end(now)\n\n    def _ask_end",
-                "        self._end_told(Ok(ListOffsetsResponse()), now)\n\n    def _ask_end",
-            ),
-            (
-                "            self._ask_end(now)\n\n\ndef _error_of",
-                "            self._callback(self._described, now)\n\n\ndef _error_of",
-            ),
-            (
-                "import DescribeProducersRequest, ListOffsetsRequest\n",
-                "import DescribeProducersRequest, ListOffsetsRequest, ListOffsetsResponse\n",
-            ),
-            ("import Err, Result\n", "import Err, Ok, Result\n"),
-        ),
-    ),
-    Mutant(
         "negative answer after an injected error",
         "an answer that a broker gave to a batch in doubt (it is not there) counts for the time before, too",
         "delivery",
