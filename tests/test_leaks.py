@@ -35,6 +35,16 @@ def assert_steady(action: Callable[[], object], watched: Sequence[Any] = (), rou
     for _ in range(3):
         action()
 
+    # What leaks does so every time; a thread of an earlier test that comes to its end does it once.
+    for _ in range(3):
+        grown = growth(action, watched, rounds)
+        if not grown:
+            return
+    raise AssertionError(grown)
+
+
+def growth(action: Callable[[], object], watched: Sequence[Any], rounds: int) -> dict[str, int]:
+    """What `rounds` rounds of `action` have left behind, or taken away."""
     gc.collect()
     references = list(map(sys.getrefcount, watched))
     resident = resident_bytes()
@@ -49,8 +59,9 @@ def assert_steady(action: Callable[[], object], watched: Sequence[Any] = (), rou
     for each, count in zip(watched, references, strict=True):
         if abs(sys.getrefcount(each) - count) >= rounds:
             grown[repr(each)[:60]] = sys.getrefcount(each) - count
-    assert not grown
-    assert resident < 2 << 20
+    if resident >= 2 << 20:
+        grown["resident bytes"] = resident
+    return grown
 
 
 def resident_bytes() -> int:
