@@ -200,6 +200,8 @@ class Calls:
             node = nodes.broker(snapshot.controller_id)
         else:
             node = self._core.coordinators.get(route, now)
+        if node is None:
+            attempt_ends = call.deadline  # nobody is being waited for
         self._arm(call, attempt_ends, now)
         if node is None:
             if not isinstance(route, Coordinator):

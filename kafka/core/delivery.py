@@ -170,7 +170,22 @@ class Delivery:
             # A leader that is deposed while it waits for its replicas says NOT_LEADER_OR_FOLLOWER, or that it has no
             # such partition, of what it has appended: the offset it gave the batch is all that tells.
             appended = error.retriable and answer.base_offset >= 0
-            self._failed(partition, batch, error, now, doubtful=code in AMBIGUOUS or unknown or appended)
+            doubtful = code in AMBIGUOUS or unknown or appended
+            if batch.doubtful and not doubtful and not error.retriable and isinstance(identity, Identity):
+                self._refused_for_good(partition, batch, error, now)
+            else:
+                self._failed(partition, batch, error, now, doubtful=doubtful)
+
+    def _refused_for_good(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+        """No leader takes it any more, but one may have done so before: until that is known, nothing could follow."""
+        partition.proven = partition.confirm = None
+        partition.last_error = error
+        if batch is not next(b for b in partition.outstanding if b.doubtful):
+            self._back_off(partition, now)
+        elif partition.gap:
+            self._start_anew(partition, batch, error, now)
+        else:
+            self._ask_leader(partition, batch, now)
 
     def _take_hint(self, partition: Partition, leader: Any, endpoints: Any, now: float) -> None:
         """KIP-951: who has it now, said by the broker that had it before."""

@@ -138,6 +138,7 @@ class Produce:
             else:
                 self._delivery.give_up(partition, self.identity.error, now)
                 self._give_up_topic(partition.topic, self.identity.error, now)
+                self.look(partition, now)  # the next record asks anew
 
     def tick(self, now: float) -> None:
         self._due = INFINITY

@@ -194,8 +194,8 @@ MUTANTS = (
         "delivery",
         (
             (
-                "            self._ask_leader(partition, batch, now)\n",
-                "            self._delivered(partition, batch, -1, -1, now)\n",
+                "gap:\n            self._ask_leader(partition, batch, now)\n        else:\n            # Never",
+                "gap:\n            self._delivered(partition, batch, -1, -1, now)\n        else:\n            # Never",
             ),
         ),
     ),
@@ -205,10 +205,10 @@ MUTANTS = (
         "delivery",
         (
             (
-                "            self._ask_leader(partition, batch, now)\n",
+                "gap:\n            self._ask_leader(partition, batch, now)\n        else:\n            # Never",
                 (
-                    "            for b in partition.outstanding:\n                b.doubtful = False\n"
-                    "            self._start_anew(partition, batch, error, now)\n"
+                    "gap:\n            for b in partition.outstanding:\n                b.doubtful = False\n"
+                    "            self._start_anew(partition, batch, error, now)\n        else:\n            # Never"
                 ),
             ),
         ),
