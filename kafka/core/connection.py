@@ -210,7 +210,11 @@ class Connection:
                 return CorrelationError(f"{self.name} sent response {correlation_id} where {expected} was due.")
             in_flight.popleft()
             self.waiting_since = now
-            if response_class is ApiVersionsResponse and _ERROR_CODE.unpack_from(frame, 4)[0] == _UNSUPPORTED_VERSION:
+            if (
+                response_class is ApiVersionsResponse
+                and size >= 6
+                and _ERROR_CODE.unpack_from(frame, 4)[0] == _UNSUPPORTED_VERSION
+            ):
                 version = 0  # whatever was asked, this answer has the form of version 0 (KIP-511)
                 if isinstance(decode_response(response_class, version, frame), Err):  # librdkafka's mock has its own
                     frame = memoryview(bytes(frame[:4]) + _JUST_UNSUPPORTED)

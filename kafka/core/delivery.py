@@ -448,6 +448,7 @@ class Delivery:
                 self.fail(batch, error, now)
             if not batch.in_flight:
                 self.take_out(partition, batch)
+        self._path.look(partition, now)
         self._plan(partition, now)
 
     def give_up_waiting(self, partition: Partition, error: KafkaError, now: float) -> None:
@@ -455,6 +456,7 @@ class Delivery:
         for batch in list(partition.outstanding):
             if not batch.in_flight:
                 self._end(partition, batch, error, now)
+        self._path.look(partition, now)
         self._plan(partition, now)
 
     # -- errors ------------------------------------------------------------------------------------------------------

@@ -159,6 +159,10 @@ class Nodes:
             if not node.resolving:
                 continue
             node.resolving = False
+            if (node.host, node.port) != (host, port):  # it has moved in the meantime
+                self._cancel_timer(node)
+                self.ensure(node, now)
+                continue
             if isinstance(result, BaseException) or not result:
                 cause = describe(result) if result else "the name has no address"
                 node.errors.append(connection_error(node.name, DNS, cause, self._hint(node)))
@@ -403,7 +407,9 @@ class Nodes:
         error = self.pending_error(node, timeout)
         if node.resolving:
             node.resolving = False
-            self._resolving[(node.host, node.port)].remove(node)
+            for waiting in self._resolving.values():  # perhaps for the name it had before
+                if node in waiting:
+                    waiting.remove(node)
             node.errors.append(error)
             self._failed(node, now)
         elif node.connection is not None:

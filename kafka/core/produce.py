@@ -109,6 +109,10 @@ class Produce:
                 if partition.leader == node_id:
                     partition.last_error = error
                     partition.away = True
+        if self.config.rack is not None:  # keyless batches that kept to this broker's rack may go further now
+            for topic in self.topics.values():
+                if topic.unbound is not None and node_id in topic.leaders:
+                    self._unbound[topic] = None
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         self._due = min(self._due, now)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +94,14 @@ def read_all(cluster: KafkaCluster, topic: str, partitions: int) -> list[bytes]:
             elif message.error().code() == -191:  # the end of a partition
                 ended.add(message.partition())
         return values
+
+
+def test_the_example_of_the_readme(cluster: Cluster) -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    (example,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "transactional_id" in code)
+    code = "from kafka import KafkaProducer\n" + example.replace("localhost:9092", cluster.bootstrap)
+    subprocess.run([sys.executable, "-c", code + "producer.close()\n"], check=True, timeout=60)
+    assert read_all(cluster, "debits", 1) == read_all(cluster, "credits", 1) == [b"100"]
 
 
 def test_both_protocols_are_what_they_are_said_to_be(cluster: Cluster) -> None:

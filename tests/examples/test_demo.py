@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kafka.records.crc import crc32c
 from kafka.testing import EmbeddedCluster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +44,8 @@ def test_it_finds_out(what):
                         if what == "writes one twice":
                             again = bytearray(bytes(data.records))
                             again[:8] = bytes(8)
+                            again[43:57] = b"\xff" * 14  # nobody's: no idempotent producer's batch is taken twice
+                            again[17:21] = crc32c(again[21:]).to_bytes(4, "big")
                             assert log.append(memoryview(again), 9)[0] == 0
                         else:
                             log.storage._batches.pop()

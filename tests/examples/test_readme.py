@@ -14,8 +14,13 @@ from kafka.testing import EmbeddedCluster
 ROOT = Path(__file__).parents[2]
 
 
+def examples() -> list[str]:
+    """That of the producer, and that of a transaction, which tests/broker runs: the embedded broker has none."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
 def test_the_producers_example() -> None:
-    [example] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    example, _ = examples()
     with EmbeddedCluster(topics={"greetings": 3}) as cluster:
         subprocess.run(
             [sys.executable, "-W", "error", "-c", example.replace("localhost:9092", cluster.bootstrap)],

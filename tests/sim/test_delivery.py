@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted
+import pytest
+
+from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted, for_code
 from kafka.protocol import InitProducerIdRequest
-from kafka.testing.sim_broker import Injection
+from kafka.testing.sim_broker import ForeignPeer, Injection
 from tests.sim.producing import SimProducer
 from tests.sim.test_produce import settle, start
+from tests.sim.world import World
 
 
 def lose_the_answer(producer: SimProducer) -> None:
@@ -68,3 +71,74 @@ def test_an_id_is_asked_for_while_no_broker_is_known() -> None:
     for index, partition in enumerate(world.cluster.topics["t"]):
         partition.leader = index % 3
     assert world.run(100.0, lambda: future.is_done) and future.succeeded()
+
+
+def test_keyless_records_leave_the_rack_when_its_broker_is_lost_while_they_wait() -> None:
+    world = World(1, 3, request_timeout=5.0)
+    for broker, rack in zip(world.cluster.brokers, ("a", "b", "b"), strict=True):
+        broker.rack = rack
+    world.cluster.create_topic("t", 3)
+    world.bootstrap().unwrap()
+    producer = SimProducer(world, rack="a", linger=0.0, idempotent=True, delivery_timeout=20.0)
+    for _ in range(5):
+        producer.put("t")
+        world.run(0.01)
+    settle(producer)
+    near = world.cluster.brokers[0]
+    near.pause()
+    for _ in range(10):  # more than may be in flight
+        producer.put("t")
+        world.run(0.01)
+    world.network.servers.pop((near.ip, near.port))
+    for link in list(near.connections):
+        link.reset()
+    world.run(1.0)
+    late = producer.put("t")
+    assert world.run(5.0, lambda: late.is_done) and late.succeeded()
+
+
+def test_a_topic_that_was_denied_for_a_while_gets_keyless_records_again() -> None:
+    producer = start(idempotent=True, delivery_timeout=20.0, partitions=1, brokers=1, config={"request_timeout": 2.0})
+    (broker,) = producer.world.cluster.brokers
+    producer.put("t")
+    settle(producer)
+    refused = producer.world.cluster.topics["t"][0]
+    refused.trouble, refused.trouble_until = 19, producer.world.now + 1.0
+    producer.put("t", partition=0)
+    producer.world.run(0.2)
+    producer.put("t")
+    topic = producer.produce.topics["t"]
+    error = for_code(29)
+    assert error is not None
+    producer.produce._give_up_topic(topic, error, producer.world.now)
+    producer.produce._delivery.give_up_waiting(topic.partitions[0], error, producer.world.now)
+    producer.world.run(3.0)
+    assert all(future.is_done for _, future in producer.sent)
+    again = producer.put("t")
+    assert producer.world.run(5.0, lambda: again.is_done) and again.succeeded()
+    assert broker.is_up
+
+
+def test_a_broker_that_moves_while_its_old_name_is_looked_up() -> None:
+    world = World(1, 1)
+    node = world.core.nodes.learn(5, "old", 9092)
+    world.core.nodes.ensure(node, world.now)
+    world.core.nodes.learn(5, "new", 9092)
+    world.core.tick(world.now + 60.0)  # the look-up has taken too long
+    assert node.failures == 1
+    world.network.hosts["old"] = world.network.hosts["new"] = [("10.0.0.0",)]
+    other = world.core.nodes.learn(6, "old", 9092)
+    world.core.nodes.ensure(other, world.now)
+    world.core.nodes.learn(6, "new", 9092)
+    world.client.turn()
+    assert world.run(5.0, lambda: other.is_ready)
+    assert ("resolve", "new", 9092) in [entry[1:] for entry in world.simulation.trace]
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_an_answer_too_short_for_an_error_code(size: int) -> None:
+    world = World(1, 1)
+    (broker,) = world.cluster.brokers
+    broker.stop()
+    world.network.servers[broker.ip, broker.port] = ForeignPeer(size.to_bytes(4, "big") + bytes(size))
+    assert "error_code: needs 2 bytes" in str(world.bootstrap())
