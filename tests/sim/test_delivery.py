@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted, for_code
-from kafka.protocol import InitProducerIdRequest
+from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted
+from kafka.protocol import InitProducerIdRequest, MetadataRequest
 from kafka.testing.sim_broker import ForeignPeer, Injection
 from tests.sim.producing import SimProducer
 from tests.sim.test_produce import settle, start
@@ -98,25 +98,32 @@ def test_keyless_records_leave_the_rack_when_its_broker_is_lost_while_they_wait(
 
 
 def test_a_topic_that_was_denied_for_a_while_gets_keyless_records_again() -> None:
-    producer = start(idempotent=True, delivery_timeout=20.0, partitions=1, brokers=1, config={"request_timeout": 2.0})
-    (broker,) = producer.world.cluster.brokers
+    producer = start(idempotent=True, delivery_timeout=60.0, partitions=1, brokers=2, linger=0.0)
+    world = producer.world
     producer.put("t")
     settle(producer)
-    refused = producer.world.cluster.topics["t"][0]
-    refused.trouble, refused.trouble_until = 19, producer.world.now + 1.0
-    producer.put("t", partition=0)
-    producer.world.run(0.2)
+    partition = world.cluster.topics["t"][0]
+    leader = world.cluster.brokers[partition.leader]
+    partition.trouble, partition.trouble_until = 19, world.now + 1000.0
     producer.put("t")
-    topic = producer.produce.topics["t"]
-    error = for_code(29)
-    assert error is not None
-    producer.produce._give_up_topic(topic, error, producer.world.now)
-    producer.produce._delivery.give_up_waiting(topic.partitions[0], error, producer.world.now)
-    producer.world.run(3.0)
-    assert all(future.is_done for _, future in producer.sent)
+    ours = producer.produce.topics["t"].partitions[0]
+    assert world.run(30.0, lambda: ours.failures > 0)
+    producer.put("t")
+    world.run(0.02)
+    world.network.servers.pop((leader.ip, leader.port))
+    for link in list(leader.connections):
+        link.reset()
+    world.run(1.0)
+    world.cluster.injected[MetadataRequest.API_KEY] = Injection((29,), 1.0, world.now + 2.0)
+    world.core.refresh("t", world.now)
+    world.run(3.0)
+    assert [future.failed() for _, future in producer.sent] == [False, True, True]
+    partition.trouble_until = 0.0
+    world.network.servers[leader.ip, leader.port] = leader
+    world.core.refresh("t", world.now)
+    world.run(10.0)
     again = producer.put("t")
-    assert producer.world.run(5.0, lambda: again.is_done) and again.succeeded()
-    assert broker.is_up
+    assert world.run(5.0, lambda: again.is_done) and again.succeeded()
 
 
 def test_a_broker_that_moves_while_its_old_name_is_looked_up() -> None:
