@@ -6,7 +6,6 @@ import pytest
 
 from tests.sim.mutants import MUTANTS, SEEDS, kill_all
 
-
 # They die within the same seeds, but only after many of them.
 TOUGH = {"the last one proves all", "leader among no brokers", "in the log, so delivered"}
 
