@@ -24,7 +24,7 @@ from kafka.errors import (
     ProtocolError,
     for_code,
 )
-from kafka.result import Err, Result
+from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka._codec import Batch
@@ -63,6 +63,13 @@ class Delivery:
         if building not in self._path.in_flight:
             return  # closed in the meantime
         del self._path.in_flight[building]
+        answers: dict[Partition, Any] = {}
+        if isinstance(result, Ok) and result.value is not None:
+            answers = self._match(building, result.value)
+            for partition, answer in answers.items():
+                if answer is not None and answer.error_code == NOT_LEADER:
+                    # First, while all are in flight: what it changes goes through everything that waits.
+                    self._take_hint(partition, answer.current_leader, result.value.node_endpoints, now)
         for partition, batch in building.sent.items():
             batch.in_flight = False
             partition.in_flight -= 1
@@ -73,7 +80,7 @@ class Delivery:
             for partition, batch in building.sent.items():
                 self._delivered(partition, batch, -1, -1, now)
         else:
-            self._take_answers(building, result.value, now)
+            self._take_answers(building, answers, now)
         for partition, batch in building.sent.items():
             if batch in partition.former:
                 partition.former.discard(batch)
@@ -82,8 +89,7 @@ class Delivery:
             self._path.look(partition, now)
             self._plan(partition, now)
 
-    def _take_answers(self, building: Building, response: Any, now: float) -> None:
-        answers = self._match(building, response)
+    def _take_answers(self, building: Building, answers: dict[Partition, Any], now: float) -> None:
         for partition, batch in building.sent.items():
             answer = answers.get(partition)
             if answer is None:
@@ -92,7 +98,7 @@ class Delivery:
             elif answer.error is None:
                 self._delivered(partition, batch, answer.base_offset, answer.log_append_time_ms, now)
             else:
-                self._refused(partition, batch, answer, response, now)
+                self._refused(partition, batch, answer, now)
 
     def _match(self, building: Building, response: Any) -> dict[Partition, Any]:
         """The answer for each partition asked about; none where it was answered twice."""
@@ -138,11 +144,9 @@ class Delivery:
             )
         batch.complete(base_offset, log_append_time)  # last: whoever waits for it finds all told
 
-    def _refused(self, partition: Partition, batch: Batch, answer: Any, response: Any, now: float) -> None:
+    def _refused(self, partition: Partition, batch: Batch, answer: Any, now: float) -> None:
         """A broker's error for one batch."""
         error, code = answer.error, answer.error_code
-        if code == NOT_LEADER:
-            self._take_hint(partition, answer.current_leader, response.node_endpoints, now)
         identity = self._path.identity
         if code == DUPLICATE and identity is not None:
             self._delivered(partition, batch, -1, -1, now)
@@ -175,14 +179,17 @@ class Delivery:
                 self._refused_for_good(partition, batch, error, now)
             else:
                 self._failed(partition, batch, error, now, doubtful=doubtful)
+                # A leader that does not say where it put it may not have put it anywhere, and have lost its memory too.
+                batch.provable = doubtful and answer.base_offset >= 0
 
     def _refused_for_good(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """No leader takes it any more, but one may have done so before: until that is known, nothing could follow."""
+        was_to_confirm = partition.confirm is batch
         partition.proven = partition.confirm = None
         partition.last_error = error
         if batch is not next(b for b in partition.outstanding if b.doubtful):
             self._back_off(partition, now)
-        elif partition.gap:
+        elif partition.gap or was_to_confirm:  # or the leader has it, and will never acknowledge it
             self._start_anew(partition, batch, error, now)
         else:
             self._ask_leader(partition, batch, now)
@@ -239,6 +246,8 @@ class Delivery:
             self.take_out(partition, batch)
 
     def _back_off(self, partition: Partition, now: float, shortly: bool = False) -> None:
+        if partition.sent_on is not None and partition.sent_on.leader_epoch < partition.leader_epoch:
+            return  # another leader has it by now, which has refused nothing
         if partition.not_before <= now:  # the batches that fail together count as one failure
             partition.failures += 1
             backoff = self._short_backoff if shortly else self._backoff
@@ -259,6 +268,8 @@ class Delivery:
     def _out_of_order(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         partition.proven = partition.confirm = None
         partition.last_error = error
+        if self._ends_with_its_transaction(partition, now):
+            return
         first = next((b for b in partition.outstanding if b.doubtful or not partition.broken), batch)
         if batch is not first:
             # Something before it has not come: that is sent first, and this again. Nothing is known but that.
@@ -276,6 +287,14 @@ class Delivery:
                     "records that were acknowledged, or forgotten this producer.",
                 )
             self._start_anew(partition, batch, error, now)
+
+    def _ends_with_its_transaction(self, partition: Partition, now: float) -> bool:
+        """Whether the transaction is being aborted, and nothing that waits is to be sent again."""
+        transactions = self._path.transactions
+        if transactions is None or not transactions.is_failing:
+            return False
+        self.give_up(partition, transactions.aborted(), now, in_flight=False)
+        return True
 
     def _start_anew(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """The leader will not take this batch under its number."""
@@ -313,7 +332,7 @@ class Delivery:
             if partition.asking is not question or self._path.closed_by is not None:
                 return  # another broker leads by now, and is sent the batch first
             partition.asking = None
-            if head in partition.outstanding:
+            if head in partition.outstanding and not self._ends_with_its_transaction(partition, now):
                 self._told(partition, head, finding, now)
             self._path.look(partition, now)
             self._plan(partition, now)

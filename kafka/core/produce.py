@@ -249,6 +249,8 @@ class Produce:
             partition.not_before = 0.0  # this leader has refused nothing
             self.look(partition, now)
         topic.leaders = frozenset(partition.leader for partition in topic.partitions)
+        if self.config.rack is not None and topic.unbound is not None:
+            self._unbound[topic] = None  # which leaders are near may have changed
         self.accumulator.set_partition_count(topic.name, len(topic.partitions))
 
     def _answer_waiters(self, topic: Topic, error: KafkaError | None) -> None:

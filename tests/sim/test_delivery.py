@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted
-from kafka.protocol import InitProducerIdRequest, MetadataRequest
-from kafka.testing.sim_broker import ForeignPeer, Injection
+from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest, ProduceResponse
+from kafka.testing.sim_broker import HANDLERS, ForeignPeer, Injection
+from kafka.testing.sim_transactions import SimTransactions
 from tests.sim.producing import SimProducer
 from tests.sim.test_produce import settle, start
+from tests.sim.test_transactions_records import TransactionalProducer
 from tests.sim.world import World
 
 
@@ -149,3 +153,84 @@ def test_an_answer_too_short_for_an_error_code(size: int) -> None:
     broker.stop()
     world.network.servers[broker.ip, broker.port] = ForeignPeer(size.to_bytes(4, "big") + bytes(size))
     assert "error_code: needs 2 bytes" in str(world.bootstrap())
+
+
+def test_a_hint_for_one_partition_leaves_the_answer_for_another_alone() -> None:
+    """What it tells runs through all that waits; a batch whose own answer comes next does not wait."""
+    producer = start(1, brokers=2, partitions=2, idempotent=True, linger=0.01)
+    world = producer.world
+    partitions = world.cluster.topics["t"]
+    for partition in partitions:
+        partition.leader = 0
+    producer.learn("t")
+    for index in range(2):
+        producer.put("t", partition=index)
+    settle(producer)
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        partitions[0].move(1, world.simulation.random)
+        response = HANDLERS[ProduceRequest.API_KEY](broker, header, request)
+        broker.waits = (1.0, broker.waits[1])
+        return response
+
+    world.cluster.brokers[0].handlers[ProduceRequest.API_KEY] = handler
+    for index in range(2):
+        producer.put("t", partition=index)
+    world.run(0.3)
+    world.cluster.injected[MetadataRequest.API_KEY] = Injection((29,), 1.0, world.now + 20.0)
+    world.core.refresh("t", world.now)
+    world.run(5.0)
+    producer.check("t")
+    assert all(future.succeeded() for _, future in producer.sent)
+    assert producer.produce.counts["leader hint taken"] == 1
+
+
+def test_a_hint_saves_the_pause_before_another_try() -> None:
+    producer = start(partitions=1, idempotent=True, linger=0.0)
+    world = producer.world
+    (partition,) = world.cluster.topics["t"]
+    for leader in range(3):  # connections to all
+        partition.leader = leader
+        producer.put("t")
+        settle(producer)
+    partition.move(0, world.simulation.random)
+    future = producer.put("t")
+    assert world.run(0.05, lambda: future.is_done) and future.succeeded()
+
+
+def test_an_abort_does_not_wait_for_a_batch_that_is_out_of_order() -> None:
+    world = World(1, 2, request_timeout=5.0)
+    world.cluster.create_topic("t", 1)
+    world.cluster.topics["t"][0].leader = 1
+    SimTransactions(world.cluster, 2)
+    world.bootstrap().unwrap()
+    producer = TransactionalProducer(world, linger=0.0, delivery_timeout=60.0)
+    producer.init()
+    producer.begin()
+    first = producer.put("t")
+    assert world.run(5.0, lambda: first.is_done)
+    broker = world.cluster.brokers[1]
+    broker.pause()
+    producer.put("t")
+    world.run(0.1)
+    answers: list[Any] = []
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        broker.handlers[ProduceRequest.API_KEY] = HANDLERS[ProduceRequest.API_KEY]
+        world.simulation.after(
+            0.0, lambda: producer.transactions.abort(lambda error, now: answers.append(error), world.now)
+        )
+        broker.waits = (0.05, lambda: None)
+        (topic,) = request.topic_data
+        answer = ProduceResponse.PartitionProduceResponse(index=0, error_code=45, base_offset=-1)
+        entry = ProduceResponse.TopicProduceResponse(
+            name=topic.name, topic_id=topic.topic_id, partition_responses=[answer]
+        )
+        return ProduceResponse(responses=[entry])
+
+    broker.handlers[ProduceRequest.API_KEY] = handler
+    for link in list(broker.connections):
+        link.reset()
+    broker.connections.clear()
+    broker.resume()
+    assert world.run(10.0, lambda: bool(answers)) and answers == [None]
