@@ -404,6 +404,8 @@ class Delivery:
             return
         self._counts["split"] += 1
         partition.proven = None
+        # Where it was in doubt for a while, other bytes must not come under its numbers.
+        partition.broken |= isinstance(self._path.identity, Identity) and batch.attempts > 1
         sequence = batch.sequence
         for part in parts:
             part.sequence = sequence
