@@ -5,7 +5,8 @@
 Each client runs in a process and (but for ours) in a virtual environment of its own, made under .cache/ by the first
 run. They take turns, round after round, against one embedded broker that checks and discards, or against the cluster
 named. A turn sends as many records as took about --seconds before, and counts from the first call to the last
-acknowledgement. All have acks=all, linger 5 ms and 128 KiB batches, no idempotence, and the topic's 6 partitions.
+acknowledgement. All have acks=all, linger 5 ms and 128 KiB batches, and the topic's 6 partitions; ours is
+idempotent, as by default, the others are not.
 
 JSON on standard output, a table on standard error: medians, and ratios to ours of the same round.
 """
