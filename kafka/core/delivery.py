@@ -59,7 +59,7 @@ class Delivery:
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def answered(self, building: Building, result: Result[Any, KafkaError], now: float) -> None:
-        """A request is over. `_refused` and `_lost` say for each of its batches what follows."""
+        """A request is over: `_delivered`, `_refused` or `_failed` says for each of its batches what follows."""
         if building not in self._path.in_flight:
             return  # closed in the meantime
         del self._path.in_flight[building]

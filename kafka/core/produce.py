@@ -411,7 +411,7 @@ class Produce:
         while topic.unbound is not None:
             partition = self._least_busy(topic, requests, now)
             if partition is None:
-                del self._unbound[topic]
+                self._unbound.pop(topic, None)
                 return
             building = requests[partition.leader]
             link = Link(building.connection, partition.leader_epoch, partition.producer_id, partition.epoch)
@@ -431,7 +431,7 @@ class Produce:
                 break
             batch.bind(partition.index)
             self._put(building, partition, batch, now)
-        del self._unbound[topic]
+        self._unbound.pop(topic, None)  # what was called on the way may have given the topic up
 
     def _admits_keyless(self, partition: Partition, now: float) -> bool:
         if self.transactions is None or self.transactions.admits_keyless(partition.topic.name, partition.index, now):
