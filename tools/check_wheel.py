@@ -1,5 +1,6 @@
 """Builds the sdist and, from it, the wheel; checks what is in them; tries the wheel in an empty environment.
 
+It is tried without and with its extras.
 The environment and the working directory lie outside the checkout, so a module that only the checkout has is missed.
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
+EXTRAS = ("opentelemetry", "prometheus")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
@@ -57,9 +59,12 @@ def main() -> int:
         outside = Path(folder)
         run(sys.executable, "-m", "venv", outside / "venv")
         python = outside / "venv" / "bin" / "python"
+        smoke = (python, "-W", "error", ROOT / "tools" / "smoke.py", outside)
         run(python, "-m", "pip", "install", "-q", wheel, cwd=outside)
         run(python, "-m", "pip", "check", cwd=outside)
-        run(python, "-W", "error", ROOT / "tools" / "smoke.py", outside, cwd=outside)
+        run(*smoke, *EXTRAS, cwd=outside)
+        run(python, "-m", "pip", "install", "-q", f"{wheel}[{','.join(EXTRAS)}]", cwd=outside)
+        run(*smoke, cwd=outside)
     print(f"{wheel.name}: {len(in_wheel)} files, {wheel.stat().st_size >> 10} KiB; {time.monotonic() - started:.1f} s")
     return 0
 
