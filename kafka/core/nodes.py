@@ -96,15 +96,16 @@ class Nodes:
         return node
 
     def forget_all_but(self, broker_ids: Any, now: float) -> None:
-        """Drops brokers the cluster no longer names, once nothing holds on to their connection."""
+        """Drops brokers the cluster no longer names, once nothing holds on to their connection.
+
+        A throttled one is kept meanwhile: named again, it must still be left alone.
+        """
         for node in list(self.nodes.values()):
             if node.id < 0:
                 if node.is_ready and not node.connection.in_flight:  # type: ignore[union-attr]
                     self.disconnect(node, now)
-            elif node.id not in broker_ids and node.connection is None and not node.resolving:
+            elif node.id not in broker_ids and not (node.connection or node.resolving or node.throttle):
                 self._cancel_timer(node)
-                if node.throttle is not None:
-                    node.throttle.cancel()
                 del self.nodes[node.id]
                 gone = connection_error(node.name, CONNECT, "the cluster no longer names this broker")
                 self._listener.on_down(node, gone, now)  # whoever waits for it has to look elsewhere

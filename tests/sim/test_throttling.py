@@ -195,6 +195,25 @@ def test_a_new_connection_does_not_get_round_it() -> None:
     assert world.now - told[0] == pytest.approx(3.0, abs=0.1) and pump.sent > sent
 
 
+def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
+    world, _ = pumping()
+    told = throttle(world.cluster.brokers[1], PRODUCE, 3.0)
+    assert world.run(1.0, lambda: bool(told))
+    world.run(0.1)
+    until = health(world, 1).throttled_until
+    nodes, node = world.core.nodes, world.core.nodes.nodes[1]
+    world.cluster.brokers[1].stop()
+    assert world.run(1.0, lambda: node.connection is None and not node.resolving)
+    nodes.forget_all_but({0, 2}, world.now)
+    nodes.learn(1, node.host, node.port)
+    assert until is not None and health(world, 1).throttled_until == until
+    world.run(3.0)
+    assert health(world, 1).throttled_until is None
+    world.run(0.5, lambda: node.connection is None and not node.resolving)
+    nodes.forget_all_but({0, 2}, world.now)
+    assert 1 not in nodes.nodes
+
+
 def test_it_counts_towards_the_delivery_timeout() -> None:
     world = World(1, brokers=1)
     world.cluster.create_topic("t", 1)
