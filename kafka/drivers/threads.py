@@ -194,7 +194,11 @@ class Driver:
         # getaddrinfo may take many seconds, and cannot be interrupted: no name waits for another's answer.
         if (host, port) not in self._lookups:
             self._lookups.add((host, port))
-            threading.Thread(target=self._look_up, args=(host, port), name="kafka-resolver", daemon=True).start()
+            thread = threading.Thread(target=self._look_up, args=(host, port), name="kafka-resolver", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there are too many already, or (from Python 3.12 on) the interpreter is ending
+                self._look_up(host, port)
 
     def _look_up(self, host: str, port: int) -> None:
         answer: list[Any] | BaseException

@@ -42,3 +42,19 @@ def test_a_name_server_that_is_silent_about_one_broker_holds_up_no_other(monkeyp
         finally:
             answer.set()
             producer.close(timeout=5)
+
+
+def test_without_a_thread_of_its_own_a_name_is_looked_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "kafka-resolver":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with (
+        ScriptedCluster(topics={"t": 1}) as cluster,
+        KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer,
+    ):
+        assert producer.send("t", b"1").get(20).partition == 0
