@@ -56,6 +56,10 @@ def header_of(data: bytes) -> Header | None:
     return Header(count, pid, epoch, first, (first + last_delta) % SEQUENCES)
 
 
+def is_compressed(data: bytes) -> bool:
+    return len(data) >= HEADER.size and data[22] & 7 != 0
+
+
 class ProducerState:
     """What a partition's leader remembers of one producer."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.protocol import ProduceRequest, ProduceResponse
 from kafka.records import read_batches
-from kafka.testing.sim_log import CORRUPT, OUT_OF_ORDER, Appended, SimPartition
+from kafka.testing.sim_log import CORRUPT, OUT_OF_ORDER, Appended, SimPartition, is_compressed
 
 if TYPE_CHECKING:
     from kafka.testing.sim_broker import SimBroker
@@ -106,9 +106,12 @@ def _append(
     error = cluster.injected_error(ProduceRequest.API_KEY)
     if not error and now < partition.trouble_until and not partition.trouble_after_append:
         error = partition.trouble
+    compressed = is_compressed(data)
     if not error and limit is not None and len(data) > limit:
         error = TOO_LARGE
-    if not error and cluster.refused_value in data and (refused := _refused(data, cluster.refused_value)):
+        cluster.events["compressed batch too large"] += compressed
+    may_be_refused = compressed or cluster.refused_value in data  # looking closer takes long
+    if not error and may_be_refused and (refused := _refused(data, cluster.refused_value)):
         error = INVALID_RECORD
         answer.record_errors = [
             ProduceResponse.BatchIndexAndErrorMessage(
@@ -132,6 +135,7 @@ def _append(
     if not appended.error:
         if appended.duplicate:
             cluster.events["duplicate recognised"] += 1
+            cluster.events["compressed batch recognised"] += compressed
         waiting.append(_Waiting(answer, partition, partition.epoch, appended.end))
 
 

@@ -65,6 +65,8 @@ EXPECTED = (
         )
     ),
     "event appended by a former leader",
+    "event compressed batch recognised",
+    "event compressed batch too large",
     "event duplicate recognised",
     "event leader moved after a refusal",
     "event leader lost after append",

@@ -69,6 +69,7 @@ class Scenario:
             linger=choose.choice((0.0, 0.005, 0.05)),
             delivery_timeout=self.delivery_timeout,
             batch_size=choose.choice((0, 200, 400, 4000)),
+            compression=random.Random(f"compression {seed}").choice((0, 0, 0, 1, 3, 4)),  # gzip, lz4, zstd
             idempotent=True,
         )
         self.accumulator: Accumulator = self.producer.accumulator
