@@ -140,6 +140,8 @@ class Accumulator:
     failures: dict[tuple[str, int], list[Any]]
     batches_taken: int
     waiting: int
+    @property
+    def outside(self) -> int: ...
     def __init__(
         self,
         host: Any,

@@ -14,7 +14,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.math cimport INFINITY
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 
 from _thread import allocate_lock
 from collections import deque
@@ -54,12 +54,8 @@ cdef struct QueueLinks:
     bint ready                  # on the ready list, or taken by the core and not yet found empty
     Py_ssize_t last_size        # of the batch before: the next one starts with as much room
 
-cdef struct FreeBlock:
-    FreeBlock *next
-
 cdef enum:
-    FIRST_CAPACITY = 1024
-    BLOCK_CLASSES = 9           # of 1, 2, 4, ... 256 KiB
+    FIRST_CAPACITY = UNIT
     UNBOUND = -1
 
 cdef enum Appended:
@@ -152,23 +148,6 @@ cdef class TopicQueues(Queue):
         return <Queue>self.queues[partition]
 
 
-cdef inline int _block_class(Py_ssize_t capacity) noexcept:
-    """Which class of small blocks has this capacity; -1 for none."""
-    cdef int i
-    for i in range(BLOCK_CLASSES):
-        if capacity == FIRST_CAPACITY << i:
-            return i
-    return -1
-
-
-cdef inline Py_ssize_t _whole_block(Py_ssize_t capacity) noexcept:
-    """The capacity of the smallest block for so much, or as it is where that would be a waste."""
-    cdef Py_ssize_t whole = FIRST_CAPACITY
-    while whole < capacity:
-        whole *= 2
-    return whole if whole <= 16384 or whole - capacity <= capacity // 8 else capacity
-
-
 cdef class Waiter:
     """A thread that waits for memory."""
 
@@ -203,12 +182,8 @@ cdef class Accumulator:
     cdef OpenBatch *newest
     cdef OpenBatch *lingering       # the oldest batch that is not yet due
     cdef Py_ssize_t open_batches
-    # Blocks that were given back, by class: the system takes longer to give new memory than all the rest of send()
-    # takes. Together with what is used they are within `memory`. Likewise batches; there are as many of them as there
-    # ever were at a time.
-    cdef FreeBlock *free_blocks[BLOCK_CLASSES]
-    cdef Py_ssize_t free_bytes
-    cdef OpenBatch *free_batches
+    cdef Region region
+    cdef OpenBatch *free_batches    # kept for later: there are as many as there ever were at a time
     cdef PyObject *spare            # owned: the next batch's Cell
     cdef PyObject *first_cell       # every unresolved Cell, in order of creation; each owned by the list
     cdef PyObject *last_cell
@@ -228,6 +203,7 @@ cdef class Accumulator:
         self.host_owner = host
         self.host = <Host *>PyCapsule_GetPointer(host.host_capsule(), "kafka.Host")
         self.memory = memory
+        open_region(&self.region, memory)
         self.linger = linger
         self.delivery_timeout = delivery_timeout
         self.target = batch_size if batch_size > 0 else 16384
@@ -248,20 +224,14 @@ cdef class Accumulator:
         while batch != NULL:
             newer = batch.newer
             Py_DECREF(<object>batch.cell)
-            free(batch.data)
+            give_block(&self.region, batch.data, batch.capacity)
             free(batch)
             batch = newer
         while self.free_batches != NULL:
             newer = self.free_batches.newer
             free(self.free_batches)
             self.free_batches = newer
-        cdef FreeBlock *block
-        cdef int i
-        for i in range(BLOCK_CLASSES):
-            while self.free_blocks[i] != NULL:
-                block = self.free_blocks[i]
-                self.free_blocks[i] = block.next
-                free(block)
+        close_region(&self.region)
         if self.spare != NULL:
             Py_DECREF(<object>self.spare)
         cdef PyObject *cell = self.first_cell
@@ -338,12 +308,12 @@ cdef class Accumulator:
                 memory[0] = capacity
                 return NEEDS_MEMORY
             batch = self.take_batch()
-            data = self.take_block(capacity)
+            data = take_block(&self.region, capacity)
             if batch == NULL or data == NULL:
                 if batch != NULL:
                     self.give_batch(batch)
                 if data != NULL:
-                    self.free_block(data, capacity)
+                    give_block(&self.region, data, capacity)
                 return OUT_OF_MEMORY
             self.used += capacity
             batch.data = data
@@ -386,7 +356,8 @@ cdef class Accumulator:
         """The memory that a batch starts with: as much as the one before had use for, if few others are open."""
         cdef Py_ssize_t capacity = FIRST_CAPACITY
         if links.last_size > FIRST_CAPACITY:
-            capacity = _whole_block(min(links.last_size, self.memory // (16 * (self.open_batches + 1))))
+            capacity = min(links.last_size, self.memory // (16 * (self.open_batches + 1)))
+            capacity = (capacity + UNIT - 1) // UNIT * UNIT
         return capacity if capacity < self.largest else self.largest
 
     cdef inline OpenBatch *take_batch(self) noexcept:
@@ -400,25 +371,6 @@ cdef class Accumulator:
         batch.newer = self.free_batches
         self.free_batches = batch
 
-    cdef inline uint8_t *take_block(self, Py_ssize_t capacity) noexcept:
-        cdef int i = _block_class(capacity)
-        cdef FreeBlock *block
-        if i < 0 or self.free_blocks[i] == NULL:
-            return <uint8_t *>malloc(capacity)
-        block = self.free_blocks[i]
-        self.free_blocks[i] = block.next
-        self.free_bytes -= capacity
-        return <uint8_t *>block
-
-    cdef inline void free_block(self, uint8_t *data, Py_ssize_t capacity) noexcept:
-        cdef int i = _block_class(capacity)
-        if i < 0 or self.used + self.free_bytes + capacity > self.memory:
-            free(data)
-            return
-        (<FreeBlock *>data).next = self.free_blocks[i]
-        self.free_blocks[i] = <FreeBlock *>data
-        self.free_bytes += capacity
-
     cdef bint grow(self, OpenBatch *batch, Py_ssize_t needed) noexcept:
         cdef Py_ssize_t capacity
         cdef uint8_t *data
@@ -431,16 +383,11 @@ cdef class Accumulator:
             capacity = needed
         if self.used + capacity - batch.capacity > self.memory:
             return False
-        if _block_class(batch.capacity) < 0:
-            data = <uint8_t *>realloc(batch.data, capacity)
-            if data == NULL:
-                return False
-        else:
-            data = self.take_block(capacity)
-            if data == NULL:
-                return False
-            memcpy(data, batch.data, batch.size)
-            self.free_block(batch.data, batch.capacity)
+        data = take_block(&self.region, capacity)
+        if data == NULL:
+            return False
+        memcpy(data, batch.data, batch.size)
+        give_block(&self.region, batch.data, batch.capacity)
         self.used += capacity - batch.capacity
         batch.data = data
         batch.capacity = capacity
@@ -597,6 +544,11 @@ cdef class Accumulator:
 
     def end_flush(self):
         self.flushes -= 1
+
+    @property
+    def outside(self):
+        """How many of the used bytes the accumulator's own region had no room for."""
+        return self.region.outside
 
     def unresolved(self):
         """The Cells of all batches that have no outcome yet, oldest first."""

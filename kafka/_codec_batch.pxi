@@ -15,7 +15,7 @@ cdef class Block:
         if self.accumulator is not None:
             self.accumulator.used -= self.capacity
             if self.data != NULL:
-                self.accumulator.free_block(self.data, self.capacity)
+                give_block(&self.accumulator.region, self.data, self.capacity)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         if flags & PyBUF_WRITABLE:
@@ -30,7 +30,7 @@ cdef class Block:
 cdef Block new_block(Accumulator accumulator, Py_ssize_t size):
     """Memory for a batch of `size` bytes, whether or not it is within what batches may take."""
     cdef Block block = Block.__new__(Block)
-    block.data = accumulator.take_block(size)
+    block.data = take_block(&accumulator.region, size)
     if block.data == NULL:
         raise MemoryError()
     block.size = block.capacity = size

@@ -40,6 +40,7 @@ cdef class Cell:
     cdef int32_t unseen         # failed records that nobody has looked at
     cdef int failures_taken
     cdef int64_t call               # the send_many call that last put a record in
+    cdef int32_t place              # which of that call's cells it is
     cdef Accumulator accumulator    # while unresolved, and after a failure for the count of unseen ones
     # The accumulator's list of unresolved cells.
     cdef PyObject *older

@@ -193,13 +193,15 @@ cdef class FutureRecordMetadata(Future):
         return f"<FutureRecordMetadata {cell.topic}[{cell.partition}] {state}>"
 
 
+cdef enum:
+    # How many records send_many puts in before it lets other threads have the GIL, and looks at the clock again.
+    PIECE = 8192
+
 cdef struct Run:
-    # `count` records from number `first` of the call on are `index`, `index` + 1, ... of a batch.
-    PyObject *cell              # borrowed from `cells`
+    # The records from number `first` of the call on, up to the next run, are `index`, `index` + 1, ... of a batch.
     int32_t first
     int32_t index
-    int32_t count
-    int64_t timestamp           # of all of them, where the clock gave it
+    int32_t cell                # which of `cells`
 
 
 cdef class FutureRecords(Future):
@@ -212,7 +214,8 @@ cdef class FutureRecords(Future):
     cdef Py_ssize_t run_capacity
     cdef int32_t count
     # For the records' metadata, each NULL where no record has any.
-    cdef int64_t *timestamps
+    cdef int64_t *timestamps    # of each record, or (`clock`) of each PIECE of them
+    cdef bint clock
     cdef int32_t *key_sizes
     cdef int32_t *value_sizes
     cdef int32_t *headers_sizes
@@ -240,25 +243,32 @@ cdef class FutureRecords(Future):
             self.run_capacity = capacity
         return True
 
-    cdef inline add_record(self, PyObject *cell, int32_t index, int64_t timestamp, int64_t call):
+    cdef inline add_record(self, Cell cell, int32_t index, int64_t call):
+        cdef Run *last = &self.runs[self.run_count - 1] if self.run_count > 0 else NULL
         cdef Run *run
-        if self.run_count > 0:
-            run = &self.runs[self.run_count - 1]
-            if run.cell == cell and run.index + run.count == index and run.timestamp == timestamp:
-                run.count += 1
-                self.count += 1
-                return None
-        if (<Cell>cell).call != call:
-            (<Cell>cell).call = call
-            self.cells.append(<Cell>cell)
-        run = &self.runs[self.run_count]
-        run.cell = cell
-        run.first = self.count
-        run.index = index
-        run.count = 1
-        run.timestamp = timestamp
-        self.run_count += 1
+        if cell.call != call:
+            cell.call = call
+            cell.place = <int32_t>len(self.cells)
+            self.cells.append(cell)
+        if last == NULL or last.cell != cell.place or index - last.index != self.count - last.first:
+            run = &self.runs[self.run_count]
+            run.first = self.count
+            run.index = index
+            run.cell = cell.place
+            self.run_count += 1
         self.count += 1
+
+    cdef fit(self):
+        """Keep no more room than there are runs."""
+        cdef Run *runs
+        if self.run_count > 0:
+            runs = <Run *>realloc(self.runs, self.run_count * sizeof(Run))
+            if runs != NULL:
+                self.runs = runs
+                self.run_capacity = self.run_count
+
+    cdef inline int32_t length_of(self, Py_ssize_t run) noexcept:
+        return (self.runs[run + 1].first if run + 1 < self.run_count else self.count) - self.runs[run].first
 
     cdef Cell cell_at_end(self):
         cdef Py_ssize_t total = len(self.cells)
@@ -280,9 +290,9 @@ cdef class FutureRecords(Future):
             return
         self.looked_at = True
         for i in range(self.run_count):
-            cell = <Cell>self.runs[i].cell
+            cell = <Cell>self.cells[self.runs[i].cell]
             if cell.error is not None:
-                cell.seen(cell.failed_among(self.runs[i].index, self.runs[i].count)[0])
+                cell.seen(cell.failed_among(self.runs[i].index, self.length_of(i))[0])
 
     cdef object peek_error(self):
         cdef Cell cell
@@ -290,9 +300,9 @@ cdef class FutureRecords(Future):
         failed = 0
         first = {}
         for i in range(self.run_count):
-            cell = <Cell>self.runs[i].cell
+            cell = <Cell>self.cells[self.runs[i].cell]
             if cell.error is not None:
-                count, error = cell.failed_among(self.runs[i].index, self.runs[i].count)
+                count, error = cell.failed_among(self.runs[i].index, self.length_of(i))
                 if count:
                     failed += count
                     first.setdefault(TopicPartition(cell.topic, cell.partition), error)
@@ -339,9 +349,9 @@ cdef class FutureRecords(Future):
 
     cdef metadata(self, Py_ssize_t number):
         cdef Run *run = self.find(number)
-        return (<Cell>run.cell).metadata(
+        return (<Cell>self.cells[run.cell]).metadata(
             run.index + <int32_t>number - run.first,
-            run.timestamp if self.timestamps == NULL else self.timestamps[number],
+            self.timestamps[number // PIECE if self.clock else number],
             -1 if self.key_sizes == NULL else self.key_sizes[number],
             -1 if self.value_sizes == NULL else self.value_sizes[number],
             -1 if self.headers_sizes == NULL else self.headers_sizes[number],
@@ -359,7 +369,7 @@ cdef class FutureRecords(Future):
         if not 0 <= number < self.count:
             raise IndexError(f"record {number} of {self.count}")
         run = self.find(number)
-        cell = <Cell>run.cell
+        cell = <Cell>self.cells[run.cell]
         if not cell.done:
             return None
         self.look()

@@ -12,8 +12,6 @@ cdef object LEGAL_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 cdef enum:
     # What a record costs beyond its key, value and headers, at most: for the check against max_request_size.
     RECORD_OVERHEAD = 26
-    # How many records send_many puts in before it lets other threads have the GIL.
-    PIECE = 8192
 
 
 cdef bytes _bytes_of(data, str what):
@@ -298,7 +296,8 @@ cdef class ProducerBase:
         cdef const uint8_t *value_data
         cdef const uint8_t *headers_data
         cdef Py_ssize_t key_length, value_length, headers_length
-        cdef int64_t timestamp, call
+        cdef int64_t timestamp = 0
+        cdef int64_t call
         cdef double deadline = 0
         cdef PyObject *cell = NULL
         cdef int32_t index = 0
@@ -343,13 +342,14 @@ cdef class ProducerBase:
         key_data = headers_data = NULL
         key_length = -1
         headers_length = 1
-        timestamp = accumulator.host.wall_ms(accumulator.host.context)
         for i in range(count):
-            if i % PIECE == PIECE - 1:
-                with nogil:
-                    pass
-                PyErr_CheckSignals()
-                timestamp = accumulator.host.wall_ms(accumulator.host.context)
+            if i % PIECE == 0:
+                if i > 0:
+                    with nogil:
+                        pass
+                    PyErr_CheckSignals()
+                if future.clock:
+                    timestamp = future.timestamps[i // PIECE] = accumulator.host.wall_ms(accumulator.host.context)
             value_data = NULL
             value_length = future.value_sizes[i]
             if value_length >= 0:
@@ -369,7 +369,7 @@ cdef class ProducerBase:
                     queue = queues.queue(_partition_of(self.placing, key_data, key_length, partitions))
             elif in_turn:
                 queue = self.queue_in_turn(queues)
-            if future.timestamps != NULL:
+            if not future.clock:
                 timestamp = future.timestamps[i]
             while True:
                 if accumulator.spare == NULL:
@@ -380,7 +380,7 @@ cdef class ProducerBase:
                     headers_data, headers_length, &cell, &index, &memory,
                 )
                 if appended == APPENDED:
-                    future.add_record(cell, index, timestamp, call)
+                    future.add_record(<Cell>cell, index, call)
                     if memory > 0:
                         memory = 0
                         accumulator.wake_waiters()      # it may have needed less
@@ -395,6 +395,7 @@ cdef class ProducerBase:
                         error.accepted = i
                         error.future = future
                         raise
+        future.fit()
         return future
 
     cdef list serialized(self, serializer, topic, list items, list headers, str what):
@@ -442,12 +443,11 @@ cdef class ProducerBase:
             future.key_sizes = <int32_t *>malloc(room * sizeof(int32_t))
         if headers is not None:
             future.headers_sizes = <int32_t *>malloc(room * sizeof(int32_t))
-        if timestamps is not None:
-            future.timestamps = <int64_t *>malloc(room * sizeof(int64_t))
+        future.clock = timestamps is None
+        future.timestamps = <int64_t *>malloc((room // PIECE + 1 if future.clock else room) * sizeof(int64_t))
         if (
-            future.value_sizes == NULL or (keys is not None and future.key_sizes == NULL)
+            future.value_sizes == NULL or future.timestamps == NULL or (keys is not None and future.key_sizes == NULL)
             or (headers is not None and future.headers_sizes == NULL)
-            or (timestamps is not None and future.timestamps == NULL)
         ):
             raise MemoryError()
         for i in range(count):

@@ -15,7 +15,6 @@ import struct
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +39,7 @@ class Sender(threading.Thread):
         self.rate = rate
         self.over = until
         self.sent = self.delivered = self.failed = 0
-        self.pending: deque[Any] = deque()
+        self.counting = threading.Lock()
         self.error: BaseException | None = None
 
     def run(self) -> None:
@@ -50,9 +49,9 @@ class Sender(threading.Thread):
             due = time.monotonic()
             while not self.over():
                 values = [pack(number, count) for count in range(self.sent, self.sent + CHUNK)]
-                self.pending.append(self.producer.send_many(self.topic, values, keys=keys))
+                records = self.producer.send_many(self.topic, values, keys=keys)
                 self.sent += CHUNK
-                self.settle()
+                records.add_callback(self.on_delivered).add_errback(self.on_failed)
                 if self.rate:
                     due = max(due + CHUNK / self.rate, time.monotonic() - BURST)
                     if (early := due - time.monotonic()) > 0:
@@ -60,15 +59,16 @@ class Sender(threading.Thread):
         except BaseException as error:
             self.error = error
 
-    def settle(self) -> None:
-        """Counts what has ended, from the front."""
-        while self.pending and self.pending[0].is_done:
-            records = self.pending.popleft()
-            if records.succeeded():
-                self.delivered += CHUNK
-            else:
-                self.failed += CHUNK
-                self.error = self.error or records.exception
+    # Called on the IO thread, or at once where all was over already.
+
+    def on_delivered(self, _: object) -> None:
+        with self.counting:
+            self.delivered += CHUNK
+
+    def on_failed(self, error: BaseException) -> None:
+        with self.counting:
+            self.failed += CHUNK
+            self.error = self.error or error
 
 
 def rss() -> int:
@@ -101,8 +101,6 @@ def main(bootstrap: str, topic: str, rate: str, seconds: str) -> None:
     for sender in senders:
         sender.join()
     producer.flush()
-    for sender in senders:
-        sender.settle()
     report(errors=[repr(sender.error) for sender in senders if sender.error], last=True)
     producer.close()
 

@@ -13,6 +13,8 @@ from kafka._codec import Batch
 from kafka.errors import KafkaTimeoutError
 from tests.producer.test_accumulator import KIB, MIB, Producer, Setup
 
+VALUE = 50 * KIB - 72  # its batch has 50 KiB
+
 
 def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
@@ -48,10 +50,10 @@ class Sender:
 
 def full() -> tuple[Setup, list[Batch]]:
     """An accumulator whose memory is all in 16 batches of 50 KiB, which were taken."""
-    memory = 16 * (50 * KIB + 72)
+    memory = 16 * 50 * KIB
     it = Setup(memory=memory, linger=3600.0, batch_size=52 * KIB)
     for _ in range(16):
-        it.send("full", bytes(50 * KIB))
+        it.send("full", bytes(VALUE))
     it.accumulator.make_all_ready()
     batches = it.pull_all()
     assert it.accumulator.used == memory
@@ -92,7 +94,7 @@ def test_first_come_first_served_and_a_large_record_is_not_passed() -> None:
 def test_only_as_many_wake_as_there_is_memory_for() -> None:
     it, batches = full()
     order: list[str] = []
-    senders = [Sender(it, f"t{number}", 50 * KIB, order) for number in range(4)]
+    senders = [Sender(it, f"t{number}", VALUE, order) for number in range(4)]
     for number in range(4):
         assert it.accumulator.waiting == 4 - number
         free(it, batches)
