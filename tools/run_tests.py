@@ -131,7 +131,7 @@ def sustained(counts: Counts) -> None:
 
 def versions(counts: Counts) -> None:
     """What the producer relies on, measured on older releases of Kafka too."""
-    pytest(counts, "versions", "-m", "versions", "tests/broker")
+    all_of(counts, "versions", "versions", "tests/broker")
 
 
 def compat(counts: Counts) -> None:

@@ -15,6 +15,7 @@ import pytest
 from broker.cluster import KafkaCluster
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as TheirPartition
+from kafka_jars import VERSION
 
 from kafka import KafkaProducer
 from kafka.errors import (
@@ -36,20 +37,28 @@ _FAST = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "500"}
 class Cluster(KafkaCluster):
     """One whose feature transaction.version is finalized at this level from the start."""
 
-    def __init__(self, transaction_version: int, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, transaction_version: int, version: str = VERSION, **arguments: Any) -> None:
+        super().__init__(version=version, **arguments)
         self.transaction_version = transaction_version
         self.is_v2 = transaction_version >= 2
 
     def _tool(self, main: str, *arguments: str, **options: Any) -> bytes:
-        if main == "kafka.tools.StorageTool":
+        if main == "kafka.tools.StorageTool" and self.version >= "4":  # before, there is no other
             arguments += ("--feature", f"transaction.version={self.transaction_version}")
         return super()._tool(main, *arguments, **options)
 
 
-@pytest.fixture(scope="module", params=[0, 2], ids=["transaction.version 0", "transaction.version 2"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((0, VERSION), id="transaction.version 0"),
+        pytest.param((2, VERSION), id="transaction.version 2"),
+        pytest.param((0, "3.9.1"), id="Kafka 3.9", marks=pytest.mark.versions),
+        pytest.param((2, "4.0.0"), id="Kafka 4.0", marks=pytest.mark.versions),
+    ],
+)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    with Cluster(request.param, configs=_FAST) as cluster:
+    with Cluster(*request.param, configs=_FAST) as cluster:
         yield cluster
 
 
