@@ -1,5 +1,6 @@
 """Small things that programs written for kafka-python rely on, against the embedded broker."""
 
+import random
 import time
 
 import pytest
@@ -70,3 +71,26 @@ def test_transactions_need_an_id(cluster):
             with pytest.raises(IllegalStateError, match="transactional_id"):
                 call()
         assert producer.max_usable_produce_magic((4, 3)) == 2
+
+
+@pytest.mark.parametrize("timestamps", [None, range(1_600_000_000_000, 1_600_000_020_000)], ids=["clock", "given"])
+def test_every_record_of_send_many_knows_where_and_when_it_is(timestamps):
+    choose = random.Random(1)
+    values = [b"%d" % number for number in range(20_000)]
+    keys = [b"%d" % choose.randrange(50) for _ in values]
+    with (
+        EmbeddedCluster(topics={"t": 3}) as cluster,
+        KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer,
+    ):
+        future = producer.send_many("t", values, keys=keys, timestamps=timestamps)
+        found = future.get(30)
+        log = {
+            (partition, record.offset): record for partition in range(3) for record in cluster.records("t", partition)
+        }
+    assert len(log) == len(found) == len(values)
+    for number, metadata in enumerate(found):
+        record = log[metadata.partition, metadata.offset]
+        assert (record.key, record.value) == (keys[number], values[number])
+        assert record.timestamp == metadata.timestamp
+        assert timestamps is None or metadata.timestamp == timestamps[number]
+        assert metadata.serialized_key_size == len(keys[number])

@@ -115,6 +115,8 @@ def run(seeds: range, jobs: int, most_failures: int = 10) -> Summary:
     for outcome in _outcomes(seeds, jobs):
         played += 1
         counts += outcome.counts
+        if played % 1000 == 0:
+            print(f"{played} seeds", flush=True)
         if outcome.violation is not None:
             failures.append(outcome)
             if len(failures) >= most_failures:
