@@ -9,6 +9,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 NO_ID = bytes(16)
 _EPOCHS_RELIABLE = 9  # older Metadata versions may show a stale leader with a newer epoch (KAFKA-9212)
 _BEHIND_AT_MOST = 60.0  # seconds by which a broker's view of the cluster may lag
+_OLDER_FOR = 10.0  # seconds for which answers may give an older leader epoch before it is believed after all
 _UNKNOWN = frozenset((3, 100))  # unknown topic, unknown topic id
 
 
@@ -27,6 +28,7 @@ class Partition(NamedTuple):
     isr: tuple[int, ...] = ()
     offline: tuple[int, ...] = ()
     error: KafkaError | None = None
+    older_since: float | None = None  # since when all answers have given an older epoch, clock seconds
 
 
 class Topic(NamedTuple):
@@ -132,8 +134,13 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
             continue
         newest = partitions[index].leader_epoch
         epoch = p.leader_epoch if version >= _EPOCHS_RELIABLE else -1
-        if 0 <= epoch < newest:
-            continue  # older news than we have
+        if 0 <= epoch < newest:  # older news than we have
+            since = partitions[index].older_since
+            if since is None:
+                partitions[index] = partitions[index]._replace(older_since=now)
+            if since is None or now - since < _OLDER_FOR:
+                continue
+            newest = -1  # nobody else knows of that epoch: it was perhaps of a former topic of this name
         # An answer without an epoch is believed (it comes from an older release), and the newest epoch remembered.
         partitions[index] = Partition(
             index, p.leader_id, max(epoch, newest), p.replica_nodes, p.isr_nodes, p.offline_replicas, p.error
@@ -188,7 +195,9 @@ def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: i
     if epoch <= known.partitions[partition].leader_epoch or (broker is None and leader not in old.brokers):
         return old
     partitions = list(known.partitions)
-    partitions[partition] = partitions[partition]._replace(leader=leader, leader_epoch=epoch, error=None)
+    partitions[partition] = partitions[partition]._replace(
+        leader=leader, leader_epoch=epoch, error=None, older_since=None
+    )
     brokers = old.brokers
     if broker is not None and brokers.get(broker.id) != broker:
         brokers = MappingProxyType({**brokers, broker.id: broker})

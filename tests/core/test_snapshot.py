@@ -85,6 +85,20 @@ def test_an_older_epoch_is_not_believed() -> None:
     assert snapshot(topic("t", [(0, 4)]), after=without_epoch).leader("t", 0) == 1, "the newest epoch is remembered"
 
 
+def test_an_older_epoch_is_believed_once_all_have_said_so_for_a_while() -> None:
+    """As when the newer one came from a broker that spoke of a former topic of this name."""
+    known = with_leader(snapshot(topic("t", [(0, 1), (0, 1)])), "t", 1, 1, 7, None)
+    for now in (2.0, 6.0, 11.9):
+        known = snapshot(topic("t", [(0, 1), (0, 1)]), after=known, now=now)
+        assert (known.leader("t", 1), known.topics["t"].partitions[1].leader_epoch) == (1, 7)
+    confirmed = snapshot(topic("t", [(0, 1), (1, 7)]), after=known, now=11.95)
+    known = snapshot(topic("t", [(0, 1), (0, 1)]), after=known, now=12.1)
+    assert (known.leader("t", 1), known.topics["t"].partitions[1].leader_epoch) == (0, 1)
+    assert snapshot(topic("t", [(0, 1), (0, 1)]), after=confirmed, now=12.1).leader("t", 1) == 1
+    hinted = with_leader(confirmed, "t", 0, 1, 2, None)
+    assert snapshot(topic("t", [(0, 1), (1, 7)]), after=hinted, now=30.0).leader("t", 0) == 1
+
+
 def test_epochs_of_old_versions_are_not_compared() -> None:
     first = snapshot(topic("t", [(0, 5)]), version=8)
     assert first.topics["t"].partitions[0].leader_epoch == -1

@@ -185,6 +185,31 @@ def test_a_hint_for_one_partition_leaves_the_answer_for_another_alone() -> None:
     assert producer.produce.counts["leader hint taken"] == 1
 
 
+def test_a_hint_about_a_former_topic_is_not_taken() -> None:
+    """Its epochs mean nothing for the topic that has the name now."""
+    producer = start(1, brokers=2, partitions=1, idempotent=True)
+    world = producer.world
+    for broker in world.cluster.brokers:
+        broker.versions[ProduceRequest.API_KEY] = (3, 12)  # by name
+    producer.put("t")
+    settle(producer)
+    topic, (partition,) = producer.produce.topics["t"], world.cluster.topics["t"]
+    partition.epoch += 7
+    asked = []
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        asked.append(request)
+        topic.id = bytes(15) + b"\2"  # is learned while the answer is on its way
+        return HANDLERS[ProduceRequest.API_KEY](broker, header, request)
+
+    world.cluster.brokers[partition.leader].handlers[ProduceRequest.API_KEY] = handler
+    partition.move(1 - partition.leader, world.simulation.random)
+    producer.put("t")
+    assert world.run(2.0, lambda: bool(asked))
+    world.run(0.02)
+    assert producer.produce.counts["leader hint taken"] == 0 and topic.partitions[0].leader_epoch == 0
+
+
 def test_a_hint_saves_the_pause_before_another_try() -> None:
     producer = start(partitions=1, idempotent=True, linger=0.0)
     world = producer.world
