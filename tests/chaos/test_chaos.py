@@ -159,7 +159,7 @@ def test_all_are_killed_at_once(three: Three) -> None:
 
 
 @pytest.mark.sustained
-@pytest.mark.parametrize("seed", range(1, 9))
+@pytest.mark.parametrize("seed", range(1, 6))
 def test_one_after_another(three: Three, seed: int) -> None:
     random = Random(seed)
     topic = f"all-{seed}"

@@ -23,7 +23,7 @@ from kafka.testing.sim_faults import Faults
 from tests.sim.pump import Pump
 from tests.sim.world import Promise, World
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "100"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "40"))
 FAULTS_END = 60.0
 
 
