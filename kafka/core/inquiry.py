@@ -66,10 +66,13 @@ class Inquiry:
         elif self._described is not None:
             self._callback(self._described, now)
         else:
-            timeout = self._core.config.request_timeout
-            self._core.request(
-                self._route, DescribeProducersRequest, self._build_producers, self._producers_told, now, timeout
-            )
+            self._ask_producers(now)
+
+    def _ask_producers(self, now: float) -> None:
+        self._core.request(
+            self._route, DescribeProducersRequest, self._build_producers, self._producers_told, now,
+            self._core.config.request_timeout,
+        )  # fmt: skip
 
     def _build_producers(self, version: int) -> Any:
         topic = DescribeProducersRequest.TopicRequest(

@@ -184,9 +184,9 @@ class SimPartition:
             state.forget()
 
     def followed(self, random: Random) -> dict[int, ProducerState]:
-        """What a follower knows of the producers: of what is committed, and perhaps of more."""
+        """What a follower knows of the producers: of what is committed, perhaps of more, or (out of sync) of less."""
         producers: dict[int, ProducerState] = {}
-        upto = random.choice((self.committed, self.end))
+        upto = random.choice((self.committed, self.end, random.randint(0, self.committed)))
         for batch in self.log:
             if batch.base < upto:
                 _add(producers, batch)

@@ -346,6 +346,15 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "a follower is believed",
+        "DescribeProducers is answered by followers, which may lag: what they lack is taken for lost and sent again",
+        "inquiry",
+        (
+            ("= None\n        self._ask_end(now)", "= None\n        self._ask_producers(now)"),
+            ("            self._ask_end(now)", "            self._callback(self._described, now)"),
+        ),
+    ),
+    Mutant(
         "negative answer after an injected error",
         "an answer that a broker gave to a batch in doubt (it is not there) counts for the time before, too",
         "delivery",
