@@ -34,7 +34,7 @@ test: build
 test-slow: build
 	$(PY) tools/run_tests.py full
 
-test-full: test test-slow wheel
+test-full: test test-slow
 
 # The real producer against simulated brokers and faults; SEEDS=FROM:TO plays others.
 sim: build

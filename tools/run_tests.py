@@ -163,7 +163,7 @@ def fuzz(counts: Counts) -> None:
 
 def dev_mode(counts: Counts) -> None:
     """Python's own development mode: unclosed files and sockets, memory debug hooks, an un-awaited coroutine."""
-    on_every_core(counts, "dev-mode", UNIT, *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
+    on_every_core(counts, "dev-mode", f"{UNIT} and not slow", *OWN_GROUP, env={"PYTHONDEVMODE": "1"})
 
 
 def leaks(counts: Counts) -> None:
