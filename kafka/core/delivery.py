@@ -67,8 +67,9 @@ class Delivery:
         if isinstance(result, Ok) and result.value is not None:
             answers = self._match(building, result.value)
             for partition, answer in answers.items():
-                is_same_topic = partition.topic.id in building.topics  # as when it was asked
-                if answer is not None and answer.error_code == NOT_LEADER and is_same_topic:
+                if answer is None or answer.error_code != NOT_LEADER:
+                    continue
+                if partition.topic.id in building.topics:  # it is not about a former topic of this name
                     # First, while all are in flight: what it changes goes through everything that waits.
                     self._take_hint(partition, answer.current_leader, result.value.node_endpoints, now)
         for partition, batch in building.sent.items():
