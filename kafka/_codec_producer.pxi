@@ -65,15 +65,22 @@ cdef class ProducerBase:
         self.last = None
 
     cdef TopicQueues topic_queues(self, topic):
+        cdef TopicQueues last = self.last
+        cdef TopicQueues queues
+        if last is not None and last.following != NULL and (<TopicQueues>last.following).topic is topic:
+            self.last = <TopicQueues>last.following
+            return self.last
         if not isinstance(topic, str):
             raise TypeError(f"topic must be str, not {type(topic).__name__}")
-        cdef TopicQueues queues = self.accumulator.topics.get(topic)
+        queues = self.accumulator.topics.get(topic)
         if queues is None:
             if LEGAL_TOPIC.fullmatch(topic) is None or topic in (".", ".."):
                 raise ValueError(
                     f"{topic!r} is no legal topic name: 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'"
                 )
             queues = self.accumulator.topic_queues(topic)
+        if last is not None:
+            last.following = <PyObject *>queues
         self.last = queues
         return queues
 

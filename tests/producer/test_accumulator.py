@@ -207,6 +207,25 @@ def test_10_000_topics_fit_in_the_default_memory() -> None:
     assert it.ready() == []
 
 
+def test_topics_in_any_order() -> None:
+    it = Setup()
+    names = [f"topic-{number}" for number in range(5)]
+    order = random.Random(7)
+    sent: dict[str, list[bytes]] = {name: [] for name in names}
+    for number in range(2_000):
+        # Rounds in the same order, broken by names out of turn, equal ones that are other objects among them.
+        name = names[number % 5]
+        if number % 11 == 0:
+            name = order.choice(names)
+        it.send(name if number % 7 else "".join(name), value := b"%d" % number)
+        sent[name].append(value)
+    it.host.now += 1
+    arrived: dict[str, list[bytes]] = {name: [] for name in names}
+    for batch in it.pull_all():
+        arrived[batch.topic] += [bytes(record.value or b"") for record in records_of(batch)]
+    assert arrived == sent
+
+
 def test_whoever_waits_for_memory_makes_every_batch_ready_and_goes_on_when_some_is_free() -> None:
     it = Setup(memory=300 * KIB, linger=3600.0, max_block=30.0)
     it.send("a", bytes(100 * KIB))
