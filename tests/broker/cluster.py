@@ -23,6 +23,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -61,7 +62,7 @@ class ToolFailed(Exception):
 
 
 class NodeFailed(Exception):
-    """A node ended or did not serve in time; carries the end of its log."""
+    """A node ended or did not serve in time; carries its log from the first error on."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,16 @@ class KafkaNode:
         self.node_id = node_id
         self.folder = folder
         self.version = version
-        self.port, self.controller_port = _free_ports(2)
-        self.address = f"127.0.0.1:{self.port}"
+        self.choose_ports()
         self.config_file = folder / "server.properties"
         self.data = folder / "data"
         self.log = folder / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
+
+    def choose_ports(self) -> None:
+        self.port, self.controller_port = _free_ports(2)
+        self.address = f"127.0.0.1:{self.port}"
 
     @property
     def alive(self) -> bool:
@@ -133,7 +137,7 @@ class KafkaNode:
         deadline = time.monotonic() + timeout
         while True:
             if not self.alive:
-                raise NodeFailed(f"node {self.node_id} ended while starting:\n{self._tail()}")
+                raise NodeFailed(f"node {self.node_id} ended while starting:\n{self._why()}")
             with open(self.log, "rb") as log:
                 log.seek(self._log_start)
                 started = _STARTED in log.read()
@@ -143,7 +147,7 @@ class KafkaNode:
                 except OSError:
                     pass
             if time.monotonic() > deadline:
-                raise NodeFailed(f"node {self.node_id} did not serve within {timeout:.0f} s:\n{self._tail()}")
+                raise NodeFailed(f"node {self.node_id} did not serve within {timeout:.0f} s:\n{self._why()}")
             time.sleep(0.05)
 
     def stop(self, timeout: float = 30.0) -> None:
@@ -177,9 +181,12 @@ class KafkaNode:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
-    def _tail(self) -> str:
+    def _why(self) -> str:
+        """The log from the first error of this start on, else its end."""
         with open(self.log, "rb") as log:
-            return log.read()[self._log_start :][-4000:].decode(errors="replace")
+            text = log.read()[self._log_start :].decode(errors="replace")
+        error = re.search(r"^\[[^]]*\] (ERROR|FATAL) ", text, re.MULTILINE)
+        return text[error.start() :][:4000] if error else text[-4000:]
 
 
 class KafkaCluster:
@@ -204,14 +211,29 @@ class KafkaCluster:
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.cluster_id = _new_id()
         self.nodes = [KafkaNode(number, self.folder / f"node-{number}", version) for number in range(1, nodes + 1)]
-        self.bootstrap = ",".join(node.address for node in self.nodes)
         # 4.2 moved DumpLogSegments and renamed the options of the console tools.
         self._old_tools = tuple(map(int, version.split(".")[:2])) < (4, 2)
         self._configs = {**_CONFIGS, **(configs or {})}
 
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(node.address for node in self.nodes)
+
     def start(self) -> None:
         """Formats the folders, starts every node and returns when all of them serve."""
         _archive(self.version)
+        try:
+            self._start()
+        except NodeFailed as failed:
+            # A port that was free is not always free any more. Once is bad luck, and is said; twice is a failure.
+            print(f"Kafka is started once more, on other ports: {failed}", file=sys.__stderr__)
+            for node in self.nodes:
+                node.kill()
+                shutil.rmtree(node.folder)
+                node.choose_ports()
+            self._start()
+
+    def _start(self) -> None:
         self._format()
         for node in self.nodes:
             node.start()
@@ -438,14 +460,19 @@ def _free_ports(count: int) -> list[int]:
     found: list[int] = []
     while len(found) < count:
         port = random.randrange(15000, 32000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in found:
-            found.append(port)
+        _given.add(port)
+        found.append(port)
     return found
+
+
+_given: set[int] = set()  # ports of this process's nodes, whether they are up or not
 
 
 _PR_SET_PDEATHSIG = 1
