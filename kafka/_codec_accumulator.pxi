@@ -303,7 +303,8 @@ cdef class Accumulator:
             if self.spare == NULL:
                 return NEEDS_CELL
             # While others wait, nobody takes more than was set aside for him: so they are served in order.
-            room = memory[0] if self.waiting > 0 else self.memory - self.used + memory[0]
+            # What was set aside is enough, even where a batch on its way has made more of the memory its own since.
+            room = memory[0] if self.waiting > 0 else max(memory[0], self.memory - self.used + memory[0])
             capacity = self.first_capacity(links)
             if capacity < size or capacity > room:
                 capacity = size
@@ -505,14 +506,17 @@ cdef class Accumulator:
                 # Locks refuse very long waits; a day is as good as for ever to the caller's loop.
                 waiter.lock.acquire(True, min(left, 86400.0))
         except BaseException:
+            self.leave(waiter)
             self.give_back(waiter.granted)
             raise
-        finally:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
-                self.waiting -= 1
-                self.wake_waiters()     # it may have been in the way of others
+        self.leave(waiter)
         return waiter.granted
+
+    cdef leave(self, Waiter waiter):
+        if waiter in self.waiters:
+            self.waiters.remove(waiter)
+            self.waiting -= 1
+            self.wake_waiters()     # it may have been in the way of others
 
     cdef give_back(self, Py_ssize_t granted):
         """What was set aside is not needed after all."""
@@ -618,6 +622,7 @@ cdef class Accumulator:
             cell.callbacks = cell.known_outcomes = None
             cell.done = cell.told = True
             self.unlink_cell(cell)
+            cell.accumulator = None     # a batch that was not taken refers to its cell where no collector looks
 
     # What the IO thread calls
 
@@ -687,7 +692,7 @@ cdef class Accumulator:
             expired.append(self.hand_over(batch))
         return expired
 
-    def next_deadline(self):
+    cpdef double next_deadline(self):
         """When (clock seconds) the next linger or delivery timeout ends; infinity for never."""
         cdef double deadline = INFINITY
         if self.lingering != NULL:
@@ -697,8 +702,8 @@ cdef class Accumulator:
         return deadline
 
     def sleep(self, double until):
-        """The IO thread is about to sleep until `until`; False where there is work and it should not."""
-        if self.ready_head != NULL:
+        """The IO thread is about to sleep until `until`; False where there is work before, and it should not."""
+        if self.ready_head != NULL or self.next_deadline() < until:
             return False
         self.sleeping_until = until
         return True

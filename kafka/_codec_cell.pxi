@@ -63,13 +63,15 @@ cdef class Cell:
             return False
         lock = allocate_lock()
         lock.acquire()
+        # Made before it is known to be needed: making it may run the garbage collector, and so another thread.
+        waiters = []
         if told:
             if self.told_waiters is None:
-                self.told_waiters = []
+                self.told_waiters = waiters
             waiters = self.told_waiters
         else:
             if self.waiters is None:
-                self.waiters = []
+                self.waiters = waiters
             waiters = self.waiters
         waiters.append(lock)
         if self.told if told else self.done:

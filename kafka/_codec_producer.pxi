@@ -72,6 +72,8 @@ cdef class ProducerBase:
             return self.last
         if not isinstance(topic, str):
             raise TypeError(f"topic must be str, not {type(topic).__name__}")
+        if type(topic) is not str:
+            topic = str.__str__(topic)  # an Enum's member, perhaps, whose str() is something else
         queues = self.accumulator.topics.get(topic)
         if queues is None:
             if LEGAL_TOPIC.fullmatch(topic) is None or topic in (".", ".."):
@@ -470,9 +472,6 @@ cdef class ProducerBase:
             if value_length < 0 and key_length < 0:
                 raise ValueError(f"record {i} needs a key or a value; both are None")
             if headers is not None:
-                future.headers_sizes[i] = headers_payload(
-                    <const uint8_t *>PyBytes_AS_STRING(headers[i]), PyBytes_GET_SIZE(headers[i])
-                )
                 size += PyBytes_GET_SIZE(headers[i])
             if timestamps is not None:
                 try:
@@ -482,4 +481,8 @@ cdef class ProducerBase:
             size += BATCH_HEADER_SIZE + RECORD_OVERHEAD + 3
             if size > self.max_request_size:
                 self.too_large(size, f"values[{i}]: ")
+            if headers is not None:
+                future.headers_sizes[i] = headers_payload(
+                    <const uint8_t *>PyBytes_AS_STRING(headers[i]), PyBytes_GET_SIZE(headers[i])
+                )
             future.value_sizes[i] = <int32_t>value_length

@@ -263,13 +263,14 @@ class Produce:
         queues = [partition.queue for partition in topic.partitions if partition.queue is not None]
         if topic.unbound is not None:
             queues.append(topic.unbound)
-        for queue in queues:
-            while (batch := queue.pull(INFINITY)) is not None:
-                self._delivery.fail(batch, error, now)
+        # All are taken before the first fails: a callback may send to the topic again.
+        batches = [batch for queue in queues for batch in iter(partial(queue.pull, INFINITY), None)]
         self._unbound.pop(topic, None)
         topic.unbound = None
         for partition in topic.partitions:
             partition.queue = None
+        for batch in batches:
+            self._delivery.fail(batch, error, now)
 
     def look(self, partition: Partition, now: float) -> None:
         """Something about this partition has changed: see to it that what it has to send gets sent."""

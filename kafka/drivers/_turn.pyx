@@ -124,9 +124,6 @@ cdef class Turn:
         if self.polled == NULL:
             raise MemoryError()
         self.pipe[0] = self.pipe[1] = -1
-        self.polled = <pollfd *>malloc(sizeof(pollfd))      # the pipe's
-        if self.polled == NULL:
-            raise MemoryError()
         self.pipe[0], self.pipe[1] = os.pipe()
         os.set_blocking(self.pipe[0], False)
         os.set_blocking(self.pipe[1], False)

@@ -105,18 +105,26 @@ class Driver:
             f"The producer's IO thread ended by a bug in kafka-turbo: {error!r}. Nothing is sent any more."
         )
         ended.__cause__ = error
-        produce: Any = self.core.produce
-        if produce is not None:
-            produce.close(ended, self._turn.now())
         if self._accumulator is not None:
+            self._accumulator.close()  # what came after a look at what there is would never be told
+        try:
+            produce: Any = self.core.produce
+            if produce is not None:
+                produce.close(ended, self._turn.now())
+        except Exception:
+            log.exception("and what it left behind cannot be put in order")
+        if self._accumulator is not None:
+            for batch in self._accumulator.take_expired(float("inf")):
+                batch.fail(ended)
             for cell in self._accumulator.unresolved():
                 cell.give_up(ended)
 
     def _one_turn(self) -> None:
         core, turn, accumulator = self.core, self._turn, self._accumulator
         now = turn.now()
-        wait = min(core.next_deadline() - now, LONGEST_SLEEP)
-        if wait > 0 and accumulator is not None and not accumulator.sleep(now + wait):
+        until = min(core.next_deadline(), now + LONGEST_SLEEP)
+        wait = until - now
+        if wait > 0 and accumulator is not None and not accumulator.sleep(until):
             wait = 0.0
         # No answer will wake the thread after a request that has none: look at once whether it was written.
         events = turn.run(0.0 if self._calls or self._look_again else wait)

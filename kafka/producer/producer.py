@@ -57,8 +57,9 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         warn_if_overwritten()
         self._checked = ProducerConfig(configs)
         self.config: dict[str, Any] = self._checked.values
-        self._closed = False
+        self._starting = threading.Lock()
         self._start()
+        self._closed = False
         _producers.add(self)
         try:
             if self._checked.api_version is None:
@@ -72,7 +73,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         config = self._checked
         turn = Turn()
         delivery_timeout = min(config.delivery_timeout_ms / 1000, 1e9)
-        self._accumulator: Accumulator = Accumulator(
+        accumulator = Accumulator(
             turn,
             memory=config.buffer_memory,
             linger=config.linger_ms / 1000,
@@ -82,26 +83,16 @@ class KafkaProducer(ProducerBase, TransactionMethods):
             compression=_CODECS[config.compression_type],
             compression_level=config.compression_level,
         )
-        # murmur2 and late binding stand in for the built-in partitioners; a subclass of one is somebody's own.
-        partitioner = None if _is_built_in(config.partitioner) else config.partitioner
-        super().__init__(
-            self._accumulator,
-            key_serializer=config.key_serializer,
-            value_serializer=config.value_serializer,
-            partitioner=partitioner,
-            max_request_size=config.max_request_size,
-            max_block=min(config.max_block_ms / 1000, 1e9),
-        )
         self._metrics, listeners = observed(self, config)
         self._core: Core = Core(_core_config(config), random.Random(), listeners)
         self._transactions = None
         if config.transactional_id is not None:
             timeout = config.transaction_timeout_ms / 1000
             self._transactions = Transactions(self._core, config.transactional_id, timeout)
-            self._accumulator.close()  # begin_transaction() opens it
+            accumulator.close()  # begin_transaction() opens it
         self._produce = Produce(
             self._core,
-            self._accumulator,
+            accumulator,
             ProduceConfig(
                 acks=config.acks,
                 idempotent=config.enable_idempotence,
@@ -118,10 +109,22 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         )
         self._core.produce = self._produce
         self._driver = Driver(
-            self._core, turn, self._accumulator, socket_options=_socket_options(config), name=f"{config.client_id}-io"
+            self._core, turn, accumulator, socket_options=_socket_options(config), name=f"{config.client_id}-io"
         )
-        self._pid = os.getpid()
+        self._accumulator: Accumulator = accumulator
+        # murmur2 and late binding stand in for the built-in partitioners; a subclass of one is somebody's own.
+        partitioner = None if _is_built_in(config.partitioner) else config.partitioner
+        # Last, as other threads may be at it already: from here on send() takes records.
+        super().__init__(
+            accumulator,
+            key_serializer=config.key_serializer,
+            value_serializer=config.value_serializer,
+            partitioner=partitioner,
+            max_request_size=config.max_request_size,
+            max_block=min(config.max_block_ms / 1000, 1e9),
+        )
         self._driver.start()
+        self._pid = os.getpid()
 
     # -- connecting and metadata -------------------------------------------------------------------------------------
 
@@ -337,7 +340,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
 
     def _refuse(self) -> None:  # type: ignore[override]  # in a forked child it mends rather than raises
         if self._pid != os.getpid() and not self._closed:
-            self._start()
+            self._start_in_child()
             return
         self._check_open()
         if self._transactions is not None and self._driver.is_alive():
@@ -348,7 +351,12 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         if self._closed:
             raise IllegalStateError("KafkaProducer is closed already; make a new one.")
         if self._pid != os.getpid():
-            self._start()
+            self._start_in_child()
+
+    def _start_in_child(self) -> None:
+        with self._starting:  # several threads may find out that the process forked
+            if self._pid != os.getpid():
+                self._start()
 
     def _refuse_on_io_thread(self, what: str) -> None:
         if self._accumulator.io_thread == threading.get_ident():
@@ -468,6 +476,7 @@ def _after_fork_in_child() -> None:
     """The child has neither the IO thread nor the right to the parent's connections: it starts anew, empty."""
     error = IllegalStateError("The process forked; this record is its parent's to deliver.")
     for producer in list(_producers):
+        producer._starting = threading.Lock()  # whoever held it is not here any more
         producer._accumulator.abandon(error)
 
 

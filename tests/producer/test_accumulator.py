@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import gc
 import random
 import threading
 import zlib
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from kafka._codec import Accumulator, Batch, ManualHost, ProducerBase, Queue, murmur2
-from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from kafka.records import Record, read_batches
 
 KIB = 1024
@@ -80,6 +82,15 @@ def test_a_batch_lingers_and_is_then_ready_once() -> None:
     assert it.ready() == []
     it.host.now += 0.006
     assert it.ready() == [queue]  # armed again
+
+
+def test_a_record_that_came_before_the_io_thread_sleeps_is_not_slept_over() -> None:
+    it = Setup(linger=0.05)
+    until = it.accumulator.next_deadline()
+    it.send("t", b"x")  # the IO thread has seen that there is nothing to do, and does not sleep yet
+    assert it.host.wakes == 0
+    assert not it.accumulator.sleep(min(until, it.host.now + 5.0))
+    assert it.accumulator.sleep(it.accumulator.next_deadline())
 
 
 def test_without_linger_a_record_is_ready_at_once() -> None:
@@ -205,6 +216,35 @@ def test_10_000_topics_fit_in_the_default_memory() -> None:
     assert [queue.topic for queue in queues] == [f"topic-{number}" for number in range(10_000)]
     assert all((batch := queue.pull(it.host.now)) is not None and batch.records == 1 for queue in queues)
     assert it.ready() == []
+
+
+def test_a_topic_may_be_of_a_kind_of_str() -> None:
+    class Topic(str, enum.Enum):
+        ORDERS = "orders"
+
+    it = Setup(linger=0.0)
+    it.send(Topic.ORDERS, b"first")
+    it.send("orders", b"second")
+    it.send(Topic.ORDERS, b"third")
+    it.producer.send_many(Topic.ORDERS, [b"fourth"])
+    [queue] = it.ready()
+    batch = queue.pull(it.host.now)
+    assert batch is not None and batch.records == 4 and type(batch.topic) is str and batch.topic == "orders"
+
+
+def test_what_a_fork_left_behind_is_freed() -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(type(found) is Accumulator for found in gc.get_objects())
+
+    before = alive()
+    it = Setup()
+    future = it.send("t", b"x")
+    it.accumulator.abandon(KafkaError("forked"))
+    del it
+    assert isinstance(future.exception, KafkaError)
+    del future
+    assert alive() == before
 
 
 def test_topics_in_any_order() -> None:

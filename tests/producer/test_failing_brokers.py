@@ -503,6 +503,38 @@ def test_an_error_in_the_with_block_is_not_hidden(cluster: ScriptedCluster, make
         raise ZeroDivisionError
 
 
+@pytest.mark.parametrize("worse", [False, True])
+def test_a_bug_that_ends_the_io_thread_is_told_of_every_record(
+    cluster: ScriptedCluster, make_producer: Make, monkeypatch: pytest.MonkeyPatch, worse: bool
+) -> None:
+    producer = make_producer(linger_ms=1000)
+    cluster.freeze()
+
+    def bug(*arguments: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    if worse:
+        monkeypatch.setattr(producer._produce, "close", bug)
+    again: list[Any] = []
+
+    def send_again(error: Exception) -> None:
+        try:
+            again.append(producer.send("t", b"again"))
+        except KafkaError as refused:
+            again.append(refused)
+
+    futures = [producer.send("t", b"%d" % number).add_errback(send_again) for number in range(3)]
+    producer._driver.call(bug)
+    for future in futures:
+        with pytest.raises(KafkaError, match="ended by a bug in kafka-turbo.*ZeroDivisionError"):
+            future.get(5)
+    with within(5):
+        producer.close()
+    assert len(again) == 3 and all(isinstance(refused, IllegalStateError) for refused in again)
+    with pytest.raises(IllegalStateError):
+        producer.send("t", b"late")
+
+
 # -- several nodes -----------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -133,6 +135,64 @@ def test_a_wait_that_ends_in_vain_leaves_nothing_set_aside() -> None:
     del batch
     batches.clear()
     assert it.accumulator.used == 0 and it.accumulator.waiting == 0
+
+
+def settled(it: Setup, batches: list[Batch]) -> int:
+    """Bytes in use once everything was delivered: what is set aside for nobody."""
+    for batch in [*batches, *it.accumulator.take_expired(float("inf"))]:
+        batch.complete(0)
+    del batch
+    batches.clear()
+    assert it.accumulator.waiting == 0
+    return it.accumulator.used
+
+
+def test_what_was_set_aside_is_enough_whatever_became_of_the_rest() -> None:
+    it, batches = full()
+    order: list[str] = []
+    sender = Sender(it, "t", VALUE, order)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(60.0)  # the sender goes on once the copy is made
+    try:
+        free(it, batches)
+        view = memoryview(batches[0])
+        batches[0].stamp()  # to a copy, as the view is of what it was
+        assert it.accumulator.used > it.accumulator.memory
+    finally:
+        sys.setswitchinterval(before)
+    until(lambda: bool(order) or it.accumulator.waiting > 0)
+    assert order == ["t"]
+    sender.join()
+    view.release()
+    assert settled(it, batches) == 0
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_whoever_is_interrupted_while_it_waits_keeps_nothing() -> None:
+    it, batches = full()
+    main = threading.get_ident()
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise Interrupted
+
+    def free_and_interrupt() -> None:
+        until(lambda: it.accumulator.waiting == 1)
+        batches.pop(0).complete(0)  # nobody was told yet
+        signal.pthread_kill(main, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        thread = threading.Thread(target=free_and_interrupt)
+        thread.start()
+        with pytest.raises(Interrupted):
+            Producer(it.accumulator, max_block=20.0).send("t", bytes(VALUE))
+        thread.join()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert settled(it, batches) == 0
 
 
 def test_every_open_batch_is_sendable_at_once_when_memory_runs_out() -> None:

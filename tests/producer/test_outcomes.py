@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import random
 import struct
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -354,6 +357,40 @@ def test_a_view_outlives_its_batch() -> None:
     assert bytes(view) == sent
     with pytest.raises(TypeError):
         view[0] = 1
+
+
+@pytest.mark.parametrize("made", range(6))
+def test_none_of_two_who_begin_to_wait_together_is_forgotten(made: int) -> None:
+    # Before Python 3.12 the garbage collector may run, and with it another thread, wherever something is made.
+    it, _, _, batch = one_batch(3)
+    cell = batch.cell
+    go_on = threading.Event()
+
+    def wait() -> None:
+        go_on.wait()
+        cell.wait()
+
+    def let_another_wait(phase: str, info: object) -> None:
+        if not go_on.is_set():
+            go_on.set()
+            time.sleep(0.2)
+
+    another = threading.Thread(target=wait, daemon=True)
+    another.start()
+    threading.Timer(0.5, batch.complete).start()
+    before = gc.get_threshold()
+    gc.callbacks.append(let_another_wait)
+    try:
+        kept = [[] for _ in range(200)]  # type: ignore[var-annotated]  # none from before can be used again
+        gc.set_threshold(gc.get_count()[0] + made)
+        cell.wait()
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(let_another_wait)
+        del kept
+    go_on.set()
+    another.join(5)
+    assert not another.is_alive()
 
 
 def test_topic_partition_of_failures() -> None:

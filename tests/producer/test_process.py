@@ -387,6 +387,38 @@ def test_fork_by_multiprocessing_and_by_threads_at_work(cluster: ScriptedCluster
     assert len(values) == len(set(values)) == int(sent) + 400
 
 
+def test_fork_several_threads_of_the_child_are_the_first_to_send(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        sys.setswitchinterval(1e-6)
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        children = []
+        for number in range(20):
+            child = os.fork()
+            if child == 0:
+                begin = threading.Barrier(4)
+                def work(name):
+                    begin.wait()
+                    producer.send("t", b"child %d %d" % (number, name))
+                threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
+                for thread in threads: thread.start()
+                for thread in threads: thread.join()
+                producer.flush(20)
+                io_threads = sum(thread.name.endswith("-io") and thread.is_alive() for thread in threading.enumerate())
+                os._exit(0 if io_threads == 1 else 1)
+            children.append(os.waitpid(child, 0)[1])
+        producer.close()
+        print(children)
+        """,
+        cluster.bootstrap,
+    )
+    out, _ = script.end(60)
+    assert out.strip() == str([0] * 20)
+    assert sorted(map(bytes, cluster.values("t"))) == sorted(
+        b"child %d %d" % (number, name) for number in range(20) for name in range(4)
+    )
+
+
 def test_fork_while_a_thread_waits_for_memory(cluster: ScriptedCluster) -> None:
     script = Script(
         """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted
+from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted, TopicAuthorizationFailedError
 from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest, ProduceResponse
 from kafka.testing.sim_broker import HANDLERS, ForeignPeer, Injection
 from kafka.testing.sim_transactions import SimTransactions
@@ -128,6 +128,28 @@ def test_a_topic_that_was_denied_for_a_while_gets_keyless_records_again() -> Non
     world.run(10.0)
     again = producer.put("t")
     assert world.run(5.0, lambda: again.is_done) and again.succeeded()
+
+
+def test_who_sends_again_to_a_topic_that_is_denied_holds_up_nothing() -> None:
+    producer = start(idempotent=True, delivery_timeout=60.0, partitions=1, brokers=1, linger=0.0)
+    world = producer.world
+    world.cluster.create_topic("other", 1)
+    world.cluster.injected[MetadataRequest.API_KEY] = Injection((29,), 1.0, world.now + 2.0)
+    again = 0
+
+    def send_again(error: BaseException) -> None:
+        nonlocal again
+        assert isinstance(error, TopicAuthorizationFailedError)
+        again += 1
+        if again < 1000:
+            producer.send("t", b"again").add_errback(send_again)
+
+    producer.send("t", b"first").add_errback(send_again)
+    world.run(1.0)
+    assert 0 < again < 100
+    world.cluster.injected.clear()
+    other = producer.put("other")
+    assert world.run(10.0, lambda: other.is_done) and other.succeeded()
 
 
 def test_a_broker_that_moves_while_its_old_name_is_looked_up() -> None:
