@@ -129,6 +129,13 @@ cdef class Queue:
                 self.links.tail = NULL
         return self.accumulator.hand_over(batch)
 
+    def let_go(self):
+        """Whether there is nothing here to be sent, now or later; if so, the queue is armed again, as by `pull`."""
+        if self.links.head != NULL or self.links.open != NULL:
+            return False
+        self.links.ready = False
+        return True
+
     def __repr__(self):
         return f"<Queue {self.topic}[{self.partition if self.partition >= 0 else 'unbound'}]>"
 
@@ -256,13 +263,13 @@ cdef class Accumulator:
         """How many partitions `topic` is known to have, -1 where nothing is known yet."""
         return self.topic_queues(topic).partition_count
 
-    def set_partition_count(self, str topic not None, int32_t count):
-        """Tell how many partitions `topic` has; a topic never gets fewer."""
+    def set_partition_count(self, str topic not None, int32_t count, *, bint anew=False):
+        """Tell how many partitions `topic` has; never fewer than before, unless it was made `anew`."""
         cdef TopicQueues queues = self.topic_queues(topic)
         while len(queues.queues) < count:
             queues.queues.append(Queue(self, topic, len(queues.queues)))
         # Last, as other threads read it without asking: the queues it promises are there.
-        if count > queues.partition_count:
+        if count > queues.partition_count or anew:
             queues.partition_count = count
 
     cdef inline bint make_spare(self):

@@ -130,7 +130,7 @@ class Calls:
         config = core.config
         self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
         self._waiting: dict[int, dict[Call, None]] = {}  # by node id: for it to become ready
-        self._for_metadata: list[Call] = []
+        self._for_metadata: dict[Call, None] = {}
         self._open: dict[int, Call] = {}
         self._next_id = 0
 
@@ -205,7 +205,7 @@ class Calls:
         self._arm(call, attempt_ends, now)
         if node is None:
             if not isinstance(route, Coordinator):
-                self._for_metadata.append(call)
+                self._for_metadata[call] = None
                 if not isinstance(route, Leader):
                     self._core.metadata.refresh(None, now)
             return
@@ -370,7 +370,7 @@ class Calls:
                 self._failed(call, error, now)
 
     def on_metadata(self, now: float) -> None:
-        waiting, self._for_metadata = self._for_metadata, []
+        waiting, self._for_metadata = self._for_metadata, {}
         for call in waiting:
             if not call.done and call.node is None and call.pause is None:
                 self._route(call, now)
@@ -433,6 +433,7 @@ class Calls:
 
     def _finish(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
         call.done = True
+        self._for_metadata.pop(call, None)
         for timer in (call.timer, call.pause):
             if timer is not None:
                 timer.cancel()

@@ -149,7 +149,8 @@ class Delivery:
     def _refused(self, partition: Partition, batch: Batch, answer: Any, now: float) -> None:
         """A broker's error for one batch."""
         error, code = answer.error, answer.error_code
-        identity = self._path.identity
+        identity, transactions = self._path.identity, self._path.transactions
+        is_failing = transactions is not None and transactions.is_failing  # then nothing is worth another attempt
         if code == DUPLICATE and identity is not None:
             self._delivered(partition, batch, -1, -1, now)
         elif code == OUT_OF_ORDER and identity is not None:
@@ -159,15 +160,15 @@ class Delivery:
             if code != UNKNOWN_PRODUCER_ID and isinstance(identity, Identity):
                 identity.renew(partition.producer_id, now)
             self._start_anew(partition, batch, error, now)
-        elif code == MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done):
+        elif code == MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done or is_failing):
             self._split(partition, batch, error, now)
         elif answer.record_errors and not (batch.doubtful or batch.done):
             self._counts["record errors"] += 1
             errors, other = _record_errors(answer, batch.records)
             self._tell_failed(batch, error, now)
             batch.fail_records(errors, other)
-            if self._path.transactions is not None:
-                self._path.transactions.on_batch_failed(other, now)
+            if transactions is not None:
+                transactions.on_batch_failed(other, now)
             self.take_out(partition, batch)
         else:
             if answer.error_message:
@@ -367,7 +368,8 @@ class Delivery:
             # Numbers only grow: none of what waits is in this log.
             self._counts["leader does not have it"] += 1
             for batch in list(partition.outstanding):
-                self._not_there(partition, batch)
+                if not batch.in_flight:  # else another broker has it, one that led before
+                    self._not_there(partition, batch)
             if last != head.sequence - 1:
                 partition.broken = True
             self._back_off(partition, now)

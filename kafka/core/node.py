@@ -29,6 +29,7 @@ class Node:
         "failures",
         "failing_since",
         "error",
+        "moved",
         "throttled_until",
         "throttle",
         "throttles",
@@ -52,6 +53,7 @@ class Node:
         self.failures = 0
         self.failing_since: float | None = None
         self.error: KafkaError | None = None
+        self.moved = False  # its connection leads to where it was before
         self.throttled_until = 0.0
         self.throttle: Timer | None = None  # while it is throttled: until then nothing is to be sent
         self.throttles = 0
@@ -73,8 +75,8 @@ class Node:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes requests now: ready, and not throttled."""
-        return self.throttle is None and self.is_ready
+        """Whether it takes requests now: ready, and neither throttled nor moved."""
+        return self.throttle is None and not self.moved and self.is_ready
 
     @property
     def is_connecting(self) -> bool:

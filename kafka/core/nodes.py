@@ -84,16 +84,30 @@ class Nodes:
 
     # -- known brokers ---------------------------------------------------------------------------------------------
 
-    def learn(self, broker_id: int, host: str, port: int, rack: str | None = None) -> Node:
-        """Makes a broker known, or notes where it is now; a connection it has stays as long as it works."""
+    def learn(self, broker_id: int, host: str, port: int, rack: str | None, now: float) -> Node:
+        """Makes a broker known, or notes where it is now.
+
+        Where it was may be another broker by now, so a connection to there ends with the answers that it owes.
+        """
         node = self.nodes.get(broker_id)
         if node is None:
             node = self.nodes[broker_id] = Node(broker_id, host, port, rack)
         elif (node.host, node.port) != (host, port):
             node.host, node.port = host, port
             node.retry_at = 0.0  # what failed was the old place
+            node.addresses.clear()
+            node.moved = node.connection is not None
+            self._leave_old_place(node, now)
         node.rack = rack
         return node
+
+    def _leave_old_place(self, node: Node, now: float) -> None:
+        connection = node.connection
+        if connection is None or not node.moved:
+            return
+        if not (node.is_ready and (connection.in_flight or connection.unwritten)):
+            self.disconnect(node, now)
+            self.ensure(node, now)
 
     def forget_all_but(self, broker_ids: Any, now: float) -> None:
         """Drops brokers the cluster no longer names, once nothing holds on to their connection.
@@ -112,6 +126,8 @@ class Nodes:
 
     def drop(self, node: Node, error: KafkaError, now: float) -> None:
         """Forgets a broker at once, and its connection with it; a bootstrap address only loses its connection."""
+        # To those who wait for its answers the connection broke: no broker has refused what they asked.
+        error = connection_error(node.name, REQUEST, error)
         connection = node.connection
         if node.id < 0:
             if connection is not None:
@@ -190,6 +206,7 @@ class Nodes:
             on_response=partial(tell.response, node) if tell.response is not None else None,
         )
         node.connection = connection
+        node.moved = False
         self._by_connection[connection.id] = (node, connection)
         self._arm_setup(node, now)
         self._effects.append(Connect(connection.id, address, node.host, node.port))
@@ -259,6 +276,7 @@ class Nodes:
         found = self._by_connection.get(connection_id)
         if found is not None:
             found[1].written(now)
+            self._leave_old_place(found[0], now)
             if found[0].is_open:
                 self._listener.on_answers(found[0], now)
 
@@ -271,8 +289,10 @@ class Nodes:
         error = connection.receive(data, now)
         if error is not None:
             self._give_up(node, connection, error, now)
-        elif was_ready and node.is_open:
-            self._listener.on_answers(node, now)
+        elif was_ready:
+            self._leave_old_place(node, now)
+            if node.is_open:
+                self._listener.on_answers(node, now)
 
     # -- throttling ------------------------------------------------------------------------------------------------
 
@@ -455,6 +475,8 @@ class Nodes:
             self._give_up(node, connection, connection_error(connection.name, REQUEST, cause), now)
         elif connection.in_flight or connection.unwritten:
             self._arm_requests(node, min(deadline, now + self._config.connections_max_idle))
+        elif node.throttle is not None:  # who has something to send waits for its end
+            self._arm_requests(node, now + self._config.connections_max_idle)
         elif connection.used + self._config.connections_max_idle <= now:
             self.disconnect(node, now)
         else:

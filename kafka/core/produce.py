@@ -116,6 +116,9 @@ class Produce:
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         self._due = min(self._due, now)
+        # Who waits for room with a broker that went unnamed for a while hears of it no other way.
+        for leader in list(self._full):
+            self._unbound.update(self._full.pop(leader))
         for name in snapshot.touched:
             topic, known = self.topics.get(name), snapshot.topics.get(name)
             if topic is None or known is None:
@@ -169,7 +172,9 @@ class Produce:
         """Whether there is anything to be delivered to this topic."""
         topic = self.topics.get(name)
         return topic is not None and (
-            topic.unbound is not None or any(p.outstanding or p.queue is not None for p in topic.partitions)
+            bool(topic.waiters)
+            or topic.unbound is not None
+            or any(p.outstanding or p.queue is not None for p in topic.partitions)
         )
 
     # -- what the producer asks, on the driver's thread ----------------------------------------------------------------
@@ -184,6 +189,12 @@ class Produce:
         self.core.want_topic(name, now)
         if topic.partitions:
             self._answer_waiters(topic, None)
+
+    def forget_waiter(self, name: str, callback: Callable[[KafkaError | None], None]) -> None:
+        """Who asked `await_topic` does not wait any longer."""
+        topic = self.topics.get(name)
+        if topic is not None and callback in topic.waiters:
+            topic.waiters.remove(callback)
 
     def close(self, error: KafkaError, now: float) -> None:
         """Fail what was not delivered; nothing is sent any more."""
@@ -251,7 +262,7 @@ class Produce:
         topic.leaders = frozenset(partition.leader for partition in topic.partitions)
         if self.config.rack is not None and topic.unbound is not None:
             self._unbound[topic] = None  # which leaders are near may have changed
-        self.accumulator.set_partition_count(topic.name, len(topic.partitions))
+        self.accumulator.set_partition_count(topic.name, len(known), anew=anew)
 
     def _answer_waiters(self, topic: Topic, error: KafkaError | None) -> None:
         waiters, topic.waiters = topic.waiters, []
@@ -351,6 +362,9 @@ class Produce:
 
     def _next_batch(self, partition: Partition, connection: int, now: float) -> Batch | None:
         """What this partition may send now. Where that is nothing, `look` is called when it may have changed."""
+        if not partition.waiting and (partition.queue is None or partition.queue.let_go()):
+            partition.queue = None
+            return None
         link = Link(connection, partition.leader_epoch, partition.producer_id, partition.epoch)
         if partition.not_before > now or not partition.may_send(link, self.config.max_in_flight):
             return None
@@ -410,6 +424,9 @@ class Produce:
     def _take_unbound(self, topic: Topic, requests: dict[int, Building], now: float) -> None:
         """Give keyless batches the partitions that are least busy, of those that could send at once."""
         while topic.unbound is not None:
+            if topic.unbound.let_go():
+                topic.unbound = None
+                break
             partition = self._least_busy(topic, requests, now)
             if partition is None:
                 self._unbound.pop(topic, None)
@@ -500,6 +517,8 @@ class Produce:
                     transactional=self.transactions is not None,
                 )  # fmt: skip
         batch.attempts += 1
+        if self.transactions is not None:
+            self.transactions.on_batch_sent()
         batch.in_flight = True
         partition.in_flight += 1
         partition.sent_on = Link(building.connection, partition.leader_epoch, partition.producer_id, partition.epoch)

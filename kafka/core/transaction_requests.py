@@ -34,6 +34,9 @@ CONCURRENT_TRANSACTIONS = 51  # the coordinator is still at the transaction befo
 INVALID_TXN_STATE = 48
 UNKNOWN_TO_COORDINATOR = frozenset((49, 59))  # invalid producer id mapping, unknown producer id
 FENCED = frozenset((47, 90))  # invalid producer epoch, producer fenced
+# Answers after which an EndTxn may have been carried out all the same: what the coordinator wrote down was replicated
+# too late, or by another one.
+SAYS_LITTLE = frozenset((7, 15, 16))
 # What ends the transaction but not the producer. Authorization for a topic or a group; a consumer that is no member of
 # its group any more; what the coordinator has forgotten; 120: it says so itself (KIP-890).
 ABORTABLE = frozenset((12, 22, 25, 27, 28, 29, 30, 49, 59, 82, 110, 113, 120))

@@ -40,6 +40,8 @@ from kafka.errors import (
     KafkaError,
     TransactionAbortableError,
     TransactionAbortedError,
+    UnknownError,
+    UnrecognizedBrokerError,
     UnsupportedVersionError,
 )
 from kafka.protocol import (
@@ -127,7 +129,7 @@ class Transactions:
         self._offsets: deque[_Offsets] = deque()
         self._touched = False  # whether the coordinator may know of this transaction
         self._confirmed = False  # whether it has said so
-        self._end_unanswered = False  # an EndTxn was written and never answered
+        self._end_in_doubt = False  # an EndTxn may have been carried out, although no answer says so
         self._ended = False
         self._dropped = False
         self._too_early = False  # whether something was refused because the transaction before is not complete
@@ -148,7 +150,6 @@ class Transactions:
         if self.state is not State.IN_TRANSACTION and self.state is not State.COMMITTING:
             return False
         if self.is_v2:
-            self._touched = True
             return True
         if partition in self._added.get(topic, ()):
             return True
@@ -165,6 +166,10 @@ class Transactions:
             return self.admits(topic, partition, now)
         asked = sum(name == topic for name, _ in self._new)
         return asked < max(1, len(self._added.get(topic, ()))) and self.admits(topic, partition, now)
+
+    def on_batch_sent(self) -> None:
+        """A batch of this transaction goes to its broker, which under the newer protocol adds the partition."""
+        self._touched = True
 
     def on_batch_failed(self, error: KafkaError, now: float) -> None:
         """A batch of this transaction failed, so the transaction cannot be committed any more.
@@ -393,7 +398,10 @@ class Transactions:
             elif isinstance(result.error, BrokerResponseError) and type(result.error) is not UnsupportedVersionError:
                 handle(result.error, None, now)
             elif not result.error.retriable or self.core.closed_by is not None:
-                self._fatal(result.error, now)
+                if written and message_class is EndTxnRequest and self.state is State.COMMITTING:
+                    self._fatal(_not_known(result.error), now)
+                else:
+                    self._fatal(result.error, now)
             else:
                 if written and message_class is not InitProducerIdRequest:
                     self._in_doubt(message_class is EndTxnRequest)
@@ -408,7 +416,7 @@ class Transactions:
 
         Under the older protocol it could then do harm to a later transaction, unless that has another epoch.
         """
-        self._end_unanswered |= of_end
+        self._end_in_doubt |= of_end
         if not self.is_v2:
             self._renew = True
 
@@ -539,6 +547,8 @@ class Transactions:
             return
 
         def handle(error: BrokerResponseError | None, response: Any, now: float) -> None:
+            if isinstance(error, UnknownError) or getattr(error, "errno", None) in requests.SAYS_LITTLE:
+                self._end_in_doubt = True
             if error is None:
                 if response.producer_id >= 0:  # from version 5 on; the id changes too, when its epochs are used up
                     self.producer_id, self.epoch = response.producer_id, response.producer_epoch
@@ -579,13 +589,8 @@ class Transactions:
         was_aborted = self.is_v2 and error.errno == requests.INVALID_TXN_STATE
         is_fenced = error.errno in requests.FENCED or was_aborted
         failed: BrokerResponseError = requests.fenced(self, error) if is_fenced else error
-        if committed and self._end_unanswered and not was_aborted:
-            # What went unanswered may have been carried out before whatever led to this error.
-            said = f"{failed.args[0] if failed.args else failed.description}"
-            failed = type(failed)(
-                f"{said} Whether the transaction was committed is not known: an earlier EndTxn was sent, not answered."
-            )
-            failed.__cause__ = error
+        if committed and self._end_in_doubt and not was_aborted:
+            return _not_known(failed)
         return failed
 
     def _finish(self, now: float) -> None:
@@ -647,6 +652,20 @@ class Transactions:
     def _tell_records(self, now: float) -> None:
         if self.records is not None:
             self.records.on_identity(now)
+
+
+def _not_known(failed: KafkaError) -> KafkaError:
+    """The same with a word on what it leaves open."""
+    text = " Whether the transaction was committed is not known: an EndTxn was sent, but not confirmed."
+    error: KafkaError
+    if isinstance(failed, UnrecognizedBrokerError):
+        error = UnrecognizedBrokerError(failed.errno, f"{failed}{text}")
+    elif isinstance(failed, BrokerResponseError):
+        error = type(failed)(f"{failed.args[0] if failed.args else failed.description}{text}")
+    else:
+        error = KafkaError(f"{failed}{text}")
+    error.__cause__ = failed.__cause__ or failed
+    return error
 
 
 def _nobody(error: KafkaError | None, now: float) -> None:

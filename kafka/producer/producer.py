@@ -138,8 +138,17 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         if isinstance(result, Err):
             raise result.error.fresh()
 
-    def _ask(self, question: Callable[[Callable[[Any], None], float], None], timeout: float, what: str) -> Any:
-        """Have the IO thread ask something, and wait for the answer; Ctrl-C interrupts."""
+    def _ask(
+        self,
+        question: Callable[[Callable[[Any], None], float], None],
+        timeout: float,
+        what: str,
+        forget: Callable[[Callable[[Any], None]], None] | None = None,
+    ) -> Any:
+        """Have the IO thread ask something, and wait for the answer; Ctrl-C interrupts.
+
+        Where no answer is waited for any more, `forget` is called, too.
+        """
         self._refuse_on_io_thread(f"waiting for {what}")
         answers: list[Any] = []
         answered = threading.Event()
@@ -150,11 +159,15 @@ class KafkaProducer(ProducerBase, TransactionMethods):
 
         self._driver.call(lambda now: question(answer, now))
         deadline = time.monotonic() + timeout
-        while not answered.wait(max(0.0, min(deadline - time.monotonic(), 1.0))):
-            if not self._driver.is_alive():
-                self._refuse()
-            if time.monotonic() >= deadline:
-                raise KafkaTimeoutError(f"Nothing was heard of {what} within {timeout:g} s." + self._trouble())
+        try:
+            while not answered.wait(max(0.0, min(deadline - time.monotonic(), 1.0))):
+                if not self._driver.is_alive():
+                    self._refuse()
+                if time.monotonic() >= deadline:
+                    raise KafkaTimeoutError(f"Nothing was heard of {what} within {timeout:g} s." + self._trouble())
+        finally:
+            if forget is not None and not answers:
+                self._driver.call(lambda now: forget(answer))
         return answers[0]
 
     def _trouble(self) -> str:
@@ -168,7 +181,10 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         timeout = self._checked.max_block_ms / 1000
         try:
             error = self._ask(
-                lambda answer, now: self._produce.await_topic(topic, answer, now), timeout, f"topic {topic}"
+                lambda answer, now: self._produce.await_topic(topic, answer, now),
+                timeout,
+                f"topic {topic}",
+                lambda answer: self._produce.forget_waiter(topic, answer),
             )
         except KafkaTimeoutError:
             known = self._core.snapshot.topics.get(topic)

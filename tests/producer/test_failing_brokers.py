@@ -503,6 +503,18 @@ def test_an_error_in_the_with_block_is_not_hidden(cluster: ScriptedCluster, make
         raise ZeroDivisionError
 
 
+def test_who_gave_up_waiting_for_a_topic_leaves_nothing(cluster: ScriptedCluster, make_producer: Make) -> None:
+    producer = make_producer(max_block_ms=50)
+    cluster.freeze()
+    for _ in range(5):
+        with pytest.raises(KafkaTimeoutError):
+            producer.send("t4", b"x", key=b"k")
+    end = time.monotonic() + 5
+    while producer._produce.topics["t4"].waiters:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
 @pytest.mark.parametrize("worse", [False, True])
 def test_a_bug_that_ends_the_io_thread_is_told_of_every_record(
     cluster: ScriptedCluster, make_producer: Make, monkeypatch: pytest.MonkeyPatch, worse: bool

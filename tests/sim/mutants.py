@@ -186,7 +186,7 @@ MUTANTS = (
         "throttle ignored",
         "librdkafka: requests are written to a channel that the broker does not read (KIP-219)",
         "node",
-        (("return self.throttle is None and self.is_ready", "return self.is_ready"),),
+        (("return self.throttle is None and not self.moved and self.is_ready", "return self.is_ready"),),
     ),
     Mutant(
         "45 taken for delivered",

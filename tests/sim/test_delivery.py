@@ -154,15 +154,15 @@ def test_who_sends_again_to_a_topic_that_is_denied_holds_up_nothing() -> None:
 
 def test_a_broker_that_moves_while_its_old_name_is_looked_up() -> None:
     world = World(1, 1)
-    node = world.core.nodes.learn(5, "old", 9092)
+    node = world.core.nodes.learn(5, "old", 9092, None, world.now)
     world.core.nodes.ensure(node, world.now)
-    world.core.nodes.learn(5, "new", 9092)
+    world.core.nodes.learn(5, "new", 9092, None, world.now)
     world.core.tick(world.now + 60.0)  # the look-up has taken too long
     assert node.failures == 1
     world.network.hosts["old"] = world.network.hosts["new"] = [("10.0.0.0",)]
-    other = world.core.nodes.learn(6, "old", 9092)
+    other = world.core.nodes.learn(6, "old", 9092, None, world.now)
     world.core.nodes.ensure(other, world.now)
-    world.core.nodes.learn(6, "new", 9092)
+    world.core.nodes.learn(6, "new", 9092, None, world.now)
     world.client.turn()
     assert world.run(5.0, lambda: other.is_ready)
     assert ("resolve", "new", 9092) in [entry[1:] for entry in world.simulation.trace]
@@ -281,3 +281,118 @@ def test_an_abort_does_not_wait_for_a_batch_that_is_out_of_order() -> None:
     broker.connections.clear()
     broker.resume()
     assert world.run(10.0, lambda: bool(answers)) and answers == [None]
+
+
+def test_a_new_leader_does_not_speak_for_what_the_old_one_still_has() -> None:
+    producer = start(
+        idempotent=True, delivery_timeout=8.0, partitions=1, brokers=2, linger=0.0, config={"request_timeout": 60.0}
+    )
+    world = producer.world
+    producer.learn("t")
+    producer.put("t", partition=0)
+    settle(producer)
+    (place,) = world.cluster.topics["t"]
+    old, new = world.cluster.brokers[place.leader], world.cluster.brokers[1 - place.leader]
+    old.pause()
+    futures = []
+    for _ in range(3):
+        futures.append(producer.put("t", partition=0))
+        world.run(0.001)
+    (partition,) = producer.produce.topics["t"].partitions
+    assert partition.in_flight == 3
+    world.run(0.05)
+    for link in list(old.connections):
+        link.reset()
+    old.connections.clear()
+    old.resume()
+    take = old.handlers[ProduceRequest.API_KEY]
+    asked = 0
+
+    def handle(broker: Any, header: Any, request: Any) -> Any:
+        """Takes the first; refuses the two after it, the second of them much later."""
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return take(broker, header, request)
+        broker.waits = (9.0 if asked == 2 else 3.0, lambda: None)
+        (topic,) = request.topic_data
+        refusal = ProduceResponse.PartitionProduceResponse(index=0, error_code=29, base_offset=-1)
+        entry = ProduceResponse.TopicProduceResponse(
+            name=topic.name, topic_id=topic.topic_id, partition_responses=[refusal]
+        )
+        return ProduceResponse(responses=[entry])
+
+    old.handlers[ProduceRequest.API_KEY] = handle
+    world.run(5.0)
+    assert asked == 2 and partition.in_flight == 2
+    world.cluster.move_leader("t", 0, new.id)
+    place.former, place.aware_at = None, 0
+    world.core.refresh("t", world.now)
+    world.run(31.0)
+    assert producer.produce.counts["leader does not have it"] > 0
+    assert [future.succeeded() for future in futures] == [True, False, False]
+    assert not partition.outstanding and partition.in_flight == 0
+    again = producer.put("t", partition=0)
+    assert world.run(10.0, lambda: again.is_done) and again.succeeded()
+
+
+def test_keyed_records_of_a_topic_made_anew_with_fewer_partitions() -> None:
+    producer = start(idempotent=True, delivery_timeout=20.0)
+    world = producer.world
+    producer.learn("t")
+    for number in range(12):
+        producer.put("t", b"key %d" % number)
+    settle(producer)
+    world.run(100.0)
+    world.cluster.delete_topic("t")
+    world.cluster.create_topic("t", 3)
+    world.core.refresh("t", world.now)
+    world.run(5.0)
+    later = [producer.put("t", b"key %d" % number) for number in range(12)]
+    assert world.run(5.0, lambda: all(future.is_done for future in later))
+    assert all(future.succeeded() for future in later)
+    assert producer.accumulator.partition_count("t") == 3
+
+
+def test_brokers_that_come_back_at_each_others_addresses() -> None:
+    producer = start(idempotent=True, partitions=2, brokers=2, delivery_timeout=20.0)
+    world = producer.world
+    producer.learn("t")
+    for number in range(12):
+        producer.put("t", b"key %d" % number)
+    settle(producer)
+    one, other = world.cluster.brokers
+    for broker in (one, other):
+        for link in list(broker.connections):
+            link.reset()
+        broker.connections.clear()
+    one.ip, other.ip = other.ip, one.ip
+    one.host, other.host = other.host, one.host
+    one.advertised, other.advertised = other.advertised, one.advertised
+    for broker in (one, other):
+        world.network.servers[broker.ip, broker.port] = broker
+    futures = [producer.put("t", b"key %d" % number) for number in range(12)]
+    assert world.run(15.0, lambda: all(future.is_done for future in futures))
+    assert all(future.succeeded() for future in futures)
+
+
+def test_a_connection_to_where_a_broker_was_owes_its_answers_first() -> None:
+    producer = start(idempotent=True, partitions=1, brokers=2, linger=0.0)
+    world = producer.world
+    producer.learn("t")
+    producer.put("t", partition=0)
+    settle(producer)
+    broker = world.cluster.brokers[world.cluster.topics["t"][0].leader]
+    node = world.core.nodes.nodes[broker.id]
+    connection = node.connection
+    broker.pause()
+    first = producer.put("t", partition=0)
+    world.run(0.1)
+    world.network.hosts["elsewhere"] = [(broker.ip,)]
+    world.core.nodes.learn(broker.id, "elsewhere", broker.port, None, world.now)
+    second = producer.put("t", partition=0)
+    world.run(0.1)
+    assert node.connection is connection and connection is not None and len(connection.in_flight) == 1
+    broker.resume()
+    assert world.run(5.0, lambda: second.is_done) and first.succeeded() and second.succeeded()
+    assert node.connection is not connection and producer.produce.counts["left in doubt"] == 0

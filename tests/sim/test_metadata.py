@@ -17,6 +17,7 @@ from kafka.errors import (
 )
 from kafka.protocol import MetadataRequest
 from kafka.result import Err, Ok
+from kafka.testing.sim_broker import Injection
 from tests.sim.producing import SimProducer
 from tests.sim.pump import Pump
 from tests.sim.world import World
@@ -581,3 +582,26 @@ def test_brokers_that_disagree_about_a_topics_id_do_not_make_it_flap() -> None:
         seen.append(world.core.snapshot.topic_id("t"))
     changes = sum(one != other for one, other in pairwise(seen))
     assert changes == 1 and seen[-1] == world.cluster.topic_ids["t"] and world.core.snapshot.partitions("t") == 4
+
+
+def test_a_topic_that_somebody_waits_for_is_not_forgotten() -> None:
+    world = ready(metadata_max_idle=100.0)
+    producer = SimProducer(world)
+    world.cluster.create_topic("t", 1)
+    world.cluster.injected[MetadataRequest.API_KEY] = Injection((5,), 1.0, world.now + 320.0)
+    answers: list[Any] = []
+    producer.produce.await_topic("t", answers.append, world.now)
+    assert world.run(400.0, lambda: bool(answers)) and answers == [None]
+
+
+def test_who_does_not_wait_any_longer_leaves_nothing() -> None:
+    world = ready()
+    producer = SimProducer(world)
+    for broker in world.cluster.brokers:
+        broker.pause()
+    for _ in range(100):
+        answers: list[Any] = []
+        producer.produce.await_topic("t", answers.append, world.now)
+        world.run(0.05)
+        producer.produce.forget_waiter("t", answers.append)
+    assert not producer.produce.topics["t"].waiters

@@ -12,10 +12,11 @@ from kafka.errors import (
     KafkaError,
     RebootstrapRequiredError,
 )
-from kafka.protocol import MetadataRequest
+from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest
 from kafka.result import Ok
 from tests.sim.producing import SimProducer
 from tests.sim.test_metadata import know, nothing, notices, on_metadata, ready
+from tests.sim.test_produce import settle, start
 from tests.sim.world import World
 
 # -- nobody answers ------------------------------------------------------------------------------------------------
@@ -347,3 +348,86 @@ def test_who_asks_any_known_broker_follows_the_cluster() -> None:
     assert producer.produce.identity is not None
     producer.produce.identity.request(world.now)
     assert world.run(15.0, lambda: producer.produce.identity.producer_id >= 0)  # type: ignore[union-attr]
+
+
+def keyless_after(producer: SimProducer) -> None:
+    future = producer.put("t")
+    assert producer.world.run(30.0, lambda: future.is_done) and future.succeeded()
+
+
+@pytest.mark.parametrize(("partitions", "brokers"), [(1, 1), (1, 3), (6, 3)])
+def test_keyless_records_flow_again_after_starting_again(partitions: int, brokers: int) -> None:
+    producer = start(partitions=partitions, brokers=brokers, idempotent=True)
+    world = producer.world
+    producer.put("t")
+    settle(producer)
+    servers = dict(world.network.servers)
+    for broker in world.cluster.brokers:
+        for link in list(broker.connections):
+            link.reset()
+        broker.connections.clear()
+    world.network.servers.clear()
+    lost = producer.put("t")
+    world.run(400.0)
+    assert lost.failed() and not world.core.snapshot.brokers
+    world.network.servers.update(servers)
+    world.run(5.0)
+    keyless_after(producer)
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["records on the wire", "a producer id on its way"])
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_to_be_sent_back_to_the_start_costs_no_record(seed: int, warm: bool) -> None:
+    producer = start(seed=seed, idempotent=True, linger=0.0)
+    world = producer.world
+    producer.learn("t")
+    if warm:
+        producer.put("t")
+        settle(producer)
+    for broker in world.cluster.brokers:
+        answer_late(broker, (ProduceRequest if warm else InitProducerIdRequest).API_KEY)
+
+    def once(broker: Any, request: Any, answer: Any) -> None:
+        if len(asked) == 1:
+            answer.error_code = 129
+
+    asked = on_metadata(world, once)
+    for number in range(30):
+        producer.put("t", partition=number % 6)
+        if number == 3:
+            world.core.refresh("t", world.now)
+        world.run(0.01)
+    settle(producer)
+    assert len(asked) > 1
+    producer.check("t")
+    assert all(future.succeeded() for _, future in producer.sent)
+
+
+def answer_late(broker: Any, api: int) -> None:
+    original = broker.handlers[api]
+
+    def handle(broker: Any, header: Any, request: Any) -> Any:
+        broker.waits = (0.2, lambda: None)
+        return original(broker, header, request)
+
+    broker.handlers[api] = handle
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_leader_that_goes_unnamed_for_a_moment_gets_its_keyless_records(seed: int) -> None:
+    producer = start(seed=seed, partitions=1, idempotent=True, config={"connections_max_idle": 20.0})
+    world = producer.world
+    producer.put("t")
+    settle(producer)
+    world.run(60.0)
+    leader = world.cluster.topics["t"][0].leader
+
+    def behind(broker: Any, request: Any, answer: Any) -> None:
+        if len(asked) <= 2:
+            answer.brokers = [place for place in answer.brokers if place.node_id != leader]
+
+    asked = on_metadata(world, behind)
+    world.core.refresh("t", world.now)
+    assert world.run(2.0, lambda: bool(asked))
+    world.run(0.02)
+    keyless_after(producer)

@@ -205,7 +205,7 @@ def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
     world.cluster.brokers[1].stop()
     assert world.run(1.0, lambda: node.connection is None and not node.resolving)
     nodes.forget_all_but({0, 2}, world.now)
-    nodes.learn(1, node.host, node.port)
+    nodes.learn(1, node.host, node.port, None, world.now)
     assert until is not None and health(world, 1).throttled_until == until
     world.run(3.0)
     assert health(world, 1).throttled_until is None
@@ -270,3 +270,19 @@ def test_nothing_in_the_model_throttles_by_itself() -> None:
     world.run(1.0)
     assert all(known.throttles == 0 for known in world.core.health()) and pump.failed == 0
     assert world.cluster.brokers[0].handlers == HANDLERS
+
+
+@pytest.mark.parametrize("partition", [None, 0])
+def test_a_pause_longer_than_connections_stay_idle(partition: int | None) -> None:
+    world = World(1, 1, connections_max_idle=5.0)
+    world.cluster.create_topic("t", 1)
+    world.bootstrap().unwrap()
+    producer = SimProducer(world, idempotent=True, delivery_timeout=100.0)
+    producer.learn("t")
+    told = throttle(world.cluster.brokers[0], PRODUCE, 20.0)
+    first = producer.put("t")
+    assert world.run(1.0, lambda: bool(told) and first.is_done)
+    begun = world.now
+    future = producer.put("t", partition=partition)
+    assert world.run(60.0, lambda: future.is_done) and future.succeeded()
+    assert world.now - begun < 22.0
