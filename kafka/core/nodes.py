@@ -69,6 +69,7 @@ class Nodes:
         self._by_connection: dict[int, tuple[Node, Connection]] = {}
         self._resolving: dict[tuple[str, int], list[Node]] = {}
         self.nodes: dict[int, Node] = {}
+        self._paused: dict[int, float] = {}  # until when brokers that were dropped are to be left alone
         self._features: dict[str, int] = {}
         self._features_epoch = -1
         for index, (host, port) in enumerate(config.bootstrap):
@@ -92,6 +93,9 @@ class Nodes:
         node = self.nodes.get(broker_id)
         if node is None:
             node = self.nodes[broker_id] = Node(broker_id, host, port, rack)
+            node.throttled_until = self._paused.pop(broker_id, 0.0)
+            if node.throttled_until > now:
+                self._await_throttle(node)
         elif (node.host, node.port) != (host, port):
             node.host, node.port = host, port
             node.retry_at = 0.0  # what failed was the old place
@@ -137,6 +141,7 @@ class Nodes:
         self._cancel_timer(node)
         if node.throttle is not None:
             node.throttle.cancel()
+            self._paused[node.id] = node.throttled_until
         node.resolving = False
         if connection is not None:
             self._effects.append(Close(connection.id))
@@ -309,15 +314,18 @@ class Nodes:
         if longer > 0 and node.connection is not None:
             node.connection.postpone(longer)
         if node.throttle is None:
-            node.throttle = self._timers.at(node.throttled_until, lambda now: self._throttle_over(node, now))
+            self._await_throttle(node)
         self._note(node.reporter.throttled(node, seconds, now))
         if self._listeners.throttled is not None:
             self._listeners.throttled(node, seconds, now)
 
+    def _await_throttle(self, node: Node) -> None:
+        node.throttle = self._timers.at(node.throttled_until, lambda now: self._throttle_over(node, now))
+
     def _throttle_over(self, node: Node, now: float) -> None:
         node.throttle = None
         if now < node.throttled_until:
-            node.throttle = self._timers.at(node.throttled_until, lambda now: self._throttle_over(node, now))
+            self._await_throttle(node)
         elif node.is_ready:
             self._listener.on_open(node, now)
 

@@ -397,11 +397,11 @@ class Transactions:
                 handle(None, result.value, now)
             elif isinstance(result.error, BrokerResponseError) and type(result.error) is not UnsupportedVersionError:
                 handle(result.error, None, now)
-            elif not result.error.retriable or self.core.closed_by is not None:
-                if written and message_class is EndTxnRequest and self.state is State.COMMITTING:
-                    self._fatal(_not_known(result.error), now)
-                else:
-                    self._fatal(result.error, now)
+            elif self.core.closed_by is not None:
+                self._fatal(result.error, now)
+            elif not result.error.retriable:
+                is_commit = message_class is EndTxnRequest and self.state is State.COMMITTING
+                self._fatal(_not_known(result.error) if written and is_commit else result.error, now)
             else:
                 if written and message_class is not InitProducerIdRequest:
                     self._in_doubt(message_class is EndTxnRequest)

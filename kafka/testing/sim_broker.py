@@ -87,6 +87,7 @@ class SimCluster:
         self.replication = (0.0003, 0.003)  # seconds until a batch is on all replicas
         self.refused_value = b"\0refused"  # a record with this in it is invalid (KIP-467)
         self.injected: dict[int, Injection] = {}  # by API key
+        self.sends_back = False  # the next answer about metadata is REBOOTSTRAP_REQUIRED
         self.answers: Counter[tuple[int, int]] = Counter()  # (API key, error code)
         self.events: Counter[str] = Counter()  # what the model did that is worth counting
         self.brokers = [SimBroker(self, id, host.format(id), port, f"10.0.0.{id}") for id in range(brokers)]

@@ -21,7 +21,7 @@ from kafka.protocol import (
 if TYPE_CHECKING:
     from kafka.testing.sim_broker import SimBroker
 
-UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, LOADING, UNKNOWN_TOPIC_ID = 3, 5, 14, 100
+UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, LOADING, UNKNOWN_TOPIC_ID, REBOOTSTRAP_REQUIRED = 3, 5, 14, 100, 129
 NOT_LEADER, FENCED_EPOCH, UNKNOWN_EPOCH = 6, 74, 75
 NO_ID = bytes(16)
 
@@ -37,6 +37,10 @@ def api_versions(broker: SimBroker, header: Any, request: Any) -> Any:
 
 def metadata(broker: SimBroker, header: Any, request: Any) -> Any:
     cluster = broker.cluster
+    if cluster.sends_back and header.api_version >= 13:
+        cluster.sends_back = False
+        cluster.answers[MetadataRequest.API_KEY, REBOOTSTRAP_REQUIRED] += 1
+        return MetadataResponse(error_code=REBOOTSTRAP_REQUIRED)
     alive = cluster.alive()
     view = broker.stale or cluster.view()
     names = {id: name for name, id in view.ids.items()}

@@ -30,6 +30,7 @@ class Outcome(NamedTuple):
 
 class Scenario:
     def __init__(self, seed: int, tracing: bool = False) -> None:
+        self.seed = seed
         # The choices made here come from a generator of their own: the model's draws do not change them.
         self.random = random.Random(f"scenario {seed}")
         choose = self.random
@@ -87,6 +88,7 @@ class Scenario:
         self.faults = Faults(
             self.cluster, until=start + SECONDS, every=SECONDS / self.random.randint(FAULTS, 18), at_least=FAULTS
         )
+        self._send_back(start)
         while self.ledger.records < RECORDS:
             self._send_some()
             if self.random.random() < 0.5:
@@ -104,6 +106,15 @@ class Scenario:
         if self.cluster.events["damaged batch"]:
             raise Violation("damaged batch", "a broker was sent what is no batch")
         assert sum(self.faults.counts.values()) >= FAULTS and len(self.faults.counts) >= 3, self.faults.counts
+
+    def _send_back(self, start: float) -> None:
+        """In some seeds, brokers have the client start again from its bootstrap servers."""
+        choose = random.Random(f"send back {self.seed}")
+        for _ in range(choose.choice((0, 0, 1, 3))):
+            self.simulation.at(start + choose.uniform(0.0, SECONDS), self._send_back_once)
+
+    def _send_back_once(self) -> None:
+        self.cluster.sends_back = True
 
     def _number_late(self) -> None:
         """Sequences that are about to wrap; brokers take any first one of a producer they do not know."""
@@ -176,7 +187,8 @@ class Scenario:
 
         One record may still run into a connection that is dead, which nothing but a timeout can find out.
         """
-        places = [(topic, partition) for topic, count in self.partitions.items() for partition in range(count)]
+        places: list[tuple[str, int | None]] = [(topic, None) for topic in self.partitions]
+        places += [(topic, partition) for topic, count in self.partitions.items() for partition in range(count)]
         for _ in range(4):
             futures = []
             for topic, partition in places:

@@ -214,6 +214,22 @@ def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
     assert 1 not in nodes.nodes
 
 
+def test_to_start_again_from_the_bootstrap_servers_does_not_get_round_it() -> None:
+    world, pump = pumping()
+    told = throttle(world.cluster.brokers[1], PRODUCE, 3.0)
+    assert world.run(1.0, lambda: bool(told))
+    world.run(0.1)
+    until = health(world, 1).throttled_until
+    world.cluster.sends_back = True
+    world.core.refresh(None, world.now)
+    assert world.run(1.0, lambda: 1 not in world.core.nodes.nodes)
+    assert world.run(1.0, lambda: 1 in world.core.nodes.nodes)
+    assert until is not None and health(world, 1).throttled_until == until
+    sent = pump.sent
+    world.run(until - world.now + 0.5)
+    assert health(world, 1).throttled_until is None and pump.sent > sent
+
+
 def test_it_counts_towards_the_delivery_timeout() -> None:
     world = World(1, brokers=1)
     world.cluster.create_topic("t", 1)

@@ -117,8 +117,10 @@ class Producer:
             now = self.world.now
             return min([self.transactions.admits(topic, partition, now) for partition in partitions])
 
-        are_admitted()
-        return self.world.run(seconds, are_admitted)
+        if not (are_admitted() or self.world.run(seconds, are_admitted)):
+            return False
+        self.transactions.on_batch_sent()
+        return True
 
     def offsets(self, group: ConsumerGroupMetadata = GROUP) -> KafkaError | None:
         return self.do(self.transactions.send_offsets, OFFSETS, group)
@@ -258,6 +260,7 @@ def test_the_new_protocol_adds_nothing_beforehand() -> None:
     producer = opened(NEW)
     assert producer.transactions.admits("t", 0, producer.world.now)
     assert producer.transactions.newest_produce_version is None
+    producer.transactions.on_batch_sent()
     assert producer.abort() is None
     assert producer.asked(AddPartitionsToTxnRequest) == 0
     assert producer.asked(EndTxnRequest) == 1, "a record may have begun the transaction"
