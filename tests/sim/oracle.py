@@ -59,7 +59,8 @@ class Wire:
         self.places: dict[tuple[str, int], list[Link]] = defaultdict(list)  # a link for each batch in flight
         self.proven: dict[tuple[str, int], tuple[Link, int, int]] = {}  # where, and under which id, one succeeded last
         self.stamped: dict[tuple[tuple[str, int], tuple[int, int, int]], Stamped] = {}
-        self.quiet: dict[tuple[Any, ...], float] = {}  # broker address -> until when it asked not to be sent anything
+        self.quiet: dict[Link, float] = {}  # until when a broker asked there not to be sent anything
+        self.carriers: set[Link] = set()  # those that batches went over
         self.requests = 0
         self.most_in_flight = 0
 
@@ -67,8 +68,11 @@ class Wire:
         size, api_key, version, correlation_id = _SIZE_AND_API.unpack_from(data)
         if api_key != PRODUCE:
             return
-        if self.simulation.now < self.quiet.get(link.address, 0.0) - 1e-9:
-            raise Violation("throttle ignored", f"a batch was sent to {link.address}, which asked for a pause")
+        self.carriers.add(link)
+        for other, until in self.quiet.items():
+            # What it says to one who knows it by an address of bootstrap_servers is about that connection only.
+            if other.address == link.address and other in self.carriers and self.simulation.now < until - 1e-9:
+                raise Violation("throttle ignored", f"a batch was sent to {link.address}, which asked for a pause")
         assert size == len(data) - 4
         _, request = decode_request(memoryview(data)[4:]).unwrap()
         self.requests += 1
@@ -119,7 +123,7 @@ class Wire:
     def answered(self, link: Link, correlation_id: int, response: Any) -> None:
         throttle = getattr(response, "throttle_time_ms", 0)
         if throttle:
-            self.quiet[link.address] = max(self.quiet.get(link.address, 0.0), self.simulation.now + throttle / 1000)
+            self.quiet[link] = max(self.quiet.get(link, 0.0), self.simulation.now + throttle / 1000)
         batches = self.links.get(link, {}).pop(correlation_id, None)
         if batches is None:
             return
