@@ -57,7 +57,8 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         warn_if_overwritten()
         self._checked = ProducerConfig(configs)
         self.config: dict[str, Any] = self._checked.values
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
+        self._is_starting = False
         self._start()
         self._closed = False
         _producers.add(self)
@@ -358,6 +359,8 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         if self._pid != os.getpid() and not self._closed:
             self._start_in_child()
             return
+        if not self._accumulator.closed:
+            return  # another thread has started it anew, or begun a transaction, since the caller looked
         self._check_open()
         if self._transactions is not None and self._driver.is_alive():
             raise self._transactions.refusal().fresh()
@@ -371,8 +374,15 @@ class KafkaProducer(ProducerBase, TransactionMethods):
 
     def _start_in_child(self) -> None:
         with self._starting:  # several threads may find out that the process forked
-            if self._pid != os.getpid():
+            if self._pid == os.getpid():
+                return
+            if self._is_starting:  # a signal handler, say, or a __del__
+                raise IllegalStateError("The process forked, and this thread is just starting the producer anew.")
+            self._is_starting = True
+            try:
                 self._start()
+            finally:
+                self._is_starting = False
 
     def _refuse_on_io_thread(self, what: str) -> None:
         if self._accumulator.io_thread == threading.get_ident():
@@ -492,7 +502,8 @@ def _after_fork_in_child() -> None:
     """The child has neither the IO thread nor the right to the parent's connections: it starts anew, empty."""
     error = IllegalStateError("The process forked; this record is its parent's to deliver.")
     for producer in list(_producers):
-        producer._starting = threading.Lock()  # whoever held it is not here any more
+        producer._starting = threading.RLock()  # whoever held it is not here any more
+        producer._is_starting = False
         producer._accumulator.abandon(error)
 
 

@@ -419,6 +419,32 @@ def test_fork_several_threads_of_the_child_are_the_first_to_send(cluster: Script
     )
 
 
+def test_fork_whoever_sends_while_the_child_starts_is_refused(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap)
+        child = os.fork()
+        if child == 0:
+            start, refused = producer._start, []
+            def interrupted():
+                try:
+                    producer.send("t", b"from a signal handler")
+                except IllegalStateError as error:
+                    refused.append(str(error))
+                start()
+            producer._start = interrupted
+            future = producer.send("t", b"child")
+            producer.flush(20)
+            os._exit(0 if future.succeeded() and len(refused) == 1 and "fork" in refused[0] else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        producer.close()
+        """,
+        cluster.bootstrap,
+    )
+    script.end()
+    assert cluster.values("t") == [b"child"]
+
+
 def test_fork_while_a_thread_waits_for_memory(cluster: ScriptedCluster) -> None:
     script = Script(
         """
