@@ -211,13 +211,10 @@ class KafkaCluster:
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.cluster_id = _new_id()
         self.nodes = [KafkaNode(number, self.folder / f"node-{number}", version) for number in range(1, nodes + 1)]
+        self.bootstrap = ",".join(node.address for node in self.nodes)
         # 4.2 moved DumpLogSegments and renamed the options of the console tools.
         self._old_tools = tuple(map(int, version.split(".")[:2])) < (4, 2)
         self._configs = {**_CONFIGS, **(configs or {})}
-
-    @property
-    def bootstrap(self) -> str:
-        return ",".join(node.address for node in self.nodes)
 
     def start(self) -> None:
         """Formats the folders, starts every node and returns when all of them serve."""
@@ -231,6 +228,7 @@ class KafkaCluster:
                 node.kill()
                 shutil.rmtree(node.folder)
                 node.choose_ports()
+            self.bootstrap = ",".join(node.address for node in self.nodes)
             self._start()
 
     def _start(self) -> None:
