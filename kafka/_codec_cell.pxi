@@ -147,12 +147,14 @@ cdef class Cell:
         self.done = True
         callbacks, self.callbacks = self.callbacks, None
         _release(self.waiters)
-        if callbacks is not None:
-            for future, when, function, args, kwargs in callbacks:
-                (<Future>future).call(when, function, args, kwargs, True)
-        accumulator.unlink_cell(self)
-        self.told = True
-        _release(self.told_waiters)
+        try:
+            if callbacks is not None:
+                for future, when, function, args, kwargs in callbacks:
+                    (<Future>future).call(when, function, args, kwargs, True)
+        finally:
+            accumulator.unlink_cell(self)
+            self.told = True
+            _release(self.told_waiters)
 
     cdef tuple outcome(self, int32_t index):
         """Of the record at `index`: (index of the first record, count, base offset, log append time, error)."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 
 class Log:
-    """Stands for `logging.getLogger(name)`."""
+    """Stands for `logging.getLogger(name)`, but no method raises: whoever logs has something to bring to its end."""
 
     __slots__ = ("_name",)
 
@@ -18,7 +19,16 @@ class Log:
     def __getattr__(self, method: str) -> Any:
         import logging
 
-        return getattr(logging.getLogger(self._name), method)
+        return partial(_write, getattr(logging.getLogger(self._name), method))
+
+
+def _write(method: Any, *args: Any) -> None:
+    try:
+        method(*args, stacklevel=2)
+    except Exception:  # of a handler or a filter
+        import traceback
+
+        traceback.print_exc()
 
 
 class Repeats:

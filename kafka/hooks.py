@@ -236,7 +236,7 @@ class _Guarded:
     def __call__(self, event: Any) -> None:
         try:
             getattr(self._hook, self._method)(event)
-        except Exception:
+        except BaseException:  # on the IO thread, where there is nothing that sys.exit() could end
             left_out = self._repeats.due("")
             if left_out is not None:
                 log.exception("the hook %s.%s raised%s", type(self._hook).__name__, self._method, left_out)

@@ -147,6 +147,8 @@ class Nodes:
             self._effects.append(Close(connection.id))
             del self._by_connection[connection.id]
             node.connection = None
+            if connection.state is State.READY:
+                self._tell_disconnected(node, error, now)
             connection.close(error, now)
         self._listener.on_down(node, error, now)
 

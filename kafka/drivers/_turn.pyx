@@ -22,7 +22,7 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
     int poll(pollfd *fds, unsigned long count, int timeout_ms)
-    short POLLIN, POLLOUT, POLLERR, POLLHUP
+    short POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -304,7 +304,7 @@ cdef class Turn:
             if slot.state == CONNECTING:
                 self.finish_connect(slot)
                 continue
-            if polled.revents & (POLLIN | POLLERR | POLLHUP):
+            if polled.revents & (POLLIN | POLLERR | POLLHUP | POLLNVAL):    # the last: somebody else has closed it
                 self.read_in(slot)
             if polled.revents & POLLOUT and slot.state == OPEN:
                 self.write_out(slot)

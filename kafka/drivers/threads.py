@@ -99,19 +99,20 @@ class Driver:
             self._sockets.clear()
 
     def _fail_everything(self, error: BaseException) -> None:
-        from kafka.errors import KafkaError
+        from kafka.errors import KafkaError, Persisted
 
         ended = KafkaError(
             f"The producer's IO thread ended by a bug in kafka-turbo: {error!r}. Nothing is sent any more."
         )
         ended.__cause__ = error
+        ended.persisted = Persisted.POSSIBLY_PERSISTED
         if self._accumulator is not None:
             self._accumulator.close()  # what came after a look at what there is would never be told
         try:
             produce: Any = self.core.produce
             if produce is not None:
                 produce.close(ended, self._turn.now())
-        except Exception:
+        except BaseException:
             log.exception("and what it left behind cannot be put in order")
         if self._accumulator is not None:
             for batch in self._accumulator.take_expired(float("inf")):
@@ -140,8 +141,13 @@ class Driver:
             else:
                 self._drop(connection_id)
                 core.closed(connection_id, OSError(event, _strerror(event)) if event else None, now)
-        while self._notify and not turn.unwritten(self._notify[0]):
-            core.written(self._notify.popleft(), now)
+        if self._notify:
+            notify, self._notify = self._notify, deque()
+            for connection_id in notify:
+                if turn.unwritten(connection_id):
+                    self._notify.append(connection_id)
+                else:
+                    core.written(connection_id, now)
         core.tick(now)
         self._carry_out()
         del events
@@ -183,7 +189,7 @@ class Driver:
                 connection.connect(effect.address)
             except BlockingIOError:
                 pass
-        except OSError as error:
+        except (OSError, OverflowError, TypeError, ValueError) as error:  # of an option or an address, the others
             if connection is not None:
                 connection.close()
             self.core.closed(effect.connection_id, error, self._turn.now())

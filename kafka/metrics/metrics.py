@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from kafka._log import Log, Repeats
 from kafka.metrics.kafka_metric import KafkaMetric, Measurable
 from kafka.metrics.metric_name import MetricName
 from kafka.metrics.metrics_reporter import AbstractMetricsReporter
+
+log = Log("kafka.metrics")
 
 
 class Metrics:
@@ -21,6 +24,7 @@ class Metrics:
         self._lock = threading.RLock()  # a reporter may look while it is told
         self._metrics: dict[MetricName, KafkaMetric] = {}
         self._reporters = list(reporters)
+        self._repeats = Repeats()
         for reporter in self._reporters:
             reporter.init([])
 
@@ -43,14 +47,14 @@ class Metrics:
                 raise ValueError(f"There is a metric of this name already: {metric_name}.")
             self._metrics[metric_name] = metric
             for reporter in self._reporters:
-                reporter.metric_change(metric)
+                self._tell(reporter.metric_change, metric)
 
     def remove_metric(self, metric_name: MetricName) -> KafkaMetric | None:
         with self._lock:
             metric = self._metrics.pop(metric_name, None)
             if metric is not None:
                 for reporter in self._reporters:
-                    reporter.metric_removal(metric)
+                    self._tell(reporter.metric_removal, metric)
             return metric
 
     def add_reporter(self, reporter: AbstractMetricsReporter) -> None:
@@ -63,4 +67,17 @@ class Metrics:
         with self._lock:
             reporters, self._reporters = self._reporters, []
         for reporter in reporters:
-            reporter.close()
+            self._tell(reporter.close)
+
+    def _tell(self, method: Callable[..., Any], *args: Any) -> None:
+        """What a reporter raises goes to the log, and no further: records are not to wait for it."""
+        try:
+            method(*args)
+        except Exception:
+            left_out = self._repeats.due(method.__qualname__)
+            if left_out is not None:
+                log.exception("the metrics reporter's %s raised%s", method.__qualname__, left_out)
+
+    def after_fork(self) -> None:
+        """In the child: whoever held the lock is not here any more."""
+        self._lock = threading.RLock()

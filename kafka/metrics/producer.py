@@ -107,6 +107,9 @@ class ProducerMetrics:
     def close(self) -> None:
         self._registry.close()
 
+    def after_fork(self) -> None:
+        self._registry.after_fork()
+
     # -- which there are ---------------------------------------------------------------------------------------------
 
     def _register(self, group: str, about: tuple[str, str], measurable: Measurable) -> None:

@@ -63,7 +63,10 @@ class ProducerCollector:
         scope = kind.removesuffix("-metrics").replace("-", "_")  # producer, producer_topic, producer_node
         labels = {"client_id": str((name.tags or {}).get("client-id", ""))}
         if which:
-            labels["topic" if scope.endswith("topic") else "node"] = which.removeprefix("node-")
+            if scope.endswith("topic"):
+                labels["topic"] = which
+            else:
+                labels["node"] = which.removeprefix("node-")
         full = f"kafka_{scope}_{name.name.replace('-', '_')}"
         family = families.get(full)
         if family is None:

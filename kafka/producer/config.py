@@ -356,10 +356,18 @@ def _bool(key: str, value: Any) -> bool:
     return value
 
 
+def encoded_size(text: str) -> float:
+    """Its bytes in UTF-8; infinity where it has none."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return float("inf")
+
+
 def _transactional_id(key: str, value: Any) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value.encode("utf-8", "surrogatepass")) <= 32767:
+    if not isinstance(value, str) or not 0 < encoded_size(value) <= 32767:
         raise _wrong(key, "a string of 1 to 32767 bytes, or None", value)
     return value
 
@@ -383,7 +391,7 @@ def _compression_type(key: str, value: Any) -> str | None:
 def _client_id(key: str, value: Any) -> str:
     if value is None:
         return f"kafka-turbo-producer-{next(_next_number)}"
-    if not isinstance(value, str) or len(value.encode("utf-8", "surrogatepass")) > 32767:
+    if not isinstance(value, str) or encoded_size(value) > 32767:
         raise _wrong(key, "a string of at most 32767 bytes", value)
     return value
 

@@ -115,6 +115,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         self._accumulator: Accumulator = accumulator
         # murmur2 and late binding stand in for the built-in partitioners; a subclass of one is somebody's own.
         partitioner = None if _is_built_in(config.partitioner) else config.partitioner
+        self._driver.start()
         # Last, as other threads may be at it already: from here on send() takes records.
         super().__init__(
             accumulator,
@@ -124,7 +125,6 @@ class KafkaProducer(ProducerBase, TransactionMethods):
             max_request_size=config.max_request_size,
             max_block=min(config.max_block_ms / 1000, 1e9),
         )
-        self._driver.start()
         self._pid = os.getpid()
 
     # -- connecting and metadata -------------------------------------------------------------------------------------
@@ -297,6 +297,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         self._accumulator.close()
 
         def end(now: float) -> None:
+            self._accumulator.close()  # a begin_transaction() may have opened it again meanwhile
             self._produce.close(error, now)
             self._core.close(error, now)
 
@@ -457,10 +458,10 @@ def _core_config(config: ProducerConfig) -> Config:
         reconnect_backoff_max=config.reconnect_backoff_max_ms / 1000,
         retry_backoff=config.retry_backoff_ms / 1000,
         retry_backoff_max=max(1.0, config.retry_backoff_ms / 1000),
-        connections_max_idle=config.connections_max_idle_ms / 1000,
+        connections_max_idle=config.connections_max_idle_ms / 1000 or float("inf"),  # 0: never, as in kafka-python
         receive_message_max_bytes=config.receive_message_max_bytes,
         max_in_flight=config.max_in_flight_requests_per_connection,
-        metadata_max_age=config.metadata_max_age_ms / 1000,
+        metadata_max_age=max(config.metadata_max_age_ms, config.retry_backoff_ms) / 1000,
         allow_auto_create_topics=config.allow_auto_create_topics,
     )
 
@@ -482,6 +483,10 @@ _producers: weakref.WeakSet[KafkaProducer] = weakref.WeakSet()
 
 def _close_at_exit() -> None:
     deadline = time.monotonic() + _EXIT_PATIENCE
+    for producer in list(_producers):  # all at the same time
+        if producer._pid == os.getpid():
+            producer._accumulator.begin_flush()
+            producer._driver.wake()
     for producer in list(_producers):
         given_up = 0
         if producer._pid == os.getpid():
@@ -494,6 +499,8 @@ def _close_at_exit() -> None:
         except DeliveryFailed as failed:
             log.warning("%r was not closed before the interpreter's end: %s", producer, failed)
             continue
+        except Exception:
+            log.exception("%r was not closed before the interpreter's end", producer)
         if given_up:
             log.warning("%r was not closed before the interpreter's end: %d records are given up", producer, given_up)
 
@@ -504,6 +511,8 @@ def _after_fork_in_child() -> None:
     for producer in list(_producers):
         producer._starting = threading.RLock()  # whoever held it is not here any more
         producer._is_starting = False
+        if producer._metrics is not None:
+            producer._metrics.after_fork()
         producer._accumulator.abandon(error)
 
 

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
 from kafka.core.transaction_states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, State
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, TransactionAbortableError
+from kafka.producer.config import encoded_size
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -25,12 +27,14 @@ log = Log("kafka.producer")
 
 # How long an abort may take that nobody asked for: after Ctrl-C, and in close().
 _ABORT_PATIENCE = 5.0
+_LONGEST = 32767  # bytes, of a string in a request
 
 
 class TransactionMethods:
     """Each waits at most `max_block_ms`, then raises a KafkaTimeoutError that says what it waited for.
 
-    What was begun goes on nevertheless; the same method called again waits on, or gives the outcome.
+    What was begun goes on nevertheless; the same method called again waits on, or gives the outcome. Only
+    `begin_transaction` that was not over in time, or was interrupted, leaves no transaction behind.
 
     They raise IllegalStateError where no `transactional_id` was configured or the moment is wrong;
     TransactionAbortableError where this transaction can only be aborted, after which the producer goes on (its
@@ -40,6 +44,7 @@ class TransactionMethods:
 
     _accumulator: Accumulator
     _checked: ProducerConfig
+    _closed: bool
     _driver: Driver
     _transactions: Transactions | None
 
@@ -59,8 +64,31 @@ class TransactionMethods:
 
     def begin_transaction(self) -> None:
         """Open a transaction. Until it is committed or aborted, all records that are sent belong to it."""
-        self._transact(BEGIN, self._coordinated(BEGIN).begin)
-        self._accumulator.reopen()
+        transactions, accumulator = self._coordinated(BEGIN), self._accumulator
+        lock = threading.Lock()
+        withdrawn = begun = False
+
+        def begin(answer: Done, now: float) -> None:
+            with lock:
+                if not withdrawn:
+                    transactions.begin(partial(opened, answer), now)
+
+        def opened(answer: Done, error: KafkaError | None, now: float) -> None:
+            nonlocal begun
+            begun = error is None
+            if begun and not self._closed:
+                accumulator.reopen()
+            answer(error, now)
+
+        try:
+            self._transact(BEGIN, begin)
+        except BaseException as error:
+            # Nobody knows of a transaction whose beginning was not waited for, so there is to be none.
+            with lock:
+                withdrawn = True
+            if begun:
+                self._abort_because_of(error)
+            raise
 
     def send_offsets_to_transaction(
         self,
@@ -79,6 +107,7 @@ class TransactionMethods:
             raise TypeError(
                 f"group_metadata must be a ConsumerGroupMetadata with a group_id, or a group's id: {group_metadata!r}"
             )
+        _check_group(group)
         if group.generation_id > 0 and not group.member_id:
             raise ValueError(f"{group!r} has a generation_id, so it must have a member_id")
         wanted = {_partition(key): _offset(value) for key, value in offsets.items()}
@@ -91,10 +120,14 @@ class TransactionMethods:
         Where a record failed this raises TransactionAbortableError: nothing is committed, and `abort_transaction()`
         must follow.
         """
-        transactions = self._coordinated(COMMIT)
-        if transactions.state is State.IN_TRANSACTION:
-            self._accumulator.close()  # nothing more is taken, and nothing lingers
-        self._transact(COMMIT, transactions.commit)
+        transactions, accumulator = self._coordinated(COMMIT), self._accumulator
+
+        def commit(answer: Done, now: float) -> None:
+            if transactions.state is State.IN_TRANSACTION:
+                accumulator.close()  # nothing more is taken, and nothing lingers
+            transactions.commit(answer, now)
+
+        self._transact(COMMIT, commit)
 
     def abort_transaction(self) -> None:
         """Abort: records not sent yet fail with TransactionAbortedError, what is on the wire is waited for."""
@@ -196,10 +229,22 @@ class TransactionMethods:
         return said[0] if said else "the IO thread, which is busy"
 
 
+def _check_group(group: ConsumerGroupMetadata) -> None:
+    texts = (group.group_id, group.member_id, "" if group.group_instance_id is None else group.group_instance_id)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(group.generation_id, int):
+        raise TypeError(f"{group!r} must have strings, and an integer as generation_id")
+    if not all(encoded_size(str(text)) <= _LONGEST for text in texts) or not -(2**31) <= group.generation_id < 2**31:
+        raise ValueError(
+            f"the strings of a ConsumerGroupMetadata are of at most {_LONGEST} bytes, its generation_id fits 32 bits"
+        )
+
+
 def _partition(key: Any) -> TopicPartition:
     topic, partition = key
-    if not isinstance(topic, str) or not isinstance(partition, int):
+    if not isinstance(topic, str) or not isinstance(partition, int) or isinstance(partition, bool):
         raise TypeError(f"offsets must have TopicPartition(topic, partition) as keys, not {key!r}")
+    if not 0 <= partition < 2**31 or encoded_size(topic) > _LONGEST:
+        raise ValueError(f"offsets has a key that can be no partition of a topic: {key!r}")
     return TopicPartition(topic, partition)
 
 
@@ -207,4 +252,10 @@ def _offset(value: Any) -> OffsetAndMetadata:
     offset = value if isinstance(value, OffsetAndMetadata) else OffsetAndMetadata(value)
     if not isinstance(offset.offset, int) or isinstance(offset.offset, bool) or offset.offset < 0:
         raise TypeError(f"an offset must be an OffsetAndMetadata, or an integer of 0 or more, not {value!r}")
+    if not isinstance(offset.metadata, (str, type(None))) or not isinstance(offset.leader_epoch, int):
+        raise TypeError(f"an OffsetAndMetadata has a string as metadata and an integer as leader_epoch, not {value!r}")
+    if offset.offset >= 2**63 or not -1 <= offset.leader_epoch < 2**31:
+        raise ValueError(f"an offset must fit 64 bits and its leader_epoch 32: {value!r}")
+    if encoded_size(offset.metadata or "") > _LONGEST:
+        raise ValueError(f"an offset's metadata must be of at most {_LONGEST} bytes: {value.offset}")
     return offset

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 import time
@@ -86,6 +87,18 @@ def test_removing_a_socket_lets_its_buffers_go_and_keeps_the_others(pair):
         held.append(1)
         far.sendall(b"still here")
         assert turn.run(10) == [(8, b"still here")]
+
+
+def test_a_socket_that_somebody_else_closed_is_over():
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with theirs:
+        turn = opened(ours)
+        ours.close()
+        assert turn.run(10) == [(7, errno.EBADF)]
+        started = time.monotonic()
+        assert turn.run(0.05) == []
+        assert time.monotonic() - started >= 0.05
 
 
 def test_a_refused_connection_is_reported_with_its_error():

@@ -173,6 +173,26 @@ def test_at_the_end_a_kept_traceback_of_the_io_thread_disturbs_nothing(cluster: 
     assert script.end(20) == ("", "")
 
 
+def test_at_the_end_one_that_cannot_be_closed_does_not_keep_the_others(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        from kafka.serializer import Serializer
+        class Broken(Serializer):
+            def serialize(self, topic, headers, data):
+                return data
+            def close(self):
+                raise RuntimeError("the serializer's own")
+        producers = [KafkaProducer(bootstrap_servers=bootstrap, value_serializer=Broken()) for _ in range(4)]
+        for producer in producers:
+            producer.send("t", b"x")
+        """,
+        cluster.bootstrap,
+    )
+    _, log = script.end(20)
+    assert len(cluster.values("t")) == 4
+    assert log.count("was not closed before the interpreter's end") == 4
+
+
 def test_at_the_end_a_broker_that_is_gone(cluster: ScriptedCluster) -> None:
     script = Script(
         """
@@ -443,6 +463,35 @@ def test_fork_whoever_sends_while_the_child_starts_is_refused(cluster: ScriptedC
     )
     script.end()
     assert cluster.values("t") == [b"child"]
+
+
+def test_fork_while_a_reporter_is_told(cluster: ScriptedCluster) -> None:
+    script = Script(
+        """
+        from kafka.metrics import AbstractMetricsReporter
+        told = threading.Event()
+        class Slow(AbstractMetricsReporter):
+            def init(self, metrics): pass
+            def metric_change(self, metric):
+                if "topic" in metric.metric_name.group:
+                    told.set()
+                    time.sleep(0.3)
+            def metric_removal(self, metric): pass
+            def configure(self, configs): pass
+            def close(self): pass
+        producer = KafkaProducer(bootstrap_servers=bootstrap, metric_reporters=[Slow])
+        producer.send("t", b"x")
+        told.wait(10)
+        child = os.fork()
+        if child == 0:
+            producer.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        producer.close()
+        """,
+        cluster.bootstrap,
+    )
+    script.end(20)
 
 
 def test_fork_while_a_thread_waits_for_memory(cluster: ScriptedCluster) -> None:
