@@ -268,14 +268,16 @@ class KafkaProducer(ProducerBase, TransactionMethods):
     def close(self, timeout: float | None = None, null_logger: bool = False) -> None:
         """Deliver what is buffered, then end the IO thread. Closing again does nothing.
 
-        After `timeout` seconds (None: as long as delivery may take) what is left fails. Raises DeliveryFailed where
-        records failed whose futures nobody has looked at.
+        After `timeout` seconds (None: as long as delivery may take) what is left fails; where a callback keeps the IO
+        thread busy then, it is waited for 5 s more. Raises DeliveryFailed where records failed whose futures nobody has
+        looked at.
         """
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be a number of seconds, 0 or more, or None: {timeout}")
         if self._closed:
             return
         self._refuse_on_io_thread("close()")
+        deadline = None if timeout is None else time.monotonic() + timeout
         if self._pid == os.getpid() and self._driver.is_alive():
             self._abort_at_close(timeout)
         self._closed = True
@@ -283,7 +285,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
             if self._pid == os.getpid():
                 self._accumulator.close()
                 try:
-                    self._wait_for_all(timeout)
+                    self._wait_for_all(None if deadline is None else max(0.0, deadline - time.monotonic()))
                 except KafkaTimeoutError as error:
                     if not null_logger:
                         log.warning("close: %s", error)
