@@ -381,7 +381,7 @@ def test_none_of_two_who_begin_to_wait_together_is_forgotten(made: int) -> None:
     before = gc.get_threshold()
     gc.callbacks.append(let_another_wait)
     try:
-        kept = [[] for _ in range(200)]  # type: ignore[var-annotated]  # none from before can be used again
+        kept: list[Any] = [[] for _ in range(200)]  # none from before can be used again
         gc.set_threshold(gc.get_count()[0] + made)
         cell.wait()
     finally:

@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 
-from kafka.errors import ClusterAuthorizationFailedError, InvalidRecordError, Persisted, TopicAuthorizationFailedError
+from kafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidRecordError,
+    KafkaTimeoutError,
+    Persisted,
+    TopicAuthorizationFailedError,
+)
 from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest, ProduceResponse
 from kafka.testing.sim_broker import HANDLERS, ForeignPeer, Injection
 from kafka.testing.sim_transactions import SimTransactions
 from tests.sim.producing import SimProducer
 from tests.sim.test_produce import settle, start
 from tests.sim.test_transactions_records import TransactionalProducer
-from tests.sim.world import World
+from tests.sim.world import World, break_connections
 
 
 def lose_the_answer(producer: SimProducer) -> None:
@@ -21,9 +27,7 @@ def lose_the_answer(producer: SimProducer) -> None:
     (broker,) = producer.world.cluster.brokers
     broker.pause()
     producer.world.run(0.5)
-    for link in list(broker.connections):
-        link.reset()
-    broker.connections.clear()
+    break_connections(broker)
     broker.resume()
 
 
@@ -276,9 +280,7 @@ def test_an_abort_does_not_wait_for_a_batch_that_is_out_of_order() -> None:
         return ProduceResponse(responses=[entry])
 
     broker.handlers[ProduceRequest.API_KEY] = handler
-    for link in list(broker.connections):
-        link.reset()
-    broker.connections.clear()
+    break_connections(broker)
     broker.resume()
     assert world.run(10.0, lambda: bool(answers)) and answers == [None]
 
@@ -301,9 +303,7 @@ def test_a_new_leader_does_not_speak_for_what_the_old_one_still_has() -> None:
     (partition,) = producer.produce.topics["t"].partitions
     assert partition.in_flight == 3
     world.run(0.05)
-    for link in list(old.connections):
-        link.reset()
-    old.connections.clear()
+    break_connections(old)
     old.resume()
     take = old.handlers[ProduceRequest.API_KEY]
     asked = 0
@@ -346,12 +346,15 @@ def test_keyed_records_of_a_topic_made_anew_with_fewer_partitions() -> None:
     world.run(100.0)
     world.cluster.delete_topic("t")
     world.cluster.create_topic("t", 3)
+    early = {partition: producer.put("t", partition=partition) for partition in (0, 5)}
     world.core.refresh("t", world.now)
     world.run(5.0)
+    assert early[0].succeeded() and not early[5].is_done  # nobody leads partition 5 any more
     later = [producer.put("t", b"key %d" % number) for number in range(12)]
     assert world.run(5.0, lambda: all(future.is_done for future in later))
     assert all(future.succeeded() for future in later)
     assert producer.accumulator.partition_count("t") == 3
+    assert world.run(20.0, lambda: early[5].is_done) and isinstance(early[5].exception, KafkaTimeoutError)
 
 
 def test_brokers_that_come_back_at_each_others_addresses() -> None:
@@ -363,9 +366,7 @@ def test_brokers_that_come_back_at_each_others_addresses() -> None:
     settle(producer)
     one, other = world.cluster.brokers
     for broker in (one, other):
-        for link in list(broker.connections):
-            link.reset()
-        broker.connections.clear()
+        break_connections(broker)
     one.ip, other.ip = other.ip, one.ip
     one.host, other.host = other.host, one.host
     one.advertised, other.advertised = other.advertised, one.advertised

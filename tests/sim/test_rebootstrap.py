@@ -17,7 +17,7 @@ from kafka.result import Ok
 from tests.sim.producing import SimProducer
 from tests.sim.test_metadata import know, nothing, notices, on_metadata, ready
 from tests.sim.test_produce import settle, start
-from tests.sim.world import World
+from tests.sim.world import World, break_connections
 
 # -- nobody answers ------------------------------------------------------------------------------------------------
 
@@ -26,9 +26,7 @@ def move_everything(world: World, old_place: str) -> None:
     """All brokers come up at other addresses; the names in bootstrap_servers now stand for those."""
     network = world.network
     for broker in world.cluster.brokers:
-        for link in list(broker.connections):
-            link.reset()
-        broker.connections.clear()
+        break_connections(broker)
         network.servers.pop((broker.ip, broker.port))
         if old_place == "black hole":
             network.black_holes.add((broker.ip, broker.port))
@@ -363,9 +361,7 @@ def test_keyless_records_flow_again_after_starting_again(partitions: int, broker
     settle(producer)
     servers = dict(world.network.servers)
     for broker in world.cluster.brokers:
-        for link in list(broker.connections):
-            link.reset()
-        broker.connections.clear()
+        break_connections(broker)
     world.network.servers.clear()
     lost = producer.put("t")
     world.run(400.0)

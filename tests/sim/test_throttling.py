@@ -195,18 +195,25 @@ def test_a_new_connection_does_not_get_round_it() -> None:
     assert world.now - told[0] == pytest.approx(3.0, abs=0.1) and pump.sent > sent
 
 
-def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
-    world, _ = pumping()
+def paused() -> tuple[World, Pump, float]:
+    """Broker 1 has asked for 3 s of rest; until when."""
+    world, pump = pumping()
     told = throttle(world.cluster.brokers[1], PRODUCE, 3.0)
     assert world.run(1.0, lambda: bool(told))
     world.run(0.1)
     until = health(world, 1).throttled_until
+    assert until is not None
+    return world, pump, until
+
+
+def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
+    world, _, until = paused()
     nodes, node = world.core.nodes, world.core.nodes.nodes[1]
     world.cluster.brokers[1].stop()
     assert world.run(1.0, lambda: node.connection is None and not node.resolving)
     nodes.forget_all_but({0, 2}, world.now)
     nodes.learn(1, node.host, node.port, None, world.now)
-    assert until is not None and health(world, 1).throttled_until == until
+    assert health(world, 1).throttled_until == until
     world.run(3.0)
     assert health(world, 1).throttled_until is None
     world.run(0.5, lambda: node.connection is None and not node.resolving)
@@ -215,16 +222,12 @@ def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
 
 
 def test_to_start_again_from_the_bootstrap_servers_does_not_get_round_it() -> None:
-    world, pump = pumping()
-    told = throttle(world.cluster.brokers[1], PRODUCE, 3.0)
-    assert world.run(1.0, lambda: bool(told))
-    world.run(0.1)
-    until = health(world, 1).throttled_until
+    world, pump, until = paused()
     world.cluster.sends_back = True
     world.core.refresh(None, world.now)
     assert world.run(1.0, lambda: 1 not in world.core.nodes.nodes)
     assert world.run(1.0, lambda: 1 in world.core.nodes.nodes)
-    assert until is not None and health(world, 1).throttled_until == until
+    assert health(world, 1).throttled_until == until
     sent = pump.sent
     world.run(until - world.now + 0.5)
     assert health(world, 1).throttled_until is None and pump.sent > sent

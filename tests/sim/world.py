@@ -9,6 +9,7 @@ from kafka.core.config import Config
 from kafka.errors import KafkaError
 from kafka.protocol import ProduceRequest
 from kafka.result import Err, Result
+from kafka.testing.sim_broker import SimBroker
 from kafka.testing.simulator import Network, SimCluster, SimDriver, Simulation
 
 
@@ -75,6 +76,13 @@ class Checker:
         for promise in self.promises:
             if promise.result is None:
                 assert self.simulation.now <= promise.deadline + 1e-6, f"{promise.name} was never called"
+
+
+def break_connections(broker: SimBroker) -> None:
+    """What the broker was sent and has not looked at is lost, and the answers it owes."""
+    for link in list(broker.connections):
+        link.reset()
+    broker.connections.clear()
 
 
 def batch(count: int = 1, producer_id: int = -1, epoch: int = -1, sequence: int = -1, tail: bytes = b"") -> bytes:
