@@ -52,7 +52,7 @@ class Coordinators:
         error = for_code(answer.error_code, answer.error_message)
         if error is None:
             self._known[key] = answer.node_id
-            self._core.nodes.learn(answer.node_id, answer.host, answer.port, None, now)
+            self._core.nodes.learn(answer.node_id, answer.host, answer.port, now)
             self._over(key, None, now)
         elif error.retriable and self._core.calls.wanted(key):
             self._failures[key] += 1

@@ -326,7 +326,7 @@ class Core:
             self._tell_leaders(self._told, snapshot, now)
             self._told = snapshot
         for broker in snapshot.brokers.values():
-            self.nodes.learn(*broker, now)
+            self.nodes.learn(broker.id, broker.host, broker.port, now)
         self.nodes.forget_all_but(snapshot.brokers, now)
         self.calls.on_metadata(now)
         if self.produce is not None:

@@ -17,7 +17,6 @@ class Node:
         "id",
         "host",
         "port",
-        "rack",
         "connection",
         "resolving",
         "connecting_since",
@@ -37,11 +36,10 @@ class Node:
         "reporter",
     )
 
-    def __init__(self, id: int, host: str, port: int, rack: str | None = None) -> None:
+    def __init__(self, id: int, host: str, port: int) -> None:
         self.id = id
         self.host = host
         self.port = port
-        self.rack = rack
         self.connection: Connection | None = None
         self.resolving = False
         self.connecting_since = 0.0

@@ -85,14 +85,14 @@ class Nodes:
 
     # -- known brokers ---------------------------------------------------------------------------------------------
 
-    def learn(self, broker_id: int, host: str, port: int, rack: str | None, now: float) -> Node:
+    def learn(self, broker_id: int, host: str, port: int, now: float) -> Node:
         """Makes a broker known, or notes where it is now.
 
         Where it was may be another broker by now, so a connection to there ends with the answers that it owes.
         """
         node = self.nodes.get(broker_id)
         if node is None:
-            node = self.nodes[broker_id] = Node(broker_id, host, port, rack)
+            node = self.nodes[broker_id] = Node(broker_id, host, port)
             node.throttled_until = self._paused.pop(broker_id, 0.0)
             if node.throttled_until > now:
                 self._await_throttle(node)
@@ -102,7 +102,6 @@ class Nodes:
             node.addresses.clear()
             node.moved = node.connection is not None
             self._leave_old_place(node, now)
-        node.rack = rack
         return node
 
     def _leave_old_place(self, node: Node, now: float) -> None:

@@ -158,15 +158,15 @@ def test_who_sends_again_to_a_topic_that_is_denied_holds_up_nothing() -> None:
 
 def test_a_broker_that_moves_while_its_old_name_is_looked_up() -> None:
     world = World(1, 1)
-    node = world.core.nodes.learn(5, "old", 9092, None, world.now)
+    node = world.core.nodes.learn(5, "old", 9092, world.now)
     world.core.nodes.ensure(node, world.now)
-    world.core.nodes.learn(5, "new", 9092, None, world.now)
+    world.core.nodes.learn(5, "new", 9092, world.now)
     world.core.tick(world.now + 60.0)  # the look-up has taken too long
     assert node.failures == 1
     world.network.hosts["old"] = world.network.hosts["new"] = [("10.0.0.0",)]
-    other = world.core.nodes.learn(6, "old", 9092, None, world.now)
+    other = world.core.nodes.learn(6, "old", 9092, world.now)
     world.core.nodes.ensure(other, world.now)
-    world.core.nodes.learn(6, "new", 9092, None, world.now)
+    world.core.nodes.learn(6, "new", 9092, world.now)
     world.client.turn()
     assert world.run(5.0, lambda: other.is_ready)
     assert ("resolve", "new", 9092) in [entry[1:] for entry in world.simulation.trace]
@@ -390,7 +390,7 @@ def test_a_connection_to_where_a_broker_was_owes_its_answers_first() -> None:
     first = producer.put("t", partition=0)
     world.run(0.1)
     world.network.hosts["elsewhere"] = [(broker.ip,)]
-    world.core.nodes.learn(broker.id, "elsewhere", broker.port, None, world.now)
+    world.core.nodes.learn(broker.id, "elsewhere", broker.port, world.now)
     second = producer.put("t", partition=0)
     world.run(0.1)
     assert node.connection is connection and connection is not None and len(connection.in_flight) == 1

@@ -212,7 +212,7 @@ def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
     world.cluster.brokers[1].stop()
     assert world.run(1.0, lambda: node.connection is None and not node.resolving)
     nodes.forget_all_but({0, 2}, world.now)
-    nodes.learn(1, node.host, node.port, None, world.now)
+    nodes.learn(1, node.host, node.port, world.now)
     assert health(world, 1).throttled_until == until
     world.run(3.0)
     assert health(world, 1).throttled_until is None
