@@ -56,6 +56,8 @@ cdef struct QueueLinks:
 
 cdef enum:
     FIRST_CAPACITY = UNIT
+    # A batch of this size is worth a request: rather than take memory from elsewhere it stays as large as what is free.
+    ENOUGH = 16 * UNIT
     UNBOUND = -1
 
 cdef enum Appended:
@@ -318,6 +320,7 @@ cdef class Accumulator:
             if capacity > room:
                 memory[0] = capacity
                 return NEEDS_MEMORY
+            capacity = min(capacity, max(largest_free(&self.region), ENOUGH, size))
             batch = self.take_batch()
             data = take_block(&self.region, capacity)
             if batch == NULL or data == NULL:
@@ -394,6 +397,10 @@ cdef class Accumulator:
             capacity = needed
         if self.used + capacity - batch.capacity > self.memory:
             return False
+        if capacity > ENOUGH:
+            capacity = min(capacity, max(largest_free(&self.region), ENOUGH))
+            if capacity < needed:
+                return False
         data = take_block(&self.region, capacity)
         if data == NULL:
             return False

@@ -1,47 +1,108 @@
 # The memory of batches: one region, cut into blocks of 1 KiB to 1 MiB by halving, and joined again (a buddy allocator).
 #
 # Blocks of all sizes, taken by some threads and given back by another, are what malloc is bad at: after minutes it was
-# seen to hold three times what was in use. A region is a quarter larger than the memory it stands for, as something is
-# always left between blocks, and what was in use once is used again before any more of it is touched. What it has no
-# room for comes from malloc all the same: whether there is memory is decided by the accumulator's count of bytes.
+# seen to hold three times what was in use. Of the free blocks of a size the one at the lowest address is taken: what is
+# in use gathers at the beginning, and behind it large blocks are whole again. A region is a quarter larger than the
+# memory it stands for, as something is always left between blocks; what was never in use is not touched, and costs
+# nothing. What it has no room for comes from malloc all the same: whether there is memory is decided by the
+# accumulator's count of bytes.
 
 from libc.stdlib cimport calloc, free, malloc
+
+cdef extern from *:
+    int trailing_zeros "__builtin_ctzll"(uint64_t word) noexcept nogil
 
 cdef enum:
     UNIT = 1024
     ORDERS = 11                 # blocks of 1, 2, 4, ... 1024 units
     WHOLE = 1024
+    LEVELS = 7                  # enough for 64 ** 7 blocks
 
-cdef struct FreeBlock:
-    FreeBlock *newer
-    FreeBlock *older
+cdef struct FreeBlocks:
+    # Those of one order. On level 0 a bit for each block, above it a bit for each word below that is not 0,
+    # up to the level that is one word.
+    uint64_t *levels[LEVELS]
+    int top
 
 cdef struct Region:
     uint8_t *start
     Py_ssize_t units
-    Py_ssize_t touched          # whole blocks are cut off here, in units; behind it nothing was ever in use
-    uint8_t *orders             # for each unit: 1 + the order of the free block that begins there; 0: none does
-    FreeBlock *free[ORDERS]     # newest first
+    FreeBlocks free[ORDERS]
     Py_ssize_t outside          # bytes that malloc gave
+
+
+cdef bint open_blocks(FreeBlocks *blocks, Py_ssize_t count) noexcept:
+    cdef int level
+    for level in range(LEVELS):
+        count = (count + 63) // 64
+        blocks.levels[level] = <uint64_t *>calloc(count, sizeof(uint64_t))
+        blocks.top = level
+        if blocks.levels[level] == NULL or count == 1:
+            break
+    return blocks.levels[level] != NULL
+
+
+cdef inline bint has_block(FreeBlocks *blocks, Py_ssize_t number) noexcept:
+    return blocks.levels[0][number >> 6] >> (number & 63) & 1
+
+
+cdef inline void add_block(FreeBlocks *blocks, Py_ssize_t number) noexcept:
+    cdef int level
+    cdef uint64_t before
+    for level in range(blocks.top + 1):
+        before = blocks.levels[level][number >> 6]
+        blocks.levels[level][number >> 6] = before | <uint64_t>1 << (number & 63)
+        if before != 0:
+            break
+        number >>= 6
+
+
+cdef inline void remove_block(FreeBlocks *blocks, Py_ssize_t number) noexcept:
+    cdef int level
+    for level in range(blocks.top + 1):
+        blocks.levels[level][number >> 6] &= ~(<uint64_t>1 << (number & 63))
+        if blocks.levels[level][number >> 6] != 0:
+            break
+        number >>= 6
+
+
+cdef inline Py_ssize_t lowest_block(FreeBlocks *blocks) noexcept:
+    """Its number, -1 where there is none."""
+    cdef Py_ssize_t number = 0
+    cdef int level
+    if blocks.levels[blocks.top][0] == 0:
+        return -1
+    for level in range(blocks.top, -1, -1):
+        number = number << 6 | trailing_zeros(blocks.levels[level][number])
+    return number
 
 
 cdef void open_region(Region *region, Py_ssize_t memory) noexcept:
     """A region for so many bytes in use. Where it cannot be had, everything comes from malloc."""
     cdef Py_ssize_t units = (memory + memory // 4) // (UNIT * WHOLE) * WHOLE
-    if units > 0:
+    cdef Py_ssize_t number
+    cdef bint opened = units > 0
+    cdef int order
+    if opened:
         region.start = <uint8_t *>malloc(units * UNIT)
-        region.orders = <uint8_t *>calloc(units, 1)
-        if region.start != NULL and region.orders != NULL:
-            region.units = units
-        else:
-            close_region(region)
+        opened = region.start != NULL
+    for order in range(ORDERS):
+        opened = opened and open_blocks(&region.free[order], units >> order)
+    if not opened:
+        close_region(region)
+        return
+    region.units = units
+    for number in range(units // WHOLE):
+        add_block(&region.free[ORDERS - 1], number)
 
 
 cdef void close_region(Region *region) noexcept:
+    cdef int order, level
     free(region.start)
-    free(region.orders)
-    region.start = region.orders = NULL
-    region.units = 0
+    for order in range(ORDERS):
+        for level in range(LEVELS):
+            free(region.free[order].levels[level])
+    memset(region, 0, sizeof(Region))
 
 
 cdef inline int _order(Py_ssize_t units) noexcept:
@@ -52,64 +113,49 @@ cdef inline int _order(Py_ssize_t units) noexcept:
     return order
 
 
-cdef inline void _put(Region *region, Py_ssize_t at, int order) noexcept:
-    cdef FreeBlock *block = <FreeBlock *>(region.start + at * UNIT)
-    block.newer = NULL
-    block.older = region.free[order]
-    if block.older != NULL:
-        block.older.newer = block
-    region.free[order] = block
-    region.orders[at] = <uint8_t>(1 + order)
-
-
-cdef inline void _remove(Region *region, Py_ssize_t at, int order) noexcept:
-    cdef FreeBlock *block = <FreeBlock *>(region.start + at * UNIT)
-    if block.newer == NULL:
-        region.free[order] = block.older
-    else:
-        block.newer.older = block.older
-    if block.older != NULL:
-        block.older.newer = block.newer
-    region.orders[at] = 0
+cdef inline Py_ssize_t largest_free(Region *region) noexcept:
+    """The bytes of the largest free block."""
+    cdef int order
+    if region.units > 0:
+        for order in range(ORDERS - 1, -1, -1):
+            if lowest_block(&region.free[order]) >= 0:
+                return UNIT << order
+    return 0
 
 
 cdef uint8_t *take_block(Region *region, Py_ssize_t capacity) noexcept:
     """Memory for so many bytes; NULL where the machine has none."""
     cdef Py_ssize_t units = (capacity + UNIT - 1) // UNIT
     cdef int order = _order(units)
-    cdef int found = order
-    cdef Py_ssize_t at, end
+    cdef Py_ssize_t at = -1
+    cdef Py_ssize_t end
     cdef uint8_t *data
-    while found < ORDERS and region.free[found] == NULL:
-        found += 1
-    if found < ORDERS:
-        at = (<uint8_t *>region.free[found] - region.start) // UNIT
-        _remove(region, at, found)
-    elif order < ORDERS and region.touched < region.units:
-        found = ORDERS - 1
-        at = region.touched
-        region.touched += WHOLE
-    else:
+    if region.units > 0:
+        while at < 0 and order < ORDERS:
+            at = lowest_block(&region.free[order])
+            order += 1
+    if at < 0:
         data = <uint8_t *>malloc(capacity)
         if data != NULL:
             region.outside += capacity
         return data
+    order -= 1
+    remove_block(&region.free[order], at)
+    at <<= order
     data = region.start + at * UNIT
     # Nothing is wasted but part of the last unit: what is behind it is free, in blocks that grow towards the end.
-    end = at + (1 << found)
+    end = at + (1 << order)
     at += units
     while at < end:
-        order = 0
-        while not at >> order & 1:
-            order += 1
-        _put(region, at, order)
+        order = trailing_zeros(at)
+        add_block(&region.free[order], at >> order)
         at += 1 << order
     return data
 
 
 cdef void give_block(Region *region, uint8_t *data, Py_ssize_t capacity) noexcept:
     """Takes back what `take_block` gave for so many bytes."""
-    cdef Py_ssize_t at, units, buddy
+    cdef Py_ssize_t at, units, number
     cdef int order, joined
     if data < region.start or data >= region.start + region.units * UNIT:
         free(data)
@@ -122,12 +168,12 @@ cdef void give_block(Region *region, uint8_t *data, Py_ssize_t capacity) noexcep
         while 1 << order > units:
             order -= 1
         # Two free halves of a block are that block again.
-        buddy = at
+        number = at >> order
         joined = order
-        while joined < ORDERS - 1 and region.orders[buddy ^ (1 << joined)] == 1 + joined:
-            _remove(region, buddy ^ (1 << joined), joined)
-            buddy &= ~(<Py_ssize_t>1 << joined)
+        while joined < ORDERS - 1 and has_block(&region.free[joined], number ^ 1):
+            remove_block(&region.free[joined], number ^ 1)
+            number >>= 1
             joined += 1
-        _put(region, buddy, joined)
+        add_block(&region.free[joined], number)
         at += 1 << order
         units -= 1 << order

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from kafka._codec import Batch
+from kafka._codec import Batch, Queue
+from kafka.errors import KafkaTimeoutError
 from tests.producer.test_accumulator import KIB, MIB, Setup, records_of
 
 MEMORY = 4 * MIB
@@ -56,6 +58,42 @@ def test_blocks_never_overlap_and_join_again(batch_size: int) -> None:
     for _ in range(4):  # only blocks that are whole again have room for these
         it.send("t", bytes(MIB - 100), partition=0)
     assert it.accumulator.used > MEMORY - KIB and it.accumulator.outside == 0
+
+
+def test_full_of_batches_that_wait_while_others_come_and_go_it_has_room() -> None:
+    it = Setup(memory=16 * MIB)
+    randomness = random.Random(1)
+    it.accumulator.set_partition_count("t", 6)
+    waiting: list[list[Queue]] = [[], [], []]  # for each leader
+    sent: list[list[tuple[float, list[Batch]]]] = [[], [], []]  # to each leader, and when it answers
+    most = outside = 0
+    for step in range(8000):
+        it.host.now += 0.002
+        silent = step // 2000 % 3 if step % 2000 < 1500 else -1  # the leader that says nothing
+        with suppress(KafkaTimeoutError):  # buffer_memory is full
+            for partition in range(6):
+                it.producer.send_many("t", [bytes(10)] * randomness.randrange(1500), partition=partition)
+        for queue in it.ready():
+            waiting[queue.partition % 3].append(queue)
+        for leader in {0, 1, 2} - {silent}:
+            requests = sent[leader]
+            while requests and requests[0][0] <= it.host.now:
+                for batch in requests.pop(0)[1]:
+                    batch.complete(0)
+            while len(requests) < 5 and waiting[leader]:
+                batches = []
+                for queue in waiting[leader][:]:
+                    if (batch := queue.pull(it.host.now)) is None:
+                        waiting[leader].remove(queue)
+                    else:
+                        batches.append(batch)
+                if batches:
+                    before = requests[-1][0] if requests else it.host.now
+                    answer = before + randomness.uniform(0.002, 0.005) + sum(batch.size for batch in batches) / 12e6
+                    requests.append((answer, batches))
+        most, outside = max(most, it.accumulator.used), max(outside, it.accumulator.outside)
+    assert most > 16 * MIB - KIB
+    assert outside == 0
 
 
 def test_what_no_block_can_hold_comes_from_elsewhere() -> None:
