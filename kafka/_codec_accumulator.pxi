@@ -320,7 +320,7 @@ cdef class Accumulator:
             if capacity > room:
                 memory[0] = capacity
                 return NEEDS_MEMORY
-            capacity = min(capacity, max(largest_free(&self.region), ENOUGH, size))
+            capacity = max(free_for(&self.region, capacity), min(capacity, ENOUGH), size)
             batch = self.take_batch()
             data = take_block(&self.region, capacity)
             if batch == NULL or data == NULL:
@@ -397,10 +397,9 @@ cdef class Accumulator:
             capacity = needed
         if self.used + capacity - batch.capacity > self.memory:
             return False
-        if capacity > ENOUGH:
-            capacity = min(capacity, max(largest_free(&self.region), ENOUGH))
-            if capacity < needed:
-                return False
+        capacity = max(free_for(&self.region, capacity), min(capacity, ENOUGH))
+        if capacity < needed:
+            return False
         data = take_block(&self.region, capacity)
         if data == NULL:
             return False

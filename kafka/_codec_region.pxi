@@ -113,13 +113,14 @@ cdef inline int _order(Py_ssize_t units) noexcept:
     return order
 
 
-cdef inline Py_ssize_t largest_free(Region *region) noexcept:
-    """The bytes of the largest free block."""
+cdef inline Py_ssize_t free_for(Region *region, Py_ssize_t capacity) noexcept:
+    """`capacity`, or as much of it as the largest free block has. It is all of it where no block could have so much."""
     cdef int order
-    if region.units > 0:
-        for order in range(ORDERS - 1, -1, -1):
-            if lowest_block(&region.free[order]) >= 0:
-                return UNIT << order
+    if region.units == 0 or capacity > WHOLE * UNIT:
+        return capacity
+    for order in range(ORDERS - 1, -1, -1):
+        if lowest_block(&region.free[order]) >= 0:
+            return min(capacity, <Py_ssize_t>UNIT << order)
     return 0
 
 

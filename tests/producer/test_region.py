@@ -119,6 +119,16 @@ def test_memory_too_small_for_a_region_is_as_good() -> None:
     assert it.accumulator.used == it.accumulator.outside == 0
 
 
+@pytest.mark.parametrize(("memory", "batch_size"), [(500 * KIB, 300 * KIB), (16 * MIB, 3 * MIB)])
+def test_where_blocks_are_too_small_or_none_a_batch_grows_all_the_same(memory: int, batch_size: int) -> None:
+    it = Setup(memory=memory, linger=60.0, batch_size=batch_size, max_request_size=4 * MIB)
+    for _ in range(batch_size // 1000):
+        it.send("t", bytes(1000))
+    it.accumulator.make_all_ready()
+    batches = it.pull_all()
+    assert max(batch.size for batch in batches) > batch_size - 2000
+
+
 def resident() -> int:
     """Bytes of memory that this process has."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())
