@@ -203,72 +203,119 @@ cdef struct Run:
     int32_t index
     int32_t cell                # which of `cells`
 
+cdef struct Numbers:
+    # All -1 or more. As they are in 4 bytes each; packed into 1 or 2 they are one more than that.
+    void *data
+    int width
+
+
+cdef inline int32_t number_at(Numbers *numbers, Py_ssize_t i) noexcept:
+    if numbers.width == 1:
+        return <int32_t>(<uint8_t *>numbers.data)[i] - 1
+    if numbers.width == 2:
+        return <int32_t>(<uint16_t *>numbers.data)[i] - 1
+    return (<int32_t *>numbers.data)[i]
+
+
+cdef void pack(Numbers *numbers, Py_ssize_t count) noexcept:
+    """Keep `count` numbers of 4 bytes each in as little memory as they need."""
+    cdef int32_t *wide = <int32_t *>numbers.data
+    cdef int32_t most = -1
+    cdef int width
+    cdef void *narrow
+    cdef Py_ssize_t i
+    if wide == NULL or count == 0:
+        return
+    for i in range(count):
+        most = max(most, wide[i])
+    width = 1 if most < 255 else 2 if most < 65535 else 4
+    narrow = realloc(wide, <size_t>count * 4) if width == 4 else malloc(<size_t>count * width)
+    if narrow == NULL:
+        return
+    if width == 1:
+        for i in range(count):
+            (<uint8_t *>narrow)[i] = <uint8_t>(wide[i] + 1)
+    elif width == 2:
+        for i in range(count):
+            (<uint16_t *>narrow)[i] = <uint16_t>(wide[i] + 1)
+    if width < 4:
+        free(wide)
+    numbers.data = narrow
+    numbers.width = width
+
 
 cdef class FutureRecords(Future):
     """The outcomes of one `send_many`, a `Result` for each record: `len(future)`, `future[i]`, iteration."""
 
     cdef list cells             # of all its batches, each once
     cdef Py_ssize_t done_cells  # how many of them, from the first on, were seen done
-    cdef Run *runs
+    cdef Numbers runs           # three for each Run
     cdef Py_ssize_t run_count
     cdef Py_ssize_t run_capacity
     cdef int32_t count
-    # For the records' metadata, each NULL where no record has any.
+    # For the records' metadata, without data where no record has any.
     cdef int64_t *timestamps    # of each record, or (`clock`) of each PIECE of them
     cdef bint clock
-    cdef int32_t *key_sizes
-    cdef int32_t *value_sizes
-    cdef int32_t *headers_sizes
+    cdef Numbers key_sizes
+    cdef Numbers value_sizes
+    cdef Numbers headers_sizes
 
     def __cinit__(self):
         self.cells = []
 
     def __dealloc__(self):
-        free(self.runs)
+        free(self.runs.data)
         free(self.timestamps)
-        free(self.key_sizes)
-        free(self.value_sizes)
-        free(self.headers_sizes)
+        free(self.key_sizes.data)
+        free(self.value_sizes.data)
+        free(self.headers_sizes.data)
 
     cdef bint reserve(self) except False:
         """Make room for one more run, before the critical section."""
-        cdef Run *runs
+        cdef void *runs
         cdef Py_ssize_t capacity
         if self.run_count == self.run_capacity:
             capacity = self.run_capacity * 2 + 16
-            runs = <Run *>realloc(self.runs, capacity * sizeof(Run))
+            runs = realloc(self.runs.data, capacity * sizeof(Run))
             if runs == NULL:
                 raise MemoryError()
-            self.runs = runs
+            self.runs.data = runs
             self.run_capacity = capacity
         return True
 
     cdef inline add_record(self, Cell cell, int32_t index, int64_t call):
-        cdef Run *last = &self.runs[self.run_count - 1] if self.run_count > 0 else NULL
+        cdef Run *runs = <Run *>self.runs.data
+        cdef Run *last = &runs[self.run_count - 1] if self.run_count > 0 else NULL
         cdef Run *run
         if cell.call != call:
             cell.call = call
             cell.place = <int32_t>len(self.cells)
             self.cells.append(cell)
         if last == NULL or last.cell != cell.place or index - last.index != self.count - last.first:
-            run = &self.runs[self.run_count]
+            run = &runs[self.run_count]
             run.first = self.count
             run.index = index
             run.cell = cell.place
             self.run_count += 1
         self.count += 1
 
-    cdef fit(self):
-        """Keep no more room than there are runs."""
-        cdef Run *runs
-        if self.run_count > 0:
-            runs = <Run *>realloc(self.runs, self.run_count * sizeof(Run))
-            if runs != NULL:
-                self.runs = runs
-                self.run_capacity = self.run_count
+    cdef pack(self):
+        """All records were added: keep what is known of them small, as their outcomes may be long in coming."""
+        pack(&self.runs, 3 * self.run_count)
+        pack(&self.key_sizes, self.count)
+        pack(&self.value_sizes, self.count)
+        pack(&self.headers_sizes, self.count)
 
-    cdef inline int32_t length_of(self, Py_ssize_t run) noexcept:
-        return (self.runs[run + 1].first if run + 1 < self.run_count else self.count) - self.runs[run].first
+    cdef inline Run run(self, Py_ssize_t number) noexcept:
+        cdef Run run
+        run.first = number_at(&self.runs, 3 * number)
+        run.index = number_at(&self.runs, 3 * number + 1)
+        run.cell = number_at(&self.runs, 3 * number + 2)
+        return run
+
+    cdef inline int32_t end_of(self, Py_ssize_t number) noexcept:
+        """The number of the first record behind this run."""
+        return number_at(&self.runs, 3 * number + 3) if number + 1 < self.run_count else self.count
 
     cdef Cell cell_at_end(self):
         cdef Py_ssize_t total = len(self.cells)
@@ -283,26 +330,41 @@ cdef class FutureRecords(Future):
         """Whether the outcome of every record is known."""
         return self.cell_at_end() is None
 
+    cdef bint any_failed(self):
+        """Whether a batch with some of the records failed, though maybe with others of it."""
+        for cell in self.cells:
+            if (<Cell>cell).error is not None:
+                return True
+        return False
+
     cdef look(self):
         cdef Cell cell
         cdef Py_ssize_t i
+        cdef Run run
         if self.looked_at or self.cell_at_end() is not None:
             return
         self.looked_at = True
+        if not self.any_failed():
+            return
         for i in range(self.run_count):
-            cell = <Cell>self.cells[self.runs[i].cell]
+            run = self.run(i)
+            cell = <Cell>self.cells[run.cell]
             if cell.error is not None:
-                cell.seen(cell.failed_among(self.runs[i].index, self.length_of(i))[0])
+                cell.seen(cell.failed_among(run.index, self.end_of(i) - run.first)[0])
 
     cdef object peek_error(self):
         cdef Cell cell
         cdef Py_ssize_t i
+        cdef Run run
+        if not self.any_failed():
+            return None
         failed = 0
         first = {}
         for i in range(self.run_count):
-            cell = <Cell>self.cells[self.runs[i].cell]
+            run = self.run(i)
+            cell = <Cell>self.cells[run.cell]
             if cell.error is not None:
-                count, error = cell.failed_among(self.runs[i].index, self.length_of(i))
+                count, error = cell.failed_among(run.index, self.end_of(i) - run.first)
                 if count:
                     failed += count
                     first.setdefault(TopicPartition(cell.topic, cell.partition), error)
@@ -335,26 +397,26 @@ cdef class FutureRecords(Future):
             raise error
         return self.value
 
-    cdef Run *find(self, Py_ssize_t number) noexcept:
+    cdef Run find(self, Py_ssize_t number) noexcept:
         cdef Py_ssize_t low = 0
         cdef Py_ssize_t high = self.run_count - 1
         cdef Py_ssize_t middle
         while low < high:
             middle = (low + high + 1) // 2
-            if self.runs[middle].first <= number:
+            if number_at(&self.runs, 3 * middle) <= number:
                 low = middle
             else:
                 high = middle - 1
-        return &self.runs[low]
+        return self.run(low)
 
     cdef metadata(self, Py_ssize_t number):
-        cdef Run *run = self.find(number)
+        cdef Run run = self.find(number)
         return (<Cell>self.cells[run.cell]).metadata(
             run.index + <int32_t>number - run.first,
             self.timestamps[number // PIECE if self.clock else number],
-            -1 if self.key_sizes == NULL else self.key_sizes[number],
-            -1 if self.value_sizes == NULL else self.value_sizes[number],
-            -1 if self.headers_sizes == NULL else self.headers_sizes[number],
+            -1 if self.key_sizes.data == NULL else number_at(&self.key_sizes, number),
+            -1 if self.value_sizes.data == NULL else number_at(&self.value_sizes, number),
+            -1 if self.headers_sizes.data == NULL else number_at(&self.headers_sizes, number),
         )
 
     def __len__(self):
@@ -363,7 +425,7 @@ cdef class FutureRecords(Future):
     def __getitem__(self, Py_ssize_t number):
         """Record `number`'s outcome: `Ok(RecordMetadata)` or `Err(error)`; None while it is not known."""
         cdef Cell cell
-        cdef Run *run
+        cdef Run run
         if number < 0:
             number += self.count
         if not 0 <= number < self.count:

@@ -305,6 +305,8 @@ cdef class ProducerBase:
         cdef const uint8_t *value_data
         cdef const uint8_t *headers_data
         cdef Py_ssize_t key_length, value_length, headers_length
+        cdef int32_t *key_sizes
+        cdef int32_t *value_sizes
         cdef int64_t timestamp = 0
         cdef int64_t call
         cdef double deadline = 0
@@ -328,6 +330,8 @@ cdef class ProducerBase:
         headers_list = self.encoded_headers(headers)
         future = FutureRecords.__new__(FutureRecords)
         self.fill_sizes(future, value_list, key_list, headers_list, timestamps)
+        value_sizes = <int32_t *>future.value_sizes.data
+        key_sizes = <int32_t *>future.key_sizes.data
 
         if partition is not None:
             queue = self.explicit_queue(queues, partition)
@@ -360,11 +364,11 @@ cdef class ProducerBase:
                 if future.clock:
                     timestamp = future.timestamps[i // PIECE] = accumulator.host.wall_ms(accumulator.host.context)
             value_data = NULL
-            value_length = future.value_sizes[i]
+            value_length = value_sizes[i]
             if value_length >= 0:
                 value_data = <const uint8_t *>PyBytes_AS_STRING(value_list[i])
             if key_list is not None:
-                key_length = future.key_sizes[i]
+                key_length = key_sizes[i]
                 if key_length >= 0:
                     key_data = <const uint8_t *>PyBytes_AS_STRING(key_list[i])
             if headers_list is not None:
@@ -404,7 +408,7 @@ cdef class ProducerBase:
                         error.accepted = i
                         error.future = future
                         raise
-        future.fit()
+        future.pack()
         return future
 
     cdef list serialized(self, serializer, topic, list items, list headers, str what):
@@ -445,18 +449,21 @@ cdef class ProducerBase:
         cdef Py_ssize_t count = len(values)
         cdef Py_ssize_t i, size, key_length, value_length
         cdef size_t room = count if count > 0 else 1
+        cdef int32_t *value_sizes
+        cdef int32_t *key_sizes = NULL
+        cdef int32_t *headers_sizes = NULL
         if count > INT32_MAX:
             raise ValueError(f"{count} records are too many for one call")
-        future.value_sizes = <int32_t *>malloc(room * sizeof(int32_t))
+        future.value_sizes.data = value_sizes = <int32_t *>malloc(room * sizeof(int32_t))
         if keys is not None:
-            future.key_sizes = <int32_t *>malloc(room * sizeof(int32_t))
+            future.key_sizes.data = key_sizes = <int32_t *>malloc(room * sizeof(int32_t))
         if headers is not None:
-            future.headers_sizes = <int32_t *>malloc(room * sizeof(int32_t))
+            future.headers_sizes.data = headers_sizes = <int32_t *>malloc(room * sizeof(int32_t))
         future.clock = timestamps is None
         future.timestamps = <int64_t *>malloc((room // PIECE + 1 if future.clock else room) * sizeof(int64_t))
         if (
-            future.value_sizes == NULL or future.timestamps == NULL or (keys is not None and future.key_sizes == NULL)
-            or (headers is not None and future.headers_sizes == NULL)
+            value_sizes == NULL or future.timestamps == NULL or (keys is not None and key_sizes == NULL)
+            or (headers is not None and headers_sizes == NULL)
         ):
             raise MemoryError()
         for i in range(count):
@@ -467,7 +474,7 @@ cdef class ProducerBase:
             if keys is not None:
                 item = keys[i]
                 key_length = -1 if item is None else PyBytes_GET_SIZE(item)
-                future.key_sizes[i] = <int32_t>key_length
+                key_sizes[i] = <int32_t>key_length
                 size += key_length
             if value_length < 0 and key_length < 0:
                 raise ValueError(f"record {i} needs a key or a value; both are None")
@@ -482,7 +489,7 @@ cdef class ProducerBase:
             if size > self.max_request_size:
                 self.too_large(size, f"values[{i}]: ")
             if headers is not None:
-                future.headers_sizes[i] = headers_payload(
+                headers_sizes[i] = headers_payload(
                     <const uint8_t *>PyBytes_AS_STRING(headers[i]), PyBytes_GET_SIZE(headers[i])
                 )
-            future.value_sizes[i] = <int32_t>value_length
+            value_sizes[i] = <int32_t>value_length

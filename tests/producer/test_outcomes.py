@@ -228,6 +228,43 @@ def test_records_of_several_parts_through_send_many() -> None:
     assert it.accumulator.unresolved() == []
 
 
+# -- what send_many notes of its records -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 254, 255, 65_534, 65_535, 300_000])
+def test_sizes_of_all_widths(size: int) -> None:
+    it = Setup(linger=0.0)
+    it.accumulator.set_partition_count("t", 1)
+    values = [bytes(size), b"", None, b"v"]
+    keys = [b"k", None, bytes(size), b""]
+    headers = [None, [("h", bytes(size))], None, [("h", b"")]]
+    future = it.producer.send_many("t", values, keys=keys, headers=headers, partition=0)
+    it.accumulator.begin_flush()
+    for offset, batch in enumerate(it.pull_all()):
+        batch.complete(10 * offset)
+    found = [
+        (record.serialized_value_size, record.serialized_key_size, record.serialized_header_size)
+        for record in future.get()
+    ]
+    assert found == [(size, 1, -1), (0, -1, 1 + size), (-1, size, -1), (1, 0, 1)]
+
+
+@pytest.mark.parametrize(("records", "partitions"), [(500, 3), (70_000, 1), (70_000, 300)])
+def test_places_of_many_records(records: int, partitions: int) -> None:
+    it = Setup(linger=60.0, batch_size=MIB)
+    it.accumulator.set_partition_count("t", partitions)
+    keys = [b"%d" % (number * number) for number in range(records)]
+    values = [b"%d" % number for number in range(records)]
+    future = it.producer.send_many("t", values, keys=keys)
+    it.accumulator.begin_flush()
+    placed = {}
+    for number, batch in enumerate(it.pull_all()):
+        for index, record in enumerate(records_of(batch)):
+            placed[record.value] = (batch.partition, 1000 * number + index)
+        batch.complete(1000 * number)
+    assert [placed[value] for value in values] == [(item.partition, item.offset) for item in future.get()]
+
+
 def test_what_was_not_decided_when_the_driver_ends() -> None:
     it, many, _, batch = one_batch(20)
     parts = batch.split(batch.size // 4)

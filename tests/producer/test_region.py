@@ -143,3 +143,16 @@ def test_a_region_takes_memory_only_as_it_is_used() -> None:
     for it in many:
         it.send("t", bytes(1000))
     assert resident() - before < 60 * MIB
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_records_that_wait_take_little_more_than_their_batches() -> None:
+    it = Setup(memory=64 * MIB)
+    it.accumulator.set_partition_count("t", 6)
+    keys = [b"key %d" % number for number in range(500)]
+    values = [bytes(10)] * 500
+    before = resident()
+    futures = [it.producer.send_many("t", values, keys=keys) for _ in range(2000)]
+    more = resident() - before - it.accumulator.used
+    assert not any(future.is_done for future in futures)
+    assert more / 1_000_000 < 12  # bytes for each record; 18 were its sizes and its place alone
