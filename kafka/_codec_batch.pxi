@@ -54,7 +54,7 @@ cdef class Batch:
     cdef readonly double created        # clock seconds
     cdef readonly double deadline       # clock seconds: when its delivery timeout is over
     cdef readonly Cell cell
-    # The produce path's notes; `kafka.core.partitions` says what they mean.
+    # The produce path's notes; `kafka.core.produce.partitions` says what they mean.
     cdef public int attempts
     cdef public int64_t sequence
     cdef public bint stamped

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import logging
 
     from kafka._codec import Batch
-    from kafka.core.node import Node
-    from kafka.core.partitions import Partition
-    from kafka.core.snapshot import Snapshot
+    from kafka.core.cluster.snapshot import Snapshot
+    from kafka.core.net.node import Node
+    from kafka.core.produce.partitions import Partition
 
 log = Log("kafka.hooks")
 

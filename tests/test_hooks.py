@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kafka import hooks
+from kafka.core.cluster.snapshot import EMPTY
 from kafka.core.events import Listeners
-from kafka.core.snapshot import EMPTY
 from kafka.errors import KafkaTimeoutError
 from kafka.hooks import Broker, Hooks, LoggingHooks, listeners
 from kafka.protocol import ProduceRequest

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from kafka.core.calls import ANY, CONTROLLER, Leader
+from kafka.core.cluster.calls import ANY, CONTROLLER, Leader
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.drivers._turn import Turn

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from kafka.core.backoff import Random
-from kafka.core.calls import ADVERTISED, ANY, Calls, Route
+from kafka.core.cluster.calls import ADVERTISED, ANY, Calls, Route
+from kafka.core.cluster.coordinators import Coordinators
+from kafka.core.cluster.metadata import Metadata
+from kafka.core.cluster.snapshot import EMPTY, Broker, Snapshot
 from kafka.core.config import Config
-from kafka.core.connection import Callback, Connection
-from kafka.core.coordinators import Coordinators
 from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
 from kafka.core.events import Listeners
-from kafka.core.health import BrokerHealth
-from kafka.core.metadata import Metadata
-from kafka.core.node import Node
-from kafka.core.nodes import Nodes
-from kafka.core.snapshot import EMPTY, Broker, Snapshot
+from kafka.core.net.connection import Callback, Connection
+from kafka.core.net.health import BrokerHealth
+from kafka.core.net.node import Node
+from kafka.core.net.nodes import Nodes
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError, NodeNotReadyError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, MetadataRequest

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kafka._codec import Batch
-    from kafka.core.node import Node
-    from kafka.core.partitions import Partition
-    from kafka.core.snapshot import Snapshot
+    from kafka.core.cluster.snapshot import Snapshot
+    from kafka.core.net.node import Node
+    from kafka.core.produce.partitions import Partition
     from kafka.errors import KafkaError
 
 

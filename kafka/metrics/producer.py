@@ -13,8 +13,8 @@ from kafka.metrics.series import Average, Gauge, Peak, Rate, Series, Total
 
 if TYPE_CHECKING:
     from kafka._codec import Batch
-    from kafka.core.node import Node
-    from kafka.core.partitions import Partition
+    from kafka.core.net.node import Node
+    from kafka.core.produce.partitions import Partition
     from kafka.errors import KafkaError
 
 _MS = 1000.0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
-from kafka.core.partitions import MOST_IN_FLIGHT
+from kafka.core.produce.partitions import MOST_IN_FLIGHT
 from kafka.errors import ConfigurationValueError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.partitioner.abc import as_partitioner

@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 from kafka._codec import Accumulator, ProducerBase
 from kafka._installed import warn_if_overwritten
 from kafka._log import Log
+from kafka.core.cluster.snapshot import Snapshot
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.core.health import BrokerHealth
-from kafka.core.produce import Produce, ProduceConfig, closed_error
-from kafka.core.snapshot import Snapshot
-from kafka.core.transactions import Transactions
+from kafka.core.net.health import BrokerHealth
+from kafka.core.produce.path import Produce, ProduceConfig, closed_error
+from kafka.core.transactions.transactions import Transactions
 from kafka.drivers._turn import Turn
 from kafka.drivers.threads import Driver
 from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
-from kafka.core.transaction_states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, State
+from kafka.core.transactions.states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, State
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, TransactionAbortableError
 from kafka.producer.config import encoded_size
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from kafka._codec import Accumulator
-    from kafka.core.transactions import Done, Transactions
+    from kafka.core.transactions.transactions import Done, Transactions
     from kafka.drivers.threads import Driver
     from kafka.producer.config import ProducerConfig
 

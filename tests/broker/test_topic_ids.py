@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kafka import KafkaProducer
-from kafka.core.snapshot import EMPTY, merge
+from kafka.core.cluster.snapshot import EMPTY, merge
 from kafka.protocol import CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest, ProduceRequest
 from tests.testing.wire import Peer, batch, produce_request
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.core.calls import Route
+from kafka.core.cluster.calls import Route
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.drivers._turn import Turn

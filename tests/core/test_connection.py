@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kafka.core.connection import Connection
-from kafka.core.states import Event, State
+from kafka.core.net.connection import Connection
+from kafka.core.net.states import Event, State
 from kafka.errors import CorrelationError, DecodeError, KafkaConnectionError, KafkaError, UnsupportedVersionError
 from kafka.protocol import (
     ApiVersionsResponse,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import ANY, CONTROLLER, Broker, Coordinator, Leader
+from kafka.core.cluster.calls import ANY, CONTROLLER, Broker, Coordinator, Leader
 from kafka.protocol import (
     CreateTopicsRequest,
     DescribeClusterRequest,

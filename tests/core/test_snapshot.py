@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka.core.snapshot import EMPTY, Broker, Snapshot, merge, still_unclear, with_leader, without
+from kafka.core.cluster.snapshot import EMPTY, Broker, Snapshot, merge, still_unclear, with_leader, without
 from kafka.protocol import MetadataResponse
 
 ID, OTHER_ID = b"1" * 16, b"2" * 16

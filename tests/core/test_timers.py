@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kafka.core.backoff import Backoff
-from kafka.core.states import TRANSITIONS, Event, State, diagram
+from kafka.core.net.states import TRANSITIONS, Event, State, diagram
 from kafka.core.timers import Timers
 
 

@@ -11,7 +11,7 @@ from kafka._codec import Accumulator, ManualHost, ProducerBase
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.core.effects import Send
-from kafka.core.produce import Produce, ProduceConfig
+from kafka.core.produce.path import Produce, ProduceConfig
 from kafka.protocol import (
     ApiVersionsResponse,
     InitProducerIdResponse,

@@ -148,7 +148,7 @@ def test_durations_of_0(make_producer: Make, configs: dict[str, int]) -> None:
 @pytest.fixture
 def producer() -> Iterator[KafkaProducer]:
     """Its transactions are ready to begin, although no coordinator has said so."""
-    from kafka.core.transaction_states import State
+    from kafka.core.transactions.states import State
 
     with EmbeddedCluster(topics={"t": 1}) as cluster:
         producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="t", max_block_ms=200)

@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant(
         "slow broker gets more",
         "KAFKA-10888: batches wait for a broker without room and grow meanwhile, so the slowest gets the most",
-        "produce",
+        "produce.path",
         (
             ("(best is not None and best <= entry)", "(best is not None and best[2] <= entry[2])"),
             ("have their share\n                    continue\n", "have their share\n                    return None\n"),
@@ -46,7 +46,7 @@ MUTANTS = (
     Mutant(
         "bump with batches in flight",
         "KAFKA-14397: a delivery timeout of a batch in doubt bumps the epoch, later ones are sent under the new one",
-        "partitions",
+        "produce.partitions",
         (
             ("            assert not batch.doubtful\n", "            batch.doubtful = False\n"),
             (
@@ -58,13 +58,13 @@ MUTANTS = (
     Mutant(
         "no gate",
         "KAFKA-15591: two batches in flight to a leader that knows nothing of the producer",
-        "partitions",
+        "produce.partitions",
         ((" and self.sent_on == link and self.proven == link", " and self.sent_on == link"),),
     ),
     Mutant(
         "buffer reused",
         "KAFKA-19012: a buffer is used again while a request can still read it",
-        "delivery",
+        "produce.delivery",
         (
             (
                 (
@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant(
         "bump of all partitions",
         "librdkafka #4953: error 45 on one partition bumps the epoch of all, and others are written twice",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "        first = next((b for b in partition.outstanding if b.doubtful",
@@ -99,19 +99,19 @@ MUTANTS = (
     Mutant(
         "new leader before the old one has answered",
         "franz-go f29fb7f0: a partition moves while the old leader has it in flight",
-        "partitions",
+        "produce.partitions",
         ((" and self.sent_on == link and self.proven == link", " and (self.sent_on != link or self.proven == link)"),),
     ),
     Mutant(
         "partition named twice",
         "a request names a partition twice: the broker keeps one of two batches and says nothing",
-        "produce",
+        "produce.path",
         (("topics[partition.topic] = [data]", "topics[partition.topic] = [data, data]"),),
     ),
     Mutant(
         "sequence not wrapped",
         "franz-go 27880b49: a sequence past 2^31 - 1 gets negative",
-        "produce",
+        "produce.path",
         (
             (
                 "partition.epoch, batch.sequence % SEQUENCES,",
@@ -122,7 +122,7 @@ MUTANTS = (
     Mutant(
         "new number on retry",
         "a retried batch gets the next free number: the broker cannot know it again",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "        elif error.retriable and batch.attempts <= self._config.retries:\n",
@@ -137,7 +137,7 @@ MUTANTS = (
     Mutant(
         "numbers forgotten with metadata",
         "librdkafka before 1.9: a topic that a broker does not know for a moment starts at sequence 0 again",
-        "produce",
+        "produce.path",
         (
             (
                 "            if topic.partitions or (known.error",
@@ -153,7 +153,7 @@ MUTANTS = (
     Mutant(
         "45 behind the head is final",
         "a batch that came before its predecessor is failed, though it only had to wait",
-        "delivery",
+        "produce.delivery",
         (
             (
                 '            self._counts["waits for the one before"] += 1\n',
@@ -168,13 +168,13 @@ MUTANTS = (
     Mutant(
         "doubt not told",
         "what may be in the log is reported as not persisted",
-        "delivery",
+        "produce.delivery",
         (("        in_doubt = batch.doubtful or batch.in_flight\n", "        in_doubt = False\n"),),
     ),
     Mutant(
         "retries out of order",
         "the newest batch is sent again first",
-        "partitions",
+        "produce.partitions",
         (
             (
                 "        for batch in self.outstanding:\n            # When numbering",
@@ -185,13 +185,13 @@ MUTANTS = (
     Mutant(
         "throttle ignored",
         "librdkafka: requests are written to a channel that the broker does not read (KIP-219)",
-        "node",
+        "net.node",
         (("return self.throttle is None and not self.moved and self.is_ready", "return self.is_ready"),),
     ),
     Mutant(
         "45 taken for delivered",
         "a batch that may have been taken and is refused as out of order counts as delivered",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "gap:\n            self._ask_leader(partition, batch, now)\n        else:\n            # Never",
@@ -202,7 +202,7 @@ MUTANTS = (
     Mutant(
         "45 bumps and sends again",
         "Java: error 45 at the head bumps the epoch and sends again what may be in the log",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "gap:\n            self._ask_leader(partition, batch, now)\n        else:\n            # Never",
@@ -216,19 +216,19 @@ MUTANTS = (
     Mutant(
         "error after append is a refusal",
         "error 6 of a leader that was deposed after the append counts as definite",
-        "delivery",
+        "produce.delivery",
         (("            appended = error.retriable and answer.base_offset >= 0\n", "            appended = False\n"),),
     ),
     Mutant(
         "lost connection is a refusal",
         "what was on the way when the connection broke counts as not persisted",
-        "delivery",
+        "produce.delivery",
         (("doubtful=building.on_wire)", "doubtful=False)"),),
     ),
     Mutant(
         "timeout is a refusal",
         "errors 7 and 20, given after the append, count as definite",
-        "delivery",
+        "produce.delivery",
         (
             ("AMBIGUOUS = frozenset((-1, 7, 13, 20, 56))", "AMBIGUOUS = frozenset((-1, 13, 56))"),
             ("            appended = error.retriable and answer.base_offset >= 0\n", "            appended = False\n"),
@@ -237,25 +237,25 @@ MUTANTS = (
     Mutant(
         "split renumbered",
         "the parts of a split batch overlap in their numbers",
-        "delivery",
+        "produce.delivery",
         (("            sequence += part.records\n", "            sequence += 1\n"),),
     ),
     Mutant(
         "wrong record fails",
         "a record error (KIP-467) reaches another record of the batch",
-        "delivery",
+        "produce.delivery",
         (("errors[entry.batch_index] = own", "errors[(entry.batch_index + 1) % count] = own"),),
     ),
     Mutant(
         "epochs without end",
         "Dekaf #3341: nothing happens when the epochs of a producer id are used up",
-        "produce",
+        "produce.path",
         (("if partition.epoch < LARGEST_EPOCH:", "if partition.epoch < 2 * LARGEST_EPOCH:"),),
     ),
     Mutant(
         "new epoch, old sequence",
         "KAFKA-12152: after an epoch bump a partition does not start at 0",
-        "partitions",
+        "produce.partitions",
         (
             (
                 "        self.next_sequence = 0\n        self.broken = self.gap = False\n",
@@ -266,7 +266,7 @@ MUTANTS = (
     Mutant(
         "stuck after a pause",
         "nothing is sent any more when the backoff is over",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "            self._core.refresh(partition.topic.name, now)\n        self._path.look(partition, now)\n",
@@ -277,31 +277,31 @@ MUTANTS = (
     Mutant(
         "leader never looked for",
         "NOT_LEADER_OR_FOLLOWER does not lead to fresh metadata",
-        "delivery",
+        "produce.delivery",
         (("        if error.invalid_metadata:\n            self._core", "        if False:\n            self._core"),),
     ),
     Mutant(
         "topic made anew forgets doubt",
         "what was sent by name may have been appended to the new topic",
-        "delivery",
+        "produce.delivery",
         (("        if partition.topic.named:\n", "        if False:\n"),),
     ),
     Mutant(
         "neighbour's answer",
         "an answer is taken for that of another partition",
-        "delivery",
+        "produce.delivery",
         (("partition = topic.partitions[answer.index]\n", "partition = topic.partitions[answer.index - 1]\n"),),
     ),
     Mutant(
         "bound to one, sent to another",
         "KAFKA-6350 and the like: a future names another partition than the one that has the record",
-        "produce",
+        "produce.path",
         (("batch.bind(partition.index)", "batch.bind((partition.index + 1) % len(partition.topic.partitions))"),),
     ),
     Mutant(
         "tombstone dropped",
         "an expired batch in doubt is dropped, its numbers are given to the next one",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "        if batch.doubtful and self._path.identity is not None and not over:\n",
@@ -319,13 +319,13 @@ MUTANTS = (
     Mutant(
         "the last one proves all",
         "librdkafka #4134: a success counts for the batches before it, also for those that were refused",
-        "delivery",
+        "produce.delivery",
         ((" if b.sequence < batch.sequence and b.provable and not b.in_flight]", " if b.sequence < batch.sequence]"),),
     ),
     Mutant(
         "leader among no brokers",
         "krafka #49 and the like: a leader that is no known broker is waited for, nobody asks who leads now",
-        "metadata",
+        "cluster.metadata",
         (
             (
                 "topic.partitions):\n                self._needed[name] = None\n",
@@ -337,7 +337,7 @@ MUTANTS = (
     Mutant(
         "in the log, so delivered",
         "what the leader says it has counts as delivered before it is on all replicas",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "            partition.confirm = there[-1]\n            self._back_off(partition, now)\n",
@@ -348,7 +348,7 @@ MUTANTS = (
     Mutant(
         "a follower is believed",
         "DescribeProducers is answered by followers, which may lag: what they lack is taken for lost and sent again",
-        "inquiry",
+        "produce.inquiry",
         (
             ("= None\n        self._ask_end(now)", "= None\n        self._ask_producers(now)"),
             ("            self._ask_end(now)", "            self._callback(self._described, now)"),
@@ -357,7 +357,7 @@ MUTANTS = (
     Mutant(
         "negative answer after an injected error",
         "an answer that a broker gave to a batch in doubt (it is not there) counts for the time before, too",
-        "delivery",
+        "produce.delivery",
         (
             (
                 "        else:\n            batch.provable = False\n        if error.invalid",
@@ -377,7 +377,7 @@ class Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
         if fullname != f"kafka.core.{self.mutant.module}":
             return None
-        file = str(ROOT / "kafka" / "core" / f"{self.mutant.module}.py")
+        file = str(source(self.mutant))
         return importlib.util.spec_from_file_location(fullname, file, loader=Loader(self.mutant, fullname, file))
 
 
@@ -390,8 +390,12 @@ class Loader(SourceFileLoader):
         return compile(changed(self.mutant), self.path, "exec")
 
 
+def source(mutant: Mutant) -> Path:
+    return (ROOT / "kafka" / "core" / mutant.module.replace(".", "/")).with_suffix(".py")
+
+
 def changed(mutant: Mutant) -> str:
-    text = (ROOT / "kafka" / "core" / f"{mutant.module}.py").read_text()
+    text = source(mutant).read_text()
     for old, new in mutant.changes:
         if text.count(old) != 1:
             raise ValueError(f"{mutant.name}: {old!r} occurs {text.count(old)} times in {mutant.module}.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kafka._codec import Accumulator, FutureRecordMetadata, ManualHost, ProducerBase
-from kafka.core.produce import Produce, ProduceConfig
+from kafka.core.produce.path import Produce, ProduceConfig
 from kafka.records import read_batches
 from tests.sim.world import World
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka.core.snapshot import Snapshot
+from kafka.core.cluster.snapshot import Snapshot
 from kafka.errors import KafkaError
 from kafka.protocol import ProduceRequest
 from kafka.result import Ok, Result

@@ -7,8 +7,8 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 from kafka._codec import Accumulator
-from kafka.core.identity import LARGEST_EPOCH
-from kafka.core.partitions import SEQUENCES
+from kafka.core.produce.identity import LARGEST_EPOCH
+from kafka.core.produce.partitions import SEQUENCES
 from kafka.protocol import InitProducerIdRequest, ProduceRequest
 from kafka.testing.sim_broker import Injection
 from kafka.testing.sim_faults import INJECTED, Faults

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import ADVERTISED, ANY, CONTROLLER, Broker, Coordinator, Leader
+from kafka.core.cluster.calls import ADVERTISED, ANY, CONTROLLER, Broker, Coordinator, Leader
 from kafka.core.effects import Complete
 from kafka.errors import (
     Cancelled,

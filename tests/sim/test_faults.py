@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka.core.calls import ANY, CONTROLLER, Broker, Coordinator, Leader
+from kafka.core.cluster.calls import ANY, CONTROLLER, Broker, Coordinator, Leader
 from kafka.errors import Cancelled
 from kafka.protocol import InitProducerIdRequest, MetadataRequest
 from kafka.result import Err, Ok

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import Broker
-from kafka.core.health import BrokerHealth
+from kafka.core.cluster.calls import Broker
+from kafka.core.net.health import BrokerHealth
 from kafka.errors import KafkaConnectionError
 from kafka.protocol import InitProducerIdRequest
 from kafka.result import Ok

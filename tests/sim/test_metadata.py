@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import Leader
-from kafka.core.snapshot import Broker
+from kafka.core.cluster.calls import Leader
+from kafka.core.cluster.snapshot import Broker
 from kafka.errors import (
     KafkaError,
     Persisted,

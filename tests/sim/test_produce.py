@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kafka._codec import murmur2
-from kafka.core.produce import closed_error
+from kafka.core.produce.path import closed_error
 from kafka.errors import IllegalStateError, KafkaTimeoutError, NotLeaderForPartitionError, ProtocolError
 from kafka.protocol import ProduceRequest
 from kafka.records import CODECS, read_batches

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import Coordinator
+from kafka.core.cluster.calls import Coordinator
 from kafka.errors import (
     InconsistentClusterIdError,
     KafkaError,

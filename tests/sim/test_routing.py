@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import ANY, Coordinator
+from kafka.core.cluster.calls import ANY, Coordinator
 from kafka.protocol import FindCoordinatorRequest, InitProducerIdRequest, MetadataRequest
 from kafka.result import Ok
 from kafka.testing.sim_broker import SimBroker

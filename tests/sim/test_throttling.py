@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kafka.core.calls import ANY, Broker
-from kafka.core.health import BrokerHealth
+from kafka.core.cluster.calls import ANY, Broker
+from kafka.core.net.health import BrokerHealth
 from kafka.errors import KafkaTimeoutError
 from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest
 from kafka.result import Err, Ok

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.transaction_states import State
+from kafka.core.transactions.states import State
 from kafka.errors import KafkaError, ProducerFencedError, TransactionAbortedError, UnknownError
 from kafka.protocol import EndTxnRequest, ProduceRequest
 from tests.sim.test_metadata import on_metadata

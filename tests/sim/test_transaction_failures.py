@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.transaction_states import State
+from kafka.core.transactions.states import State
 from kafka.errors import (
     GroupAuthorizationFailedError,
     IllegalStateError,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from kafka.core.transaction_states import TRANSITIONS, Event, State, diagram
-from kafka.core.transactions import Transactions
+from kafka.core.transactions.states import TRANSITIONS, Event, State, diagram
+from kafka.core.transactions.transactions import Transactions
 from kafka.errors import (
     CommitFailedError,
     IllegalStateError,

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from kafka._codec import FutureRecordMetadata
-from kafka.core.produce import Produce
-from kafka.core.transaction_states import State
-from kafka.core.transactions import Transactions
+from kafka.core.produce.path import Produce
+from kafka.core.transactions.states import State
+from kafka.core.transactions.transactions import Transactions
 from kafka.errors import (
     IllegalStateError,
     KafkaError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kafka.core.window import Window
+from kafka.core.net.window import Window
 from tests.sim.pump import Pump
 from tests.sim.world import World
 

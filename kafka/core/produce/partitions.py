@@ -20,7 +20,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka.core.snapshot import NO_ID
+from kafka.core.cluster.snapshot import NO_ID
 from kafka.errors import KafkaError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka.core.calls import Broker
-from kafka.core.partitions import SEQUENCES, Partition
+from kafka.core.cluster.calls import Broker
+from kafka.core.produce.partitions import SEQUENCES, Partition
 from kafka.errors import KafkaError, OutOfOrderSequenceNumberError
 from kafka.protocol import DescribeProducersRequest, ListOffsetsRequest
 from kafka.result import Err, Result

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from kafka.core.backoff import Backoff
 from kafka.core.config import Config
-from kafka.core.connection import API_VERSIONS_FALL_BACK, Callback, Connection
 from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Notice, Resolve, Send
 from kafka.core.events import Listeners
-from kafka.core.failures import (
+from kafka.core.net.connection import API_VERSIONS_FALL_BACK, Callback, Connection
+from kafka.core.net.failures import (
     BRING_UP,
     CONNECT,
     DNS,
@@ -28,8 +28,8 @@ from kafka.core.failures import (
     describe,
     silent_hint,
 )
-from kafka.core.node import Node
-from kafka.core.states import Event, State
+from kafka.core.net.node import Node
+from kafka.core.net.states import Event, State
 from kafka.core.timers import Timers
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.result import Err, Result

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka.core.effects import Address, Buffer
-from kafka.core.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
-from kafka.core.states import TRANSITIONS, Event, State
-from kafka.core.window import Window
+from kafka.core.net.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
+from kafka.core.net.states import TRANSITIONS, Event, State
+from kafka.core.net.window import Window
 from kafka.errors import CorrelationError, KafkaError, ProtocolError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
 from kafka.result import Err, Ok, Result

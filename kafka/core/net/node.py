@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from kafka.core.connection import Connection
 from kafka.core.effects import Address
-from kafka.core.health import BrokerHealth, Reporter
-from kafka.core.states import State
+from kafka.core.net.connection import Connection
+from kafka.core.net.health import BrokerHealth, Reporter
+from kafka.core.net.states import State
 from kafka.core.timers import Timer
 from kafka.errors import KafkaConnectionError, KafkaError
 

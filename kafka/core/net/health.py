@@ -8,7 +8,7 @@ from kafka.core.effects import Notice
 from kafka.errors import KafkaError
 
 if TYPE_CHECKING:
-    from kafka.core.node import Node
+    from kafka.core.net.node import Node
 
 # A broker that fails is told of once, then at most this often (seconds), ever more rarely while it stays away.
 FIRST_REPEAT, LAST_REPEAT = 60.0, 3600.0

@@ -12,15 +12,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka.core.backoff import Backoff
-from kafka.core.connection import Callback
-from kafka.core.failures import unreachable
+from kafka.core.net.connection import Callback
+from kafka.core.net.failures import unreachable
 from kafka.core.timers import Timer
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
-    from kafka.core.node import Node
+    from kafka.core.net.node import Node
 
 
 class AnyBroker(NamedTuple):

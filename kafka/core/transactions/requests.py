@@ -17,7 +17,7 @@ from kafka.protocol import (
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
-    from kafka.core.transactions import Transactions
+    from kafka.core.transactions.transactions import Transactions
 
 Place = tuple[str, int]  # topic, partition
 

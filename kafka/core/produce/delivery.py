@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from kafka.core import inquiry
 from kafka.core.backoff import Backoff
-from kafka.core.identity import Identity
-from kafka.core.partitions import Partition
-from kafka.core.snapshot import Broker
+from kafka.core.cluster.snapshot import Broker
+from kafka.core.produce import inquiry
+from kafka.core.produce.identity import Identity
+from kafka.core.produce.partitions import Partition
 from kafka.errors import (
     InvalidRecordError,
     KafkaError,
@@ -28,7 +28,7 @@ from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka._codec import Batch
-    from kafka.core.produce import Building, Produce
+    from kafka.core.produce.path import Building, Produce
 
 INFINITY = float("inf")
 LEADER_NOT_AVAILABLE = 5

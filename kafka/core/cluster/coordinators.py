@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
-from kafka.core.calls import ADVERTISED, Coordinator
+from kafka.core.cluster.calls import ADVERTISED, Coordinator
 from kafka.errors import KafkaError, for_code
 from kafka.protocol import FindCoordinatorRequest
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
-    from kafka.core.node import Node
+    from kafka.core.net.node import Node
 
 
 class Coordinators:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.calls import ADVERTISED
+from kafka.core.cluster.calls import ADVERTISED
 from kafka.errors import KafkaError
 from kafka.protocol import InitProducerIdRequest
 from kafka.result import Err, Result

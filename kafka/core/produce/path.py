@@ -1,10 +1,9 @@
 """The produce path: which batch goes to which broker when.
 
 Batches wait in the accumulator until a broker has room for them; only then are they taken and, if they were keyless,
-given a partition. From there a batch belongs to its partition (`kafka.core.partitions`) until its outcome is known
-(`kafka.core.delivery`): it is in flight, or waits to be sent again, as the same bytes, to whichever broker leads the
-partition by then. A request carries at most one batch per partition, because a broker keeps only one of two and says
-nothing.
+given a partition. From there a batch belongs to its partition (`partitions`) until its outcome is known (`delivery`):
+it is in flight, or waits to be sent again, as the same bytes, to whichever broker leads the partition by then. A
+request carries at most one batch per partition, because a broker keeps only one of two and says nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka.core.delivery import Delivery
-from kafka.core.identity import LARGEST_EPOCH, Identity
-from kafka.core.partitions import MOST_IN_FLIGHT, SEQUENCES, Link, Partition, Topic
-from kafka.core.snapshot import NO_ID, Snapshot
-from kafka.core.transactions import Transactions
+from kafka.core.cluster.snapshot import NO_ID, Snapshot
+from kafka.core.produce.delivery import Delivery
+from kafka.core.produce.identity import LARGEST_EPOCH, Identity
+from kafka.core.produce.partitions import MOST_IN_FLIGHT, SEQUENCES, Link, Partition, Topic
+from kafka.core.transactions.transactions import Transactions
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import ProduceRequest
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from kafka.core import transaction_requests as requests
 from kafka.core.backoff import Backoff
-from kafka.core.calls import Coordinator, Route
+from kafka.core.cluster.calls import Coordinator, Route
 from kafka.core.timers import Timer
-from kafka.core.transaction_states import (
-    ABORT,  # fmt: skip
+from kafka.core.transactions import requests
+from kafka.core.transactions.states import (
+    ABORT,
     ALLOWED,
     BEGIN,
     COMMIT,

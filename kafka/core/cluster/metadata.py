@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
-from kafka.core.calls import ANY
-from kafka.core.snapshot import (
+from kafka.core.cluster.calls import ANY
+from kafka.core.cluster.snapshot import (
     EMPTY,
     NO_ID,
     Broker,
@@ -34,7 +34,7 @@ from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
-    from kafka.core.node import Node
+    from kafka.core.net.node import Node
 
 INFINITY = float("inf")
 _REBOOTSTRAP_REQUIRED = 129

@@ -1,0 +1,1 @@
+"""What is known of the cluster, and requests by route rather than by connection."""

@@ -1,0 +1,1 @@
+"""Brokers, the connections to them, and how they are doing."""

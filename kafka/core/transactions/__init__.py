@@ -1,0 +1,1 @@
+"""What a transactional producer and its coordinators say to each other."""
