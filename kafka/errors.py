@@ -31,12 +31,14 @@ class KafkaError(Exception):
     """The root. `retriable`: the same request may succeed later. `invalid_metadata`: the client's
     view of the cluster is out of date. `hint`: what the reader can do about it, if anything.
     `persisted`: on the error of a record that was not delivered, whether it may be in the log all the same.
+    `errno`: the code, where a broker answered with one.
     """
 
     retriable: bool = False
     invalid_metadata: bool = False
     hint: str | None = None
     persisted: Persisted | None = None
+    errno: int | None = None
 
     def _sentence(self) -> str:
         return super().__str__()
@@ -312,7 +314,7 @@ class DeliveryFailed(KafkaError):
 
 
 class BrokerResponseError(KafkaError):
-    """An error code in a broker's answer. `errno`: the code; `message`: Kafka's name for it;
+    """An error code in a broker's answer, `errno`. `message`: Kafka's name for it;
     `description`: what it means. The broker's own text, if it sent one, is `args[0]`.
     """
 

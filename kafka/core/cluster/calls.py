@@ -16,6 +16,7 @@ from kafka.core.net.connection import Callback
 from kafka.core.net.failures import unreachable
 from kafka.core.timers import Timer
 from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
@@ -56,9 +57,16 @@ CONTROLLER = Controller()
 # A broker that has owed an answer, or a connection, for so many seconds is asked only if there is no better one.
 SILENT_AFTER = 0.5
 
-_NOT_CONTROLLER = 41
-_COORDINATOR_MOVED = frozenset((15, 16))  # not available, not coordinator
-_LEADER_MOVED = frozenset((3, 5, 6, 74, 100))
+_COORDINATOR_MOVED = frozenset((Code.COORDINATOR_NOT_AVAILABLE, Code.NOT_COORDINATOR))
+_LEADER_MOVED = frozenset(
+    (
+        Code.UNKNOWN_TOPIC_OR_PARTITION,
+        Code.LEADER_NOT_AVAILABLE,
+        Code.NOT_LEADER_OR_FOLLOWER,
+        Code.FENCED_LEADER_EPOCH,
+        Code.UNKNOWN_TOPIC_ID,
+    )
+)
 
 
 class Call:
@@ -304,11 +312,11 @@ class Calls:
             self._finish(call, Err(error), now)
 
     def _wrong_broker(self, call: Call, error: KafkaError, now: float) -> bool:
-        code, route = getattr(error, "errno", None), call.route
+        code, route = error.errno, call.route
         if isinstance(route, Coordinator) and (code in _COORDINATOR_MOVED or code is None):
             self._core.coordinators.forget(route)
             return True
-        if isinstance(route, Controller) and code == _NOT_CONTROLLER:
+        if isinstance(route, Controller) and code == Code.NOT_CONTROLLER:
             self._core.metadata.refresh(None, now)
             return True
         if isinstance(route, Leader) and (code in _LEADER_MOVED or code is None):

@@ -30,6 +30,7 @@ from kafka.core.cluster.snapshot import (
 from kafka.core.timers import Timer
 from kafka.errors import InconsistentClusterIdError, KafkaError, MetadataEmptyBrokerList, RebootstrapRequiredError
 from kafka.protocol import MetadataRequest
+from kafka.protocol.codes import Code
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from kafka.core.net.node import Node
 
 INFINITY = float("inf")
-_REBOOTSTRAP_REQUIRED = 129
 _AT_ONCE = 1000  # topics in a request: merging the answer keeps the IO thread busy for some 10 ms
 _LONG_AGO = 10  # the longest pause times this: troubles longer ago do not count
 
@@ -197,7 +197,7 @@ class Metadata:
         self.error = error
         self._failures += 1
         self._retry_at = now + self._backoff.delay(self._failures)
-        if getattr(error, "errno", None) == _REBOOTSTRAP_REQUIRED:
+        if error.errno == Code.REBOOTSTRAP_REQUIRED:
             self._start_again("A broker asks for it", now)
         self._plan(now)
 

@@ -5,12 +5,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.protocol.codes import Code
 
 NO_ID = bytes(16)
 _EPOCHS_RELIABLE = 9  # older Metadata versions may show a stale leader with a newer epoch (KAFKA-9212)
 _BEHIND_AT_MOST = 60.0  # seconds by which a broker's view of the cluster may lag
 _OLDER_FOR = 10.0  # seconds for which answers may give an older leader epoch before it is believed after all
-_UNKNOWN = frozenset((3, 100))  # unknown topic, unknown topic id
+_UNKNOWN = frozenset((Code.UNKNOWN_TOPIC_OR_PARTITION, Code.UNKNOWN_TOPIC_ID))
 
 
 class Broker(NamedTuple):
@@ -157,7 +158,7 @@ def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, 
     if known is None:
         known = Topic(name, NO_ID, (), None, None)
     since = known.failing_since
-    unknown = getattr(error, "errno", None) in _UNKNOWN
+    unknown = error.errno in _UNKNOWN
     if since is None or unknown != is_unknown(known):
         since = now
     if unknown and known.is_gone:
@@ -213,7 +214,7 @@ def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: i
 
 def is_unknown(topic: Topic) -> bool:
     """Whether the last answer said that there is no such topic (yet)."""
-    return topic.error is not None and getattr(topic.error, "errno", None) in _UNKNOWN
+    return topic.error is not None and topic.error.errno in _UNKNOWN
 
 
 def still_unclear(topic: Topic | None, brokers: Collection[int]) -> bool:

@@ -18,6 +18,7 @@ from kafka.core.net.states import TRANSITIONS, Event, State
 from kafka.core.net.window import Window
 from kafka.errors import CorrelationError, KafkaError, ProtocolError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
+from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
 
 Callback = Callable[[Result[Any, KafkaError], float], None]
@@ -25,7 +26,6 @@ Callback = Callable[[Result[Any, KafkaError], float], None]
 _PREFIX = struct.Struct(">ii")  # frame size, correlation id: every response starts with these
 _SIZE = struct.Struct(">i")
 _ERROR_CODE = struct.Struct(">h")
-_UNSUPPORTED_VERSION = 35
 # From which version of an API on a broker answers at once and expects to be left alone for `throttle_time_ms`. Before,
 # it held back the answer instead, and the time is over by then (KIP-219). Of APIs not named here: always.
 _THROTTLES_FROM = {
@@ -213,7 +213,7 @@ class Connection:
             if (
                 response_class is ApiVersionsResponse
                 and size >= 6
-                and _ERROR_CODE.unpack_from(frame, 4)[0] == _UNSUPPORTED_VERSION
+                and _ERROR_CODE.unpack_from(frame, 4)[0] == Code.UNSUPPORTED_VERSION
             ):
                 version = 0  # whatever was asked, this answer has the form of version 0 (KIP-511)
                 if isinstance(decode_response(response_class, version, frame), Err):  # librdkafka's mock has its own

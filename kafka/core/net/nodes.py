@@ -32,6 +32,7 @@ from kafka.core.net.node import Node
 from kafka.core.net.states import Event, State
 from kafka.core.timers import Timers
 from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.protocol.codes import Code
 from kafka.result import Err, Result
 
 INFINITY = float("inf")
@@ -230,7 +231,7 @@ class Nodes:
                 return  # closed while it waited; whoever closed it sees to the rest
             if isinstance(result, Err):
                 self._give_up(node, connection, connection_error(connection.name, BRING_UP, result.error), now)
-            elif result.value.error_code == 35 and version > 0:
+            elif result.value.error_code == Code.UNSUPPORTED_VERSION and version > 0:
                 connection.handle(Event.RENEGOTIATE)
                 theirs = [api.max_version for api in result.value.api_keys if api.api_key == 18]
                 self._negotiate(node, connection, min([version - 1, *theirs]) if theirs else 0, now)

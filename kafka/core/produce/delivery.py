@@ -24,6 +24,7 @@ from kafka.errors import (
     ProtocolError,
     for_code,
 )
+from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
@@ -31,19 +32,21 @@ if TYPE_CHECKING:
     from kafka.core.produce.path import Building, Produce
 
 INFINITY = float("inf")
-LEADER_NOT_AVAILABLE = 5
-NOT_LEADER = 6
-MESSAGE_TOO_LARGE = 10
-OUT_OF_ORDER = 45
-DUPLICATE = 46
-UNKNOWN_PRODUCER_ID = 59
-CONCURRENT_TRANSACTIONS = 51  # the transaction before is being completed: a matter of milliseconds
+# While the transaction before is being completed: a matter of milliseconds.
 SHORTLY = 0.02
 # The broker knows this producer id no longer, or not with this epoch.
-UNKNOWN_PRODUCER = frozenset((47, 49, UNKNOWN_PRODUCER_ID))
+UNKNOWN_PRODUCER = frozenset((Code.INVALID_PRODUCER_EPOCH, Code.INVALID_PRODUCER_ID_MAPPING, Code.UNKNOWN_PRODUCER_ID))
 # Of the errors that brokers answer a produce request with: those after which the batch may be in the log. Every other
 # known one is given before anything is appended.
-AMBIGUOUS = frozenset((-1, 7, 13, 20, 56))
+AMBIGUOUS = frozenset(
+    (
+        Code.UNKNOWN_SERVER_ERROR,
+        Code.REQUEST_TIMED_OUT,
+        Code.NETWORK_EXCEPTION,
+        Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        Code.KAFKA_STORAGE_ERROR,
+    )
+)
 
 
 class Delivery:
@@ -67,7 +70,7 @@ class Delivery:
         if isinstance(result, Ok) and result.value is not None:
             answers = self._match(building, result.value)
             for partition, answer in answers.items():
-                if answer is None or answer.error_code != NOT_LEADER:
+                if answer is None or answer.error_code != Code.NOT_LEADER_OR_FOLLOWER:
                     continue
                 if partition.topic.id in building.topics:  # it is not about a former topic of this name
                     # First, while all are in flight: what it changes goes through everything that waits.
@@ -151,16 +154,16 @@ class Delivery:
         error, code = answer.error, answer.error_code
         identity, transactions = self._path.identity, self._path.transactions
         is_failing = transactions is not None and transactions.is_failing  # then nothing is worth another attempt
-        if code == DUPLICATE and identity is not None:
+        if code == Code.DUPLICATE_SEQUENCE_NUMBER and identity is not None:
             self._delivered(partition, batch, -1, -1, now)
-        elif code == OUT_OF_ORDER and identity is not None:
+        elif code == Code.OUT_OF_ORDER_SEQUENCE_NUMBER and identity is not None:
             self._out_of_order(partition, batch, error, now)
         elif code in UNKNOWN_PRODUCER and identity is not None:
             self._counts["producer unknown to the broker"] += 1
-            if code != UNKNOWN_PRODUCER_ID and isinstance(identity, Identity):
+            if code != Code.UNKNOWN_PRODUCER_ID and isinstance(identity, Identity):
                 identity.renew(partition.producer_id, now)
             self._start_anew(partition, batch, error, now)
-        elif code == MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done or is_failing):
+        elif code == Code.MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done or is_failing):
             self._split(partition, batch, error, now)
         elif answer.record_errors and not (batch.doubtful or batch.done):
             self._counts["record errors"] += 1
@@ -220,7 +223,7 @@ class Delivery:
         if error.invalid_metadata:
             self._core.refresh(partition.topic.name, now)
         transactions = self._path.transactions
-        too_early = getattr(error, "errno", None) == CONCURRENT_TRANSACTIONS
+        too_early = error.errno == Code.CONCURRENT_TRANSACTIONS
         if too_early and transactions is not None:
             transactions.on_too_early()
         if self._path.closed_by is not None:
@@ -524,7 +527,7 @@ class Delivery:
         if error is None and known is not None and known.partitions:
             leaders = [partition.leader] if partition is not None else [place.leader for place in known.partitions]
             if max(leaders) < 0:
-                error = for_code(LEADER_NOT_AVAILABLE)
+                error = for_code(Code.LEADER_NOT_AVAILABLE)
         if error is None:
             error = self._core.metadata.error
         timeout = KafkaTimeoutError(

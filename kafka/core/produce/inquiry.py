@@ -14,6 +14,7 @@ from kafka.core.cluster.calls import Broker
 from kafka.core.produce.partitions import SEQUENCES, Partition
 from kafka.errors import KafkaError, OutOfOrderSequenceNumberError
 from kafka.protocol import DescribeProducersRequest, ListOffsetsRequest
+from kafka.protocol.codes import Code
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
 
 _LATEST = -1
 # What a broker answers that is not the leader, or not in this epoch.
-_NOT_LEADER = frozenset((3, 5, 6, 9, 74, 75, 100))
+_NOT_LEADER = frozenset(
+    (
+        Code.UNKNOWN_TOPIC_OR_PARTITION,
+        Code.LEADER_NOT_AVAILABLE,
+        Code.NOT_LEADER_OR_FOLLOWER,
+        Code.REPLICA_NOT_AVAILABLE,
+        Code.FENCED_LEADER_EPOCH,
+        Code.UNKNOWN_LEADER_EPOCH,
+        Code.UNKNOWN_TOPIC_ID,
+    )
+)
 
 
 class Finding(NamedTuple):
@@ -96,7 +107,7 @@ def _error_of(result: Result[Any, KafkaError]) -> KafkaError | None:
 
 
 def _no_answer(error: KafkaError) -> Finding:
-    passes = error.retriable or getattr(error, "errno", None) in _NOT_LEADER
+    passes = error.retriable or error.errno in _NOT_LEADER
     return Finding(None, passes, error)
 
 

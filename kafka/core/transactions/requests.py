@@ -14,6 +14,7 @@ from kafka.protocol import (
     ProduceRequest,
     TxnOffsetCommitRequest,
 )
+from kafka.protocol.codes import Code
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -28,26 +29,47 @@ GROUP, TRANSACTION = 0, 1  # kinds of coordinators
 NEWEST_PRODUCE, NEWEST_END, NEWEST_OFFSET_COMMIT, NEWEST_INIT, NEWEST_ADD_PARTITIONS = 11, 4, 4, 5, 3
 V2_NEEDS = ((ProduceRequest, 12), (TxnOffsetCommitRequest, 5), (EndTxnRequest, 5))
 
-UNKNOWN_TOPIC = 3
-OPERATION_NOT_ATTEMPTED = 55
-CONCURRENT_TRANSACTIONS = 51  # the coordinator is still at the transaction before; a matter of milliseconds
-INVALID_TXN_STATE = 48
-UNKNOWN_TO_COORDINATOR = frozenset((49, 59))  # invalid producer id mapping, unknown producer id
-FENCED = frozenset((47, 90))  # invalid producer epoch, producer fenced
+# What the coordinator has never heard of.
+UNKNOWN_TO_COORDINATOR = frozenset((Code.INVALID_PRODUCER_ID_MAPPING, Code.UNKNOWN_PRODUCER_ID))
+FENCED = frozenset((Code.INVALID_PRODUCER_EPOCH, Code.PRODUCER_FENCED))
 # Answers after which an EndTxn may have been carried out all the same: what the coordinator wrote down was replicated
 # too late, or by another one.
-SAYS_LITTLE = frozenset((7, 15, 16))
-# What ends the transaction but not the producer. Authorization for a topic or a group; a consumer that is no member of
-# its group any more; what the coordinator has forgotten; 120: it says so itself (KIP-890).
-ABORTABLE = frozenset((12, 22, 25, 27, 28, 29, 30, 49, 59, 82, 110, 113, 120))
-STALE_MEMBER = frozenset((22, 25, 110, 113))
+OUTCOME_UNKNOWN = frozenset((Code.REQUEST_TIMED_OUT, Code.COORDINATOR_NOT_AVAILABLE, Code.NOT_COORDINATOR))
+STALE_MEMBER = frozenset(
+    (Code.ILLEGAL_GENERATION, Code.UNKNOWN_MEMBER_ID, Code.FENCED_MEMBER_EPOCH, Code.STALE_MEMBER_EPOCH)
+)
+# What ends the transaction but not the producer: authorization for a topic or a group; a consumer that is no member of
+# its group any more; what the coordinator has forgotten; and where it says so itself (KIP-890).
+ABORTABLE = (
+    STALE_MEMBER
+    | UNKNOWN_TO_COORDINATOR
+    | frozenset(
+        (
+            Code.OFFSET_METADATA_TOO_LARGE,
+            Code.REBALANCE_IN_PROGRESS,
+            Code.INVALID_COMMIT_OFFSET_SIZE,
+            Code.TOPIC_AUTHORIZATION_FAILED,
+            Code.GROUP_AUTHORIZATION_FAILED,
+            Code.FENCED_INSTANCE_ID,
+            Code.TRANSACTION_ABORTABLE,
+        )
+    )
+)
 # Of what AddPartitionsToTxn gives for a partition: these concern the producer, and not the partition.
-_NOT_OF_A_PARTITION = frozenset((INVALID_TXN_STATE, 53))
+_NOT_OF_A_PARTITION = frozenset((Code.INVALID_TXN_STATE, Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED))
 # Of what a partition's leader answers: authorization for the cluster or the transactional id, fencing, versions.
-FATAL_FOR_RECORDS = frozenset((31, 35, 49, 53, 90))
+FATAL_FOR_RECORDS = frozenset(
+    (
+        Code.CLUSTER_AUTHORIZATION_FAILED,
+        Code.UNSUPPORTED_VERSION,
+        Code.INVALID_PRODUCER_ID_MAPPING,
+        Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        Code.PRODUCER_FENCED,
+    )
+)
 
 
-def gravity(code: int) -> int:
+def severity(code: int) -> int:
     """0: fine; 1: may pass; 2: ends the transaction; 3: ends the producer."""
     error = for_code(code)
     if error is None:
@@ -104,8 +126,8 @@ def partition_codes(response: Any) -> dict[Place, int]:
 def partitions_refused(codes: Mapping[Place, int]) -> tuple[BrokerResponseError | None, bool]:
     """The worst of these, and whether it concerns its partitions alone; they are then named in its message."""
     # One that is refused keeps all others out of the transaction: those were "not attempted".
-    refused = {place: code for place, code in codes.items() if code not in (0, OPERATION_NOT_ATTEMPTED)}
-    worst = max(refused.values(), key=gravity, default=0)
+    refused = {place: code for place, code in codes.items() if code not in (0, Code.OPERATION_NOT_ATTEMPTED)}
+    worst = max(refused.values(), key=severity, default=0)
     error = for_code(worst)
     if error is None or error.retriable or worst in FENCED or worst in _NOT_OF_A_PARTITION:
         return error, False
@@ -155,7 +177,7 @@ def _committed(partition: int, offset: OffsetAndMetadata) -> Any:
 def offsets_refused(response: Any) -> BrokerResponseError | None:
     """The worst error of a TxnOffsetCommitResponse."""
     codes = [partition.error_code for topic in response.topics for partition in topic.partitions]
-    return for_code(max(codes, key=gravity, default=0))
+    return for_code(max(codes, key=severity, default=0))
 
 
 def _by_topic(places: Iterable[Place]) -> list[tuple[str, list[int]]]:

@@ -51,6 +51,7 @@ from kafka.protocol import (
     InitProducerIdRequest,
     TxnOffsetCommitRequest,
 )
+from kafka.protocol.codes import Code
 from kafka.result import Err, Result
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
@@ -180,7 +181,7 @@ class Transactions:
             return
         if not self.is_v2:
             self._renew = True
-        code = getattr(error, "errno", None)
+        code = error.errno
         if code in requests.FATAL_FOR_RECORDS:
             self._fatal(requests.fenced(self, error) if code in requests.FENCED else error, now)
         else:
@@ -423,14 +424,14 @@ class Transactions:
     def _retry(self, error: KafkaError, now: float) -> None:
         self.last_error = error
         self._failures += 1
-        is_short = getattr(error, "errno", None) in (requests.CONCURRENT_TRANSACTIONS, *requests.FENCED)
+        is_short = error.errno in (Code.CONCURRENT_TRANSACTIONS, *requests.FENCED)
         delay = (self._short_backoff if is_short else self._backoff).delay(self._failures)
         self._cancel_timer()
         self._timer = self.core.timers.at(now + delay, self._timer_fired)
 
     def _refused(self, error: BrokerResponseError, now: float) -> None:
         """A coordinator said no: try again, or that is the end of the transaction, or of the producer."""
-        self._too_early |= error.errno == requests.CONCURRENT_TRANSACTIONS
+        self._too_early |= error.errno == Code.CONCURRENT_TRANSACTIONS
         if error.retriable:
             self._retry(error, now)
         elif error.errno in requests.FENCED:
@@ -486,10 +487,10 @@ class Transactions:
                 self._new.pop((name, partition), None)
                 self._added.setdefault(name, set()).add(partition)
             # One unknown topic keeps all others out, so it is left out for a while itself.
-            unknown = [place for place, code in codes.items() if code == requests.UNKNOWN_TOPIC]
+            unknown = [place for place, code in codes.items() if code == Code.UNKNOWN_TOPIC_OR_PARTITION]
             self._later.update((place, now + self._backoff.delay(3)) for place in unknown)
             refused, is_of_partitions = requests.partitions_refused(codes)
-            if refused is not None and refused.errno != requests.UNKNOWN_TOPIC:
+            if refused is not None and refused.errno != Code.UNKNOWN_TOPIC_OR_PARTITION:
                 (self._abortable if is_of_partitions else self._refused)(refused, now)
             elif added:
                 self._confirmed = True
@@ -547,7 +548,7 @@ class Transactions:
             return
 
         def handle(error: BrokerResponseError | None, response: Any, now: float) -> None:
-            if isinstance(error, UnknownError) or getattr(error, "errno", None) in requests.SAYS_LITTLE:
+            if error is not None and (isinstance(error, UnknownError) or error.errno in requests.OUTCOME_UNKNOWN):
                 self._end_in_doubt = True
             if error is None:
                 if response.producer_id >= 0:  # from version 5 on; the id changes too, when its epochs are used up
@@ -568,7 +569,7 @@ class Transactions:
 
     def _was_never_there(self, error: BrokerResponseError) -> bool:
         """Whether an abort was refused because the coordinator has no such transaction."""
-        if error.errno == requests.INVALID_TXN_STATE:
+        if error.errno == Code.INVALID_TXN_STATE:
             return not self._confirmed and not self.is_v2
         return error.errno in requests.UNKNOWN_TO_COORDINATOR
 
@@ -586,7 +587,7 @@ class Transactions:
     def _end_failed(self, error: BrokerResponseError, committed: bool) -> KafkaError:
         # Under the newer protocol an abort by the coordinator raises the epoch as a commit would, and a commit that
         # comes later is then refused for the state alone.
-        was_aborted = self.is_v2 and error.errno == requests.INVALID_TXN_STATE
+        was_aborted = self.is_v2 and error.errno == Code.INVALID_TXN_STATE
         is_fenced = error.errno in requests.FENCED or was_aborted
         failed: BrokerResponseError = requests.fenced(self, error) if is_fenced else error
         if committed and self._end_in_doubt and not was_aborted:
@@ -608,7 +609,7 @@ class Transactions:
         if self.state not in (State.IN_TRANSACTION, State.COMMITTING):
             return
         was_committing = self.state is State.COMMITTING
-        if getattr(error, "errno", None) in requests.STALE_MEMBER:
+        if error.errno in requests.STALE_MEMBER:
             stale = CommitFailedError(
                 f"The consumer is not a member of its group any more, or in another place: {error}"
             )
