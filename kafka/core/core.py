@@ -18,12 +18,14 @@ from kafka.core.cluster.snapshot import EMPTY, Broker, Snapshot
 from kafka.core.config import Config
 from kafka.core.effects import Address, Buffer, Complete, Effect, Notice
 from kafka.core.events import Listeners
-from kafka.core.net.connection import Callback, Connection
+from kafka.core.net.brokers import Brokers
+from kafka.core.net.channel import Channel
+from kafka.core.net.connection import Callback
 from kafka.core.net.health import BrokerHealth
-from kafka.core.net.node import Node
+from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.core.net.nodes import Nodes
 from kafka.core.timers import Timers
-from kafka.errors import KafkaError, NodeNotReadyError, UnsupportedVersionError
+from kafka.errors import KafkaError
 from kafka.protocol import ApiVersionsRequest, MetadataRequest
 from kafka.result import Err, Ok, Result
 
@@ -32,7 +34,7 @@ class DataPath(Protocol):
     """The produce path, as the core calls it. All of it on the driver's thread; it may call back into the core."""
 
     def on_room(self, node_id: int, now: float) -> None:
-        """A broker takes another request (`Core.room` says how many): it got ready, answered, or throttles no more."""
+        """A broker takes another request: it got ready, answered, or throttles no more. See `Brokers.room`."""
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         """There is a new snapshot."""
@@ -153,6 +155,8 @@ class Core:
         *,
         newest: int | None = None,
         once: bool = False,
+        lane: Lane = Lane.CONTROL,
+        answer_within: float | None = None,
     ) -> None:
         """Sends a request to whichever broker the route leads to, connecting and re-routing as needed.
 
@@ -162,8 +166,14 @@ class Core:
         the caller's. Failures that may pass (a lost connection, a moved leader or coordinator, a retriable error) are
         retried until then: any request may reach brokers twice. With `once` it reaches one broker at most: what came of
         the first attempt that was written is the result, and only what fails before that is tried again.
+
+        It goes over the broker's connection for this `lane`. `answer_within`: seconds after which a connection without
+        an answer counts as dead (default: request_timeout); for requests whose answer the broker may hold back.
         """
-        self.calls.start(route, message_class, build, callback, now, timeout, newest=newest, once=once)
+        self.calls.start(
+            route, message_class, build, callback, now, timeout,
+            newest=newest, once=once, lane=lane, answer_within=answer_within,
+        )  # fmt: skip
 
     def bootstrap(self, callback: Callback, now: float, timeout: float) -> None:
         """Learns the cluster's brokers and reaches one of them by its advertised address. Ok(Snapshot) or Err.
@@ -200,21 +210,11 @@ class Core:
             ANY, MetadataRequest, build, learned, now, timeout, patience=patience, name=name, refuse=refuse
         )
 
-    # -- the data path's part --------------------------------------------------------------------------------------
+    # -- what parts use --------------------------------------------------------------------------------------------
 
-    def room(self, node_id: int) -> int:
-        """How many more requests this broker's connection takes now; 0 while it is not ready or throttled."""
-        node = self.nodes.broker(node_id)
-        if node is None or not node.is_open:
-            return 0
-        connection = node.connection
-        assert connection is not None
-        return connection.window.limit - len(connection.in_flight) - len(connection.unwritten)
-
-    def connection_id(self, node_id: int) -> int:
-        """The id of this broker's ready connection, -1 if there is none. No two connections ever share one."""
-        node = self.nodes.broker(node_id)
-        return node.connection.id if node is not None and node.is_ready else -1  # type: ignore[union-attr]
+    def brokers(self, lane: Lane) -> Brokers:
+        """The brokers, over their connections for this lane."""
+        return Brokers(self.nodes, lane, self.config.request_timeout)
 
     def finalized_feature(self, name: str) -> int:
         """The level at which the cluster has finalized this feature ("transaction.version", say); 0: off or unknown.
@@ -223,61 +223,6 @@ class Core:
         lives, with the next connection.
         """
         return self.nodes.finalized_feature(name)
-
-    def is_failing(self, node_id: int) -> bool:
-        """Whether this broker could not be reached when that was last tried, or is not known."""
-        node = self.nodes.broker(node_id)
-        return node is None or node.failures > 0
-
-    def ensure_node(self, node_id: int, now: float) -> None:
-        """Starts connecting to this broker, now or when its backoff is over; `on_room` or `on_node_down` follows."""
-        node = self.nodes.broker(node_id)
-        if node is not None and self.closed_by is None:
-            self.nodes.ensure(node, now)
-
-    def version_for(self, node_id: int, message_class: Any, newest: int | None = None) -> int | UnsupportedVersionError:
-        """The version in which `send` would send such a request; an error value if there is none in common."""
-        node = self.nodes.broker(node_id)
-        if node is None or not node.is_ready:
-            return UnsupportedVersionError(f"Broker {node_id} is not connected; its versions are not known.")
-        return node.connection.version_for(message_class, newest)  # type: ignore[union-attr]
-
-    def send(
-        self,
-        node_id: int,
-        message_class: Any,
-        build_or_message: Any,
-        callback: Callback,
-        now: float,
-        timeout: float | None = None,
-        *,
-        newest: int | None = None,
-        answered: bool = True,
-    ) -> None:
-        """Sends one request on this broker's ready connection, at once: a message, or `build(version) -> message`.
-
-        `callback(result, now)` is called exactly once: Ok(response), the errors in it left to the caller; Ok(None) once
-        written if it is not `answered` (acks=0); or Err. Only when the request could not be sent at all is that before
-        this returns. An answer later than `timeout` (default: request_timeout) closes the connection and fails
-        all its requests. `newest` caps the version.
-        """
-        node = self.nodes.broker(node_id)
-        error: KafkaError | None
-        if node is None or not node.is_ready:
-            error = NodeNotReadyError(f"Broker {node_id} is not connected.")
-        else:
-            version = node.connection.version_for(message_class, newest)  # type: ignore[union-attr]
-            if isinstance(version, int):
-                message = build_or_message(version) if callable(build_or_message) else build_or_message
-                if timeout is None:
-                    timeout = self.config.request_timeout
-                if answered:
-                    callback = _timed(callback, node.connection, now)  # type: ignore[arg-type]
-                error = self.nodes.send(node, message, version, callback, now, timeout, answered)
-            else:
-                error = version
-        if error is not None:
-            callback(Err(error), now)
 
     def want_topic(self, topic: str, now: float) -> None:
         """Sees to it that the topic's partitions get known and stay so."""
@@ -293,24 +238,27 @@ class Core:
         """A produce answer names a newer leader (KIP-951); taken if its epoch is newer than the snapshot's."""
         self.metadata.hint(topic, partition, leader, epoch, broker, now)
 
-    def health(self) -> list[BrokerHealth]:
-        """How every known broker is doing, bootstrap addresses (negative ids) included."""
-        return [node.health() for node in list(self.nodes.nodes.values())]
+    def health(self, now: float) -> list[BrokerHealth]:
+        """How every known broker is doing, bootstrap addresses (negative ids) included. For any thread."""
+        return [node.health(now) for node in list(self.nodes.nodes.values())]
 
     # -- what the parts report -------------------------------------------------------------------------------------
 
-    def on_open(self, node: Node, now: float) -> None:
-        self.calls.on_open(node, now)
-        self.on_answers(node, now)
+    def on_open(self, channel: Channel, now: float) -> None:
+        self.calls.on_open(channel, now)
+        self.on_answers(channel, now)
 
-    def on_answers(self, node: Node, now: float) -> None:
-        if self.produce is not None and node.id >= 0 and self.room(node.id) > 0:
-            self.produce.on_room(node.id, now)
+    def on_answers(self, channel: Channel, now: float) -> None:
+        if self._carries_produce(channel) and channel.room > 0:
+            self.produce.on_room(channel.node.id, now)  # type: ignore[union-attr]
 
-    def on_down(self, node: Node, error: KafkaError, now: float) -> None:
-        self.calls.on_down(node, error, now)
-        if self.produce is not None and node.id >= 0:
-            self.produce.on_node_down(node.id, error, now)
+    def on_down(self, channel: Channel, error: KafkaError, now: float) -> None:
+        self.calls.on_down(channel, error, now)
+        if self._carries_produce(channel):
+            self.produce.on_node_down(channel.node.id, error, now)  # type: ignore[union-attr]
+
+    def _carries_produce(self, channel: Channel) -> bool:
+        return self.produce is not None and channel.node.id >= 0 and channel.lane is CONNECTION_OF[Lane.PRODUCE]
 
     def uses_topic(self, topic: str) -> bool:
         """Whether the produce path still has batches of this topic to deliver."""
@@ -342,14 +290,3 @@ class Core:
             for old, new in zip(known.partitions, topic.partitions, strict=False):  # there may be more now
                 if old.leader != new.leader:
                     tell(name, new.id, old.leader, new.leader, new.leader_epoch, now)
-
-
-def _timed(callback: Callback, connection: Connection, sent: float) -> Callback:
-    in_flight = len(connection.in_flight) + 1
-
-    def answered(result: Result[Any, KafkaError], now: float) -> None:
-        if isinstance(result, Ok):
-            connection.window.answered(sent, in_flight, now)
-        callback(result, now)
-
-    return answered

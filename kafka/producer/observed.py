@@ -37,11 +37,11 @@ def observed(producer: KafkaProducer, config: ProducerConfig) -> tuple[ProducerM
 _GAUGES: dict[str, tuple[str, Callable[[KafkaProducer, float], float]]] = {
     "requests-in-flight": (
         "Requests that brokers have not answered.",
-        lambda producer, now: sum(health.in_flight for health in producer._core.health()),
+        lambda producer, now: sum(health.in_flight for health in producer._core.health(now)),
     ),
     "connection-count": (
         "Connections that are up.",
-        lambda producer, now: sum(health.connected for health in producer._core.health()),
+        lambda producer, now: sum(health.connected for health in producer._core.health(now)),
     ),
     "metadata-age": (
         "Seconds since the newest metadata came; infinite before.",

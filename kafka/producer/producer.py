@@ -173,7 +173,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
 
     def _trouble(self) -> str:
         """What is known to be wrong, for the end of an error message."""
-        errors = [str(health.error) for health in self._core.health() if health.error is not None]
+        errors = [str(health.error) for health in self._core.health(time.monotonic()) if health.error is not None]
         if self._core.metadata.error is not None and not errors:
             errors = [str(self._core.metadata.error)]
         return " " + " ".join(errors[:3]) if errors else ""
@@ -214,7 +214,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
 
     def bootstrap_connected(self) -> bool:
         """Whether the cluster answers: a broker is connected."""
-        return any(health.state == "ready" for health in self._core.health())
+        return any(health.state == "ready" for health in self._core.health(time.monotonic()))
 
     def health(self) -> list[BrokerHealth]:
         """How each broker is doing: which one fails, since when and why; whether a quota holds this client back.
@@ -223,7 +223,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         until a broker is known. Never waits; also after `close()`.
         """
         zero = time.time() - time.monotonic()  # the core's clock is the monotonic one
-        found = self._core.health()
+        found = self._core.health(time.monotonic())
         return [
             health._replace(
                 failing_since=None if health.failing_since is None else health.failing_since + zero,

@@ -29,6 +29,7 @@ def connection(limit: int = 1000, ready: bool = True) -> Connection:
     made = Connection(
         1, ("10.0.0.1", 9092), "kafka1:9092", client_id="me", software=("kafka-turbo", "1"), limit=limit,
         most_in_flight=5,
+        patience=30.0,
         on_throttle=lambda seconds, now: None,
     )  # fmt: skip
     made.handle(Event.CONNECTED)
@@ -142,7 +143,7 @@ def test_a_response_that_cannot_be_decoded_fails_its_request_only() -> None:
 @pytest.mark.parametrize("piece", [1, 5, 100])
 def test_a_foreign_peer_is_recognised_by_its_first_bytes(reply: bytes, word: str, piece: int) -> None:
     on, answers = connection(limit=2**31 - 1, ready=False), Answers()
-    on.negotiate(4, answers, 0.0, 30.0)
+    on.negotiate(4, answers, 0.0)
     errors = [
         error for start in range(0, len(reply), piece) if (error := on.receive(reply[start : start + piece], 0.0))
     ]
@@ -153,7 +154,7 @@ def test_a_foreign_peer_is_recognised_by_its_first_bytes(reply: bytes, word: str
 
 def test_the_first_request_names_the_software() -> None:
     on, answers = connection(ready=False), Answers()
-    frame = b"".join(on.negotiate(4, answers, 0.0, 30.0))
+    frame = b"".join(on.negotiate(4, answers, 0.0))
     header, request = decode_request(frame[4:]).unwrap()
     assert (header.api_key, header.api_version, header.client_id) == (18, 4, "me")
     assert (request.client_software_name, request.client_software_version) == ("kafka-turbo", "1")
@@ -161,7 +162,7 @@ def test_the_first_request_names_the_software() -> None:
 
 def test_error_35_comes_in_the_form_of_version_0() -> None:
     on, answers = connection(ready=False), Answers()
-    on.negotiate(4, answers, 0.0, 30.0)
+    on.negotiate(4, answers, 0.0)
     refusal = ApiVersionsResponse(
         error_code=35, api_keys=[ApiVersionsResponse.ApiVersion(api_key=18, min_version=0, max_version=2)]
     )
@@ -173,7 +174,7 @@ def test_error_35_comes_in_the_form_of_version_0() -> None:
 def test_error_35_may_come_in_a_form_of_its_own() -> None:
     """As from librdkafka's mock cluster; the error is all that can be told then."""
     on, answers = connection(ready=False), Answers()
-    on.negotiate(4, answers, 0.0, 30.0)
+    on.negotiate(4, answers, 0.0)
     body = bytes.fromhex("00000000 0023 01 0012 0000 0002 00 00000000")
     assert on.receive(len(body).to_bytes(4, "big") + body, 0.0) is None
     assert answers.results[0].unwrap() == ApiVersionsResponse(error_code=35)

@@ -87,7 +87,7 @@ def test_only_a_negotiated_connection_is_ready() -> None:
     into_ready = [
         (state, event) for state, row in TRANSITIONS.items() for event, to in row.items() if to is State.READY
     ]
-    assert into_ready == [(State.NEGOTIATING, Event.NEGOTIATED)]
+    assert into_ready == [(State.NEGOTIATING, Event.NEGOTIATED), (State.AUTHENTICATING, Event.AUTHENTICATED)]
     with pytest.raises(KeyError):
         TRANSITIONS[State.CONNECTING][Event.NEGOTIATED]
 

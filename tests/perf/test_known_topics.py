@@ -11,6 +11,7 @@ from kafka._codec import Accumulator, ManualHost, ProducerBase
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.core.effects import Send
+from kafka.core.net.lanes import Lane
 from kafka.core.produce.path import Produce, ProduceConfig
 from kafka.protocol import (
     ApiVersionsResponse,
@@ -51,7 +52,7 @@ class Client:
         core.metadata.learn(self.metadata(self.topics), 12, now)
         for name in self.topics:
             core.want_topic(name, now)
-        core.ensure_node(0, now)
+        core.brokers(Lane.PRODUCE).ensure(0, now)
         core.effects()
         core.resolved("kafka", 9092, [("10.0.0.1", 9092)], now)
         (connect,) = core.effects()

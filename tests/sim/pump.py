@@ -15,6 +15,7 @@ class Pump:
     def __init__(self, world: World, topic: str, acks: int = -1, timeout: float = 5.0) -> None:
         self.world = world
         self.core = world.core
+        self.brokers = world.brokers
         self.topic = topic
         self.acks = acks
         self.timeout = timeout
@@ -31,12 +32,12 @@ class Pump:
 
     def on_room(self, node_id: int, now: float) -> None:
         self.room_calls += 1
-        assert self.core.room(node_id) > 0
+        assert self.brokers.room(node_id) > 0
         known = self.core.snapshot.topics.get(self.topic)
         if known is None or not self.on:
             return
         led = [p.id for p in known.partitions if p.leader == node_id]
-        while led and self.core.room(node_id) > 0:
+        while led and self.brokers.room(node_id) > 0:
             if self.acks == 0:  # unanswered requests would fill the simulated kernel's buffers without end
                 if now < self._quiet_until.get(node_id, 0.0):
                     return
@@ -73,15 +74,15 @@ class Pump:
         def build(version: int) -> Any:
             return produce_request(self.topic, topic_id, partition, batch(), version, self.acks)
 
-        self.core.send(node_id, ProduceRequest, build, answered, now, self.timeout, answered=self.acks != 0)
+        self.brokers.send(node_id, ProduceRequest, build, answered, now, self.timeout, answered=self.acks != 0)
 
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         topic = snapshot.topics.get(self.topic)
         for partition in topic.partitions if topic is not None else ():
             if partition.leader >= 0:
-                self.core.ensure_node(partition.leader, now)
+                self.brokers.ensure(partition.leader, now)
         for broker in snapshot.brokers:
-            if self.core.room(broker) > 0:
+            if self.brokers.room(broker) > 0:
                 self.on_room(broker, now)
 
     def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
@@ -89,7 +90,7 @@ class Pump:
         self.downs.append((node_id, error))
         self.core.refresh(self.topic, now)
         if self.core.snapshot.brokers.get(node_id):
-            self.core.ensure_node(node_id, now)
+            self.brokers.ensure(node_id, now)
 
     def uses(self, topic: str) -> bool:
         return topic == self.topic
@@ -98,7 +99,7 @@ class Pump:
         for node_id, until in list(self._quiet_until.items()):
             if until <= now:
                 del self._quiet_until[node_id]
-                if self.core.room(node_id) > 0:
+                if self.brokers.room(node_id) > 0:
                     self.on_room(node_id, now)
 
     def next_deadline(self) -> float:

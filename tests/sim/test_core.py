@@ -52,9 +52,9 @@ def ready(seed: int = 1, **config: Any) -> World:
 def test_bootstrap_learns_the_brokers_and_reaches_one() -> None:
     world = ready()
     assert sorted(world.core.snapshot.brokers) == [0, 1, 2]
-    assert any(health.node_id >= 0 and health.connected for health in world.core.health())
+    assert any(health.node_id >= 0 and health.connected for health in world.core.health(world.now))
     world.run(1.0)
-    assert all(health.state == "disconnected" for health in world.core.health() if health.node_id < 0)
+    assert all(health.state == "disconnected" for health in world.core.health(world.now) if health.node_id < 0)
 
 
 def failed_bootstrap(world: World) -> Any:
@@ -215,10 +215,10 @@ def test_the_cluster_s_features_are_those_of_the_newest_word() -> None:
     assert isinstance(world.bootstrap(), Ok)
     seen = []
     for broker in (2, 0, 1, 0):
-        world.core.nodes.disconnect(world.core.nodes.nodes[broker], world.now)
-        world.core.ensure_node(broker, world.now)
-        assert world.run(2.0, lambda broker=broker: world.core.connection_id(broker) >= 0)  # type: ignore[misc]
-        seen.append(world.core.nodes.nodes[broker].connection.features)  # type: ignore[union-attr]
+        world.channel(broker).disconnect(world.now)
+        world.brokers.ensure(broker, world.now)
+        assert world.run(2.0, lambda broker=broker: world.brokers.connection_id(broker) >= 0)  # type: ignore[misc]
+        seen.append(world.channel(broker).connection.features)  # type: ignore[union-attr]
     assert seen == [{}, {"transaction": 1}, {"transaction": 2}, {"transaction": 1}]
     assert world.core.finalized_feature("transaction") == 2
     assert world.core.finalized_feature("unheard.of") == 0
@@ -429,11 +429,11 @@ def test_without_a_connection_there_is_no_room_and_no_sending() -> None:
     world = ready()
     results: list[Any] = []
     world.core.produce = None
-    away = next(id for id in range(3) if not world.core.nodes.nodes[id].is_ready)
-    assert world.core.room(away) == 0 and world.core.room(99) == 0 and world.core.room(-1) == 0
-    world.core.send(away, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now)
+    away = next(id for id in range(3) if not world.channel(id).is_ready)
+    assert world.brokers.room(away) == 0 and world.brokers.room(99) == 0 and world.brokers.room(-1) == 0
+    world.brokers.send(away, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now)
     assert isinstance(results[0].error, NodeNotReadyError)
-    version = world.core.version_for(away, InitProducerIdRequest)
+    version = world.brokers.version_for(away, InitProducerIdRequest)
     assert isinstance(version, UnsupportedVersionError)
 
 
@@ -443,36 +443,36 @@ def test_a_late_answer_closes_the_connection_and_fails_all_its_requests() -> Non
     world.cluster.brokers[1].pause()
     pump.timeout = 2.0
     world.run(1.0)
-    waiting = len(world.core.nodes.nodes[1].connection.in_flight)  # type: ignore[union-attr]
+    waiting = len(world.channel(1).connection.in_flight)  # type: ignore[union-attr]
     world.run(7.0)
     assert pump.downs and pump.downs[0][0] == 1
     assert "no answer to ProduceRequest in time" in str(pump.downs[0][1])
     failed = pump.failed
     assert failed >= waiting > 1
-    health = next(health for health in world.core.health() if health.node_id == 1)
+    health = next(health for health in world.core.health(world.now) if health.node_id == 1)
     assert health.failing_since is not None and isinstance(health.error, KafkaConnectionError)
     world.cluster.brokers[1].resume()
     world.run(15.0)
     succeeded = pump.succeeded
     world.run(2.0)
     assert pump.succeeded > succeeded
-    health = next(health for health in world.core.health() if health.node_id == 1)
+    health = next(health for health in world.core.health(world.now) if health.node_id == 1)
     assert (health.error, health.failing_since, health.failures) == (None, None, 0)
 
 
 def test_a_connection_is_known_by_an_id_that_never_comes_back() -> None:
     world = ready(seed=8, brokers=1, connections_max_idle=5.0)
-    assert world.core.connection_id(0) == -1 or world.core.room(0) > 0
-    assert world.core.connection_id(7) == world.core.connection_id(-1) == -1
+    assert world.brokers.connection_id(0) == -1 or world.brokers.room(0) > 0
+    assert world.brokers.connection_id(7) == world.brokers.connection_id(-1) == -1
     seen = []
     for end in ("reset", "idle", "reset"):
-        world.core.ensure_node(0, world.now)
-        assert world.run(5.0, lambda: world.core.connection_id(0) >= 0)
-        seen.append(world.core.connection_id(0))
+        world.brokers.ensure(0, world.now)
+        assert world.run(5.0, lambda: world.brokers.connection_id(0) >= 0)
+        seen.append(world.brokers.connection_id(0))
         if end == "reset":
             world.network.links[-1].reset()
-        assert world.run(10.0, lambda: world.core.connection_id(0) == -1)
-        assert world.core.room(0) == 0
+        assert world.run(10.0, lambda: world.brokers.connection_id(0) == -1)
+        assert world.brokers.room(0) == 0
     assert len(set(seen)) == 3
 
 
@@ -486,14 +486,16 @@ def test_reconnecting_backs_off() -> None:
     world.run(20.0)
     refusals = [entry for entry in world.simulation.trace if entry[1] == "refused"]
     assert 15 <= len(refusals) <= 35
-    health = next(health for health in world.core.health() if health.node_id == 2)
+    health = next(health for health in world.core.health(world.now) if health.node_id == 2)
     assert health.failures > 10 and "Connection refused" in str(health.error)
 
 
 def test_an_idle_connection_is_closed_and_made_again() -> None:
     world = ready(connections_max_idle=5.0, metadata_max_age=1000.0)
     world.run(12.0)
-    assert all(health.state == "disconnected" and health.failing_since is None for health in world.core.health())
+    assert all(
+        health.state == "disconnected" and health.failing_since is None for health in world.core.health(world.now)
+    )
     promise = world.request(Broker(0), InitProducerIdRequest, init)
     assert world.run(5.0, lambda: promise.result is not None) and isinstance(promise.result, Ok)
 
@@ -526,13 +528,13 @@ def test_raw_requests_are_answered_with_their_errors_inside() -> None:
     world.cluster.create_topic("t", 3)
     world.bootstrap()
     for id in range(3):
-        world.core.ensure_node(id, world.now)
+        world.brokers.ensure(id, world.now)
     world.core.want_topic("t", world.now)
     world.run(2.0)
     results: list[Any] = []
     topic_id = world.core.snapshot.topics["t"].id
     for id in range(3):
-        world.core.send(
+        world.brokers.send(
             id,
             ProduceRequest,
             lambda version: produce_request("t", topic_id, 0, batch(3), version),
@@ -597,7 +599,7 @@ def test_a_call_does_not_wait_for_a_broker_that_is_gone() -> None:
     world.network.servers.pop(("10.0.0.2", 9092))
     for link in list(world.cluster.brokers[2].connections):
         link.reset()
-    world.core.ensure_node(2, world.now)
+    world.brokers.ensure(2, world.now)
     world.run(1.0)
     promise = world.request(Broker(2), InitProducerIdRequest, init, timeout=15.0)
     world.run(1.0)  # waits for the next attempt to connect
@@ -611,14 +613,16 @@ def test_a_call_does_not_wait_for_a_broker_that_is_gone() -> None:
 def test_unwritten_requests_take_room_too() -> None:
     """A frozen broker must not fill the memory with requests that nobody answers (acks=0)."""
     world = ready(max_in_flight=3)
-    there = next(id for id in range(3) if world.core.room(id) == 3)
+    there = next(id for id in range(3) if world.brokers.room(id) == 3)
     results: list[Any] = []
     for left in (2, 1, 0):
-        world.core.send(there, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now, answered=False)
-        assert world.core.room(there) == left and results == []
+        world.brokers.send(
+            there, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now, answered=False
+        )
+        assert world.brokers.room(there) == left and results == []
     world.cluster.brokers[there].handlers[22] = lambda broker, header, request: None
     world.run(1.0)
-    assert results == [Ok(None)] * 3 and world.core.room(there) == 3
+    assert results == [Ok(None)] * 3 and world.brokers.room(there) == 3
 
 
 def test_an_error_inside_that_says_not_i_sends_the_call_elsewhere() -> None:

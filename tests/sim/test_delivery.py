@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kafka.core.net.lanes import Lane
 from kafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidRecordError,
@@ -159,16 +160,17 @@ def test_who_sends_again_to_a_topic_that_is_denied_holds_up_nothing() -> None:
 def test_a_broker_that_moves_while_its_old_name_is_looked_up() -> None:
     world = World(1, 1)
     node = world.core.nodes.learn(5, "old", 9092, world.now)
-    world.core.nodes.ensure(node, world.now)
+    channel = node.channel(Lane.CONTROL)
+    channel.ensure(world.now)
     world.core.nodes.learn(5, "new", 9092, world.now)
     world.core.tick(world.now + 60.0)  # the look-up has taken too long
-    assert node.failures == 1
+    assert channel.failures == 1
     world.network.hosts["old"] = world.network.hosts["new"] = [("10.0.0.0",)]
     other = world.core.nodes.learn(6, "old", 9092, world.now)
-    world.core.nodes.ensure(other, world.now)
+    other.channel(Lane.CONTROL).ensure(world.now)
     world.core.nodes.learn(6, "new", 9092, world.now)
     world.client.turn()
-    assert world.run(5.0, lambda: other.is_ready)
+    assert world.run(5.0, lambda: other.channel(Lane.CONTROL).is_ready)
     assert ("resolve", "new", 9092) in [entry[1:] for entry in world.simulation.trace]
 
 
@@ -384,8 +386,8 @@ def test_a_connection_to_where_a_broker_was_owes_its_answers_first() -> None:
     producer.put("t", partition=0)
     settle(producer)
     broker = world.cluster.brokers[world.cluster.topics["t"][0].leader]
-    node = world.core.nodes.nodes[broker.id]
-    connection = node.connection
+    channel = world.channel(broker.id)
+    connection = channel.connection
     broker.pause()
     first = producer.put("t", partition=0)
     world.run(0.1)
@@ -393,7 +395,7 @@ def test_a_connection_to_where_a_broker_was_owes_its_answers_first() -> None:
     world.core.nodes.learn(broker.id, "elsewhere", broker.port, world.now)
     second = producer.put("t", partition=0)
     world.run(0.1)
-    assert node.connection is connection and connection is not None and len(connection.in_flight) == 1
+    assert channel.connection is connection and connection is not None and len(connection.in_flight) == 1
     broker.resume()
     assert world.run(5.0, lambda: second.is_done) and first.succeeded() and second.succeeded()
-    assert node.connection is not connection and producer.produce.counts["left in doubt"] == 0
+    assert channel.connection is not connection and producer.produce.counts["left in doubt"] == 0

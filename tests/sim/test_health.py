@@ -21,7 +21,7 @@ def init(version: int) -> Any:
 
 
 def health(world: World, node_id: int) -> BrokerHealth:
-    return next(health for health in world.core.health() if health.node_id == node_id)
+    return next(health for health in world.core.health(world.now) if health.node_id == node_id)
 
 
 def lines(world: World) -> list[tuple[str, str]]:
@@ -35,7 +35,7 @@ def pumping(seed: int = 1, **config: Any) -> tuple[World, Pump]:
         broker.least_work = broker.most_work = 0.05
     world.bootstrap().unwrap()
     pump = Pump(world, "t")
-    assert world.run(5.0, lambda: all(world.core.connection_id(broker) >= 0 for broker in range(3)))
+    assert world.run(5.0, lambda: all(world.brokers.connection_id(broker) >= 0 for broker in range(3)))
     return world, pump
 
 
@@ -102,10 +102,10 @@ def test_an_idle_connection_that_the_peer_closes_is_no_failure() -> None:
     pump.on = False
     world.run(1.0)
     for orderly in (True, False):
-        before = world.core.connection_id(1)
+        before = world.brokers.connection_id(1)
         for link in list(world.cluster.brokers[1].connections):
             link.close(1) if orderly else link.reset()
-        assert world.run(1.0, lambda before=before: world.core.connection_id(1) != before)  # type: ignore[misc]
+        assert world.run(1.0, lambda before=before: world.brokers.connection_id(1) != before)  # type: ignore[misc]
         assert health(world, 1).failing_since is None and health(world, 1).failures == 0
         promise = world.request(Broker(1), InitProducerIdRequest, init)
         assert world.run(1.0, lambda promise=promise: isinstance(promise.result, Ok))  # type: ignore[misc]

@@ -484,7 +484,7 @@ def test_a_broker_that_is_starting_and_knows_nothing_is_passed_over() -> None:
 
     asked = on_metadata(world, starting, 0, 1)
     for id in range(3):
-        world.core.ensure_node(id, world.now)
+        world.brokers.ensure(id, world.now)
     for _ in range(10):
         world.core.refresh("t", world.now)
         world.run(1.5)
@@ -496,7 +496,7 @@ def test_another_broker_is_asked_whether_a_topic_is_really_unknown() -> None:
     """The only broker that the client is connected to has lost touch with the others, and with what they do."""
     world = ready()
     world.cluster.create_topic("t", 2)
-    lost = next(id for id in range(3) if world.core.nodes.nodes[id].is_ready)
+    lost = next(id for id in range(3) if world.channel(id).is_ready)
 
     def deny(broker: Any, request: Any, answer: Any) -> None:
         for topic in answer.topics:

@@ -72,7 +72,7 @@ def test_hung_brokers_are_forgotten_after_a_while() -> None:
     assert len(world.core.snapshot.brokers) == 3 and world.core.metadata.error is not None
     world.run(11.0)
     assert world.core.snapshot.brokers == {} and isinstance(world.core.metadata.error, KafkaError)
-    assert all(health.node_id < 0 for health in world.core.health())
+    assert all(health.node_id < 0 for health in world.core.health(world.now))
     said = [notice for notice in notices(world) if "starts again from its bootstrap servers" in notice]
     assert len(said) == 1 and "for 300 s" in said[0]
     topic = world.core.snapshot.topics["t"]
@@ -102,16 +102,18 @@ def test_after_starting_again_every_topic_is_asked_about() -> None:
 def test_what_was_forgotten_is_not_connected_to() -> None:
     world = ready(3)
     know(world, "t", 3)
-    away = next(id for id in range(3) if not world.core.nodes.nodes[id].is_ready)
+    away = next(id for id in range(3) if not world.channel(id).is_ready)
     world.network.dns_delay = 0.5
-    world.core.ensure_node(away, world.now)  # its name is being looked up
+    world.brokers.ensure(away, world.now)  # its name is being looked up
     on_metadata(world, lambda broker, request, answer: setattr(answer, "error_code", 129))
     world.core.refresh("t", world.now)
     assert world.run(0.3, lambda: not world.core.snapshot.brokers)
     world.run(5.0)
     nodes = world.core.nodes.nodes.values()
     assert all(node.id < 0 for node in nodes)
-    assert set(world.client._links) == {node.connection.id for node in nodes if node.connection is not None}
+    assert set(world.client._links) == {
+        c.connection.id for node in nodes for c in node.channels.values() if c.connection is not None
+    }
 
 
 def test_an_answer_in_between_ends_the_count() -> None:
@@ -239,7 +241,7 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
 
     asked = on_metadata(world, foreign, 1)
     for _ in range(20):
-        world.core.ensure_node(1, world.now)
+        world.brokers.ensure(1, world.now)
         world.core.refresh("t", world.now)
         world.run(1.5)
         assert world.core.metadata.error is None and sorted(world.core.snapshot.brokers) == [0, 1, 2]
@@ -249,7 +251,7 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
 def test_what_a_lost_broker_led_is_asked_about() -> None:
     world = ready()
     know(world, "t", 6)
-    stranger = next(id for id in range(3) if world.core.nodes.nodes[id].is_ready)
+    stranger = next(id for id in range(3) if world.channel(id).is_ready)
     on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"), stranger)
     for partition in range(6):
         world.cluster.move_leader("t", partition, (stranger + 1) % 3)

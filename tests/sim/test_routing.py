@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kafka.core.cluster.calls import ANY, Coordinator
+from kafka.core.net.lanes import Lane
 from kafka.protocol import FindCoordinatorRequest, InitProducerIdRequest, MetadataRequest
 from kafka.result import Ok
 from kafka.testing.sim_broker import SimBroker
@@ -29,8 +30,8 @@ def connected(seed: int = 1, brokers: int = 3, **config: Any) -> World:
     world.bootstrap().unwrap()
     world.core.want_topic("t", world.now)
     for id in range(brokers):
-        world.core.ensure_node(id, world.now)
-    assert world.run(5.0, lambda: all(world.core.connection_id(id) >= 0 for id in range(brokers)))
+        world.brokers.ensure(id, world.now)
+    assert world.run(5.0, lambda: all(world.brokers.connection_id(id) >= 0 for id in range(brokers)))
     world.run(0.5)
     return world
 
@@ -114,7 +115,7 @@ def test_a_busy_broker_is_not_taken_for_a_silent_one_and_a_silent_one_not_for_an
     results: list[Any] = []
 
     def again(node: int) -> None:
-        world.core.send(node, InitProducerIdRequest, init, lambda r, now: results.append((node, r)), world.now)
+        world.brokers.send(node, InitProducerIdRequest, init, lambda r, now: results.append((node, r)), world.now)
 
     again(2)
     for _ in range(5):
@@ -145,7 +146,7 @@ def test_whoever_becomes_ready_first_gets_the_call() -> None:
     world = World(1, any_broker_attempt=20.0)
     world.bootstrap().unwrap()
     world.run(1.0)
-    (first,) = [id for id in range(3) if world.core.connection_id(id) >= 0]
+    (first,) = [id for id in range(3) if world.brokers.connection_id(id) >= 0]
     for broker in world.cluster.brokers:
         world.network.black_holes.add((broker.ip, broker.port))
     for link in list(world.network.links):
@@ -153,10 +154,10 @@ def test_whoever_becomes_ready_first_gets_the_call() -> None:
     world.run(0.5)
     promise = world.request(ANY, InitProducerIdRequest, init, timeout=25.0)
     world.run(1.0)
-    asked = next(node.id for node in world.core.nodes.nodes.values() if node.is_connecting)
+    asked = next(node.id for node in world.core.nodes.nodes.values() if node.channel(Lane.CONTROL).is_connecting)
     other = next(id for id in range(3) if id != asked)
     world.network.black_holes.discard((f"10.0.0.{other}", 9092))
-    world.core.ensure_node(other, world.now)
+    world.brokers.ensure(other, world.now)
     world.client.turn()
     assert timed(world, promise) < 0.5
 
@@ -169,9 +170,9 @@ def test_a_lost_broker_is_looked_up_again() -> None:
     world.network.hosts["kafka0"] = [("10.0.0.99",), ("10.0.0.98",)]
     broker.ip = "10.0.0.98"
     broker.start()
-    world.core.ensure_node(0, world.now)
+    world.brokers.ensure(0, world.now)
     world.client.turn()
-    assert world.run(1.0, lambda: world.core.connection_id(0) >= 0)
+    assert world.run(1.0, lambda: world.brokers.connection_id(0) >= 0)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -202,7 +203,7 @@ def test_a_late_answer_in_another_version_does_not_count() -> None:
     slow.least_work = slow.most_work = 3.0
     for broker in others:
         broker.pause()
-        world.core.nodes.nodes[broker.id].connection._chosen[InitProducerIdRequest] = 3  # type: ignore[union-attr]
+        world.channel(broker.id).connection._chosen[InitProducerIdRequest] = 3  # type: ignore[union-attr]
     original = slow.handlers[InitProducerIdRequest.API_KEY]
     built: list[int] = []
     answered: list[int] = []

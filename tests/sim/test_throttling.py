@@ -25,7 +25,7 @@ def init(version: int) -> Any:
 
 
 def health(world: World, node_id: int) -> BrokerHealth:
-    return next(health for health in world.core.health() if health.node_id == node_id)
+    return next(health for health in world.core.health(world.now) if health.node_id == node_id)
 
 
 def throttle(broker: SimBroker, api_key: int, *seconds: float, mutes: bool = False) -> list[float]:
@@ -64,7 +64,7 @@ def pumping(seed: int = 1, **config: Any) -> tuple[World, Pump]:
         broker.least_work = broker.most_work = 0.01
     world.bootstrap().unwrap()
     pump = Pump(world, "t")
-    assert world.run(5.0, lambda: all(world.core.connection_id(broker) >= 0 for broker in range(3)))
+    assert world.run(5.0, lambda: all(world.brokers.connection_id(broker) >= 0 for broker in range(3)))
     world.run(1.0)
     return world, pump
 
@@ -76,7 +76,7 @@ def test_a_throttled_broker_gets_nothing_until_its_time_is_over() -> None:
     assert world.run(1.0, lambda: bool(told))
     world.run(0.2)  # what was in flight is answered
     start = told[0]
-    assert world.core.room(1) == 0 and health(world, 1).state == "ready"
+    assert world.brokers.room(1) == 0 and health(world, 1).state == "ready"
     assert health(world, 1).throttled_until == pytest.approx(start + 2.0, abs=0.1)
     world.run(4.0)
     quiet = [moment for moment in served[1] if start + 0.2 < moment < start + 2.0]
@@ -101,7 +101,7 @@ def test_older_versions_were_throttled_by_the_broker_already() -> None:
         assert world.run(5.0, lambda told=told: bool(told))  # type: ignore[misc]
         pump.on = False
         world.run(0.5)
-        assert (world.core.room(0) == 0) == waits == (health(world, 0).throttles == 1)
+        assert (world.brokers.room(0) == 0) == waits == (health(world, 0).throttles == 1)
 
 
 def test_the_deadline_never_comes_nearer() -> None:
@@ -166,13 +166,13 @@ def test_throttled_time_does_not_count_towards_request_timeouts() -> None:
     world, pump = pumping(request_timeout=1.0)
     pump.timeout = 1.0
     pump.world.checker.promise = lambda name, timeout: lambda result, now: None  # type: ignore[assignment, return-value]
-    connection = world.core.connection_id(1)
+    connection = world.brokers.connection_id(1)
     told = throttle(world.cluster.brokers[1], PRODUCE, 4.0, mutes=True)
     assert world.run(1.0, lambda: bool(told))
     world.run(3.0)
     assert health(world, 1).in_flight > 0, "the test needs requests in flight"
     world.run(3.0)
-    assert pump.downs == [] and pump.failed == 0 and world.core.connection_id(1) == connection
+    assert pump.downs == [] and pump.failed == 0 and world.brokers.connection_id(1) == connection
     # and what it does not answer afterwards times out as ever
     world.cluster.brokers[1].pause()
     world.run(1.5)
@@ -184,11 +184,11 @@ def test_a_new_connection_does_not_get_round_it() -> None:
     told = throttle(world.cluster.brokers[1], PRODUCE, 3.0)
     assert world.run(1.0, lambda: bool(told))
     world.run(0.1)
-    before = world.core.connection_id(1)
+    before = world.brokers.connection_id(1)
     for link in list(world.cluster.brokers[1].connections):
         link.reset()
-    assert world.run(1.0, lambda: world.core.connection_id(1) not in (-1, before))
-    assert world.core.room(1) == 0
+    assert world.run(1.0, lambda: world.brokers.connection_id(1) not in (-1, before))
+    assert world.brokers.room(1) == 0
     served = arrivals(world.cluster.brokers[1], PRODUCE)
     sent = pump.sent
     assert world.run(5.0, lambda: bool(served))
@@ -210,13 +210,13 @@ def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
     world, _, until = paused()
     nodes, node = world.core.nodes, world.core.nodes.nodes[1]
     world.cluster.brokers[1].stop()
-    assert world.run(1.0, lambda: node.connection is None and not node.resolving)
+    assert world.run(1.0, lambda: not any(c.connection or c.is_connecting for c in node.channels.values()))
     nodes.forget_all_but({0, 2}, world.now)
     nodes.learn(1, node.host, node.port, world.now)
     assert health(world, 1).throttled_until == until
     world.run(3.0)
     assert health(world, 1).throttled_until is None
-    world.run(0.5, lambda: node.connection is None and not node.resolving)
+    world.run(0.5, lambda: not any(c.connection or c.is_connecting for c in node.channels.values()))
     nodes.forget_all_but({0, 2}, world.now)
     assert 1 not in nodes.nodes
 
@@ -287,7 +287,7 @@ def test_nothing_in_the_model_throttles_by_itself() -> None:
     """The handlers that the tests above override are the model's own."""
     world, pump = pumping()
     world.run(1.0)
-    assert all(known.throttles == 0 for known in world.core.health()) and pump.failed == 0
+    assert all(known.throttles == 0 for known in world.core.health(world.now)) and pump.failed == 0
     assert world.cluster.brokers[0].handlers == HANDLERS
 
 

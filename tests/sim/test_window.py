@@ -24,7 +24,7 @@ def in_flight(world: World, seconds: float) -> float:
     seen = []
     for _ in range(200):
         world.run(seconds / 200)
-        seen.append(len(world.core.nodes.nodes[0].connection.in_flight))  # type: ignore[union-attr]
+        seen.append(len(world.channel(0).connection.in_flight))  # type: ignore[union-attr]
     return sum(seen) / len(seen)
 
 
@@ -37,8 +37,8 @@ def rate(world: World, pump: Pump, seconds: float) -> float:
 def with_five(work: float, seconds: float) -> float:
     """The rate where five are always in flight."""
     world, pump = pumping(work)
-    assert world.run(5.0, lambda: world.core.connection_id(0) >= 0)
-    window = world.core.nodes.nodes[0].connection.window  # type: ignore[union-attr]
+    assert world.run(5.0, lambda: world.brokers.connection_id(0) >= 0)
+    window = world.channel(0).connection.window  # type: ignore[union-attr]
     window._changed = float("inf")  # it learns nothing more
     assert window.limit == 5
     world.run(10.0)

@@ -6,6 +6,8 @@ import struct
 from typing import Any
 
 from kafka.core.config import Config
+from kafka.core.net.channel import Channel
+from kafka.core.net.lanes import Lane
 from kafka.errors import KafkaError
 from kafka.protocol import ProduceRequest
 from kafka.result import Err, Result
@@ -21,6 +23,7 @@ class World:
         config.setdefault("bootstrap", self.cluster.bootstrap)
         self.client = SimDriver(self.network, Config(**config))
         self.core = self.client.core
+        self.brokers = self.core.brokers(Lane.PRODUCE)
         self.checker = Checker(self.simulation)
 
     @property
@@ -31,15 +34,18 @@ class World:
         self.client.turn()
         return self.simulation.run(self.now + seconds, done)
 
+    def channel(self, node_id: int, lane: Lane = Lane.CONTROL) -> Channel:
+        return self.core.nodes.nodes[node_id].channel(lane)
+
     def bootstrap(self, timeout: float = 10.0) -> Result[Any, KafkaError]:
         promise = self.checker.promise("bootstrap", timeout)
         self.core.bootstrap(promise, self.now, timeout)
         assert self.run(timeout + 1, lambda: promise.result is not None)
         return promise.result
 
-    def request(self, route: Any, message_class: Any, build: Any, timeout: float = 10.0) -> Promise:
+    def request(self, route: Any, message_class: Any, build: Any, timeout: float = 10.0, **options: Any) -> Promise:
         promise = self.checker.promise(f"{message_class.__name__} {route}", timeout)
-        self.core.request(route, message_class, build, promise, self.now, timeout)
+        self.core.request(route, message_class, build, promise, self.now, timeout, **options)
         self.client.turn()
         return promise
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafka.core.backoff import Backoff
 from kafka.core.net.connection import Callback
 from kafka.core.net.failures import unreachable
+from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.core.timers import Timer
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.protocol.codes import Code
@@ -21,6 +22,7 @@ from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
+    from kafka.core.net.channel import Channel
     from kafka.core.net.node import Node
 
 
@@ -83,6 +85,8 @@ class Call:
         "refuse",
         "once",
         "avoid",
+        "lane",
+        "answer_within",
         "node",
         "attempt",
         "version",
@@ -108,6 +112,8 @@ class Call:
         refuse: Refuse | None,
         once: bool,
         avoid: int | None,
+        lane: Lane,
+        answer_within: float,
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -120,6 +126,8 @@ class Call:
         self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
         self.refuse = refuse
         self.avoid = avoid  # the id of a broker that is asked only if no other one is well
+        self.lane = lane
+        self.answer_within = answer_within  # seconds, once it is written
         self.once = once  # the first attempt that is written is the last
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # of answers to earlier ones only a good one counts, and that only where any broker will do
@@ -137,7 +145,7 @@ class Calls:
         self._core = core
         config = core.config
         self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
-        self._waiting: dict[int, dict[Call, None]] = {}  # by node id: for it to become ready
+        self._waiting: dict[Channel, dict[Call, None]] = {}  # for it to become ready
         self._for_metadata: dict[Call, None] = {}
         self._open: dict[int, Call] = {}
         self._next_id = 0
@@ -157,12 +165,19 @@ class Calls:
         refuse: Refuse | None = None,
         once: bool = False,
         avoid: int | None = None,
+        lane: Lane = Lane.CONTROL,
+        answer_within: float | None = None,
     ) -> None:
         """See `Core.request`. What `refuse(node, response, now)` gives an error for counts as a failed attempt."""
         if self._core.closed_by is not None:
             callback(Err(self._core.closed_by), now)
             return
-        call = Call(route, message_class, build, callback, now, timeout, patience, newest, name, refuse, once, avoid)
+        if answer_within is None:
+            answer_within = self._core.config.request_timeout
+        call = Call(
+            route, message_class, build, callback, now, timeout, patience, newest, name, refuse, once, avoid, lane,
+            answer_within,
+        )  # fmt: skip
         self._next_id += 1
         self._open[self._next_id] = call
         call.callback = self._once(self._next_id, callback)
@@ -188,13 +203,16 @@ class Calls:
             untried = [n for n in candidates if n.id not in call.tried]
             node = None
             if call.avoid is not None:
-                node = self._best([n for n in untried if n.id >= 0 and n.id != call.avoid and not n.failures], now)
-            node = node or self._best(untried, now)
+                others = [n for n in untried if n.id >= 0 and n.id != call.avoid]
+                node = self._best([n for n in others if not n.channel(call.lane).failures], call.lane, now)
+            node = node or self._best(untried, call.lane, now)
             if node is None and candidates:
                 self._round_over(call, now)
                 return
             # Doubled with each round, for a cluster where all are slow; an answer that comes late counts all the same.
-            attempt_ends = min(attempt_ends, now + self._core.config.any_broker_attempt * 2.0 ** min(call.failures, 8))
+            attempt = self._core.config.any_broker_attempt * 2.0 ** min(call.failures, 8)
+            attempt += max(call.answer_within - self._core.config.request_timeout, 0.0)  # the broker's to hold it back
+            attempt_ends = min(attempt_ends, now + attempt)
         elif isinstance(route, Broker):
             node = nodes.broker(route.id)
         elif isinstance(route, Leader):
@@ -218,11 +236,12 @@ class Calls:
                     self._core.metadata.refresh(None, now)
             return
         call.node = node
-        if node.is_open:
-            self._send(call, node, now)
+        channel = node.channel(call.lane)
+        if channel.is_open:
+            self._send(call, channel, now)
         else:
-            self._waiting.setdefault(node.id, {})[call] = None
-            nodes.ensure(node, now)
+            self._waiting.setdefault(channel, {})[call] = None
+            channel.ensure(now)
 
     def _candidates(self, route: AnyBroker) -> list[Node]:
         nodes = self._core.nodes.nodes
@@ -232,34 +251,35 @@ class Calls:
         # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
         return known + [node for node in nodes.values() if node.id < 0]
 
-    def _best(self, nodes: list[Node], now: float) -> Node | None:
+    def _best(self, nodes: list[Node], lane: Lane, now: float) -> Node | None:
         """The one most likely to answer soon; of ready ones the one with least in flight."""
         random = self._core.random
         best, best_rank = None, (99, 0.0, 0.0)
         for node in nodes:
+            channel = node.channel(lane)
             urgency = 0.0
-            connection = node.connection
-            if node.is_open:
+            if channel.is_open:
+                connection = channel.connection
                 assert connection is not None
-                silent = connection.in_flight and now - connection.waiting_since >= SILENT_AFTER
+                silent = now - connection.waiting_since >= SILENT_AFTER
                 rank, urgency = 3 if silent else 0, len(connection.in_flight)
-            elif node.is_ready:
-                rank, urgency = 4, node.throttled_until
-            elif node.failures or (node.is_connecting and now - node.connecting_since >= SILENT_AFTER):
+            elif channel.is_ready:
+                rank, urgency = 4, channel.throttled_until
+            elif channel.failures or (channel.is_connecting and now - channel.connecting_since >= SILENT_AFTER):
                 rank = 6 + (node.id < 0)
             elif node.id < 0:  # an address of bootstrap_servers: one of the brokers by another name
                 rank = 5
             else:
-                rank = 1 if node.is_connecting else 2
+                rank = 1 if channel.is_connecting else 2
             if (rank, urgency, tie := random.random()) < best_rank:
                 best, best_rank = node, (rank, urgency, tie)
         return best
 
     # -- one attempt -----------------------------------------------------------------------------------------------
 
-    def _send(self, call: Call, node: Node, now: float) -> None:
-        assert node.connection is not None
-        version = node.connection.version_for(call.message_class, call.newest)
+    def _send(self, call: Call, channel: Channel, now: float) -> None:
+        assert channel.connection is not None
+        version = channel.connection.version_for(call.message_class, call.newest)
         if not isinstance(version, int):
             if isinstance(call.route, AnyBroker):  # brokers of different releases: another one may know it
                 self._failed(call, version, now)
@@ -273,7 +293,7 @@ class Calls:
                 return
             refused = None
             if call.refuse is not None and _is_good(result):
-                refused = call.refuse(node, result.unwrap(), now)
+                refused = call.refuse(channel.node, result.unwrap(), now)
             if refused is not None:
                 if call.attempt == attempt:
                     self._failed(call, refused, now)
@@ -282,10 +302,9 @@ class Calls:
             elif isinstance(call.route, AnyBroker) and call.version == version and _is_good(result):
                 self._finish(call, result, now)  # another broker is being asked by now, but this is as good as any
 
-        # The connection allows the usual time: an impatient call gives up alone, without taking others with it, and a
-        # patient one finds out that the connection is dead while there is time for another attempt.
-        timeout = self._core.config.request_timeout
-        error = self._core.nodes.send(node, call.build(version), version, answered, now, timeout, True)
+        # Not the call's own time: an impatient call gives up alone, without taking others with it, and a patient one
+        # finds out that the connection is dead while there is time for another attempt.
+        error = channel.send(call.build(version), version, answered, now, call.answer_within)
         if error is not None:
             self._finish(call, Err(error), now)
 
@@ -358,22 +377,23 @@ class Calls:
 
     # -- what happens around it ------------------------------------------------------------------------------------
 
-    def on_open(self, node: Node, now: float) -> None:
-        for call in self._waiting.pop(node.id, ()):
+    def on_open(self, channel: Channel, now: float) -> None:
+        node = channel.node
+        for call in self._waiting.pop(channel, ()):
             if not call.done and call.node is node:
-                if node.is_open:
-                    self._send(call, node, now)
+                if channel.is_open:
+                    self._send(call, channel, now)
                 else:  # one of the calls before it has closed the connection
                     self._route(call, now)
-        for id, waiting in list(self._waiting.items()):
-            for call in [call for call in waiting if _might_ask(call, node)]:
-                if call.node is not None and call.node.id == id and node.is_open:
+        for other, waiting in list(self._waiting.items()):
+            for call in [call for call in waiting if _might_ask(call, channel)]:
+                if call.node is other.node and channel.is_open:
                     waiting.pop(call, None)
                     self._route(call, now)
 
-    def on_down(self, node: Node, error: KafkaError, now: float) -> None:
-        for call in self._waiting.pop(node.id, ()):
-            if not call.done and call.node is node:
+    def on_down(self, channel: Channel, error: KafkaError, now: float) -> None:
+        for call in self._waiting.pop(channel, ()):
+            if not call.done and call.node is channel.node:
                 self._wrong_broker(call, error, now)
                 self._failed(call, error, now)
 
@@ -423,14 +443,14 @@ class Calls:
             return
         if now < call.deadline:  # this broker has had its chance
             assert call.node is not None
-            self._failed(call, self._core.nodes.pending_error(call.node, now - call.started), now)
+            self._failed(call, call.node.channel(call.lane).pending_error(now - call.started), now)
         else:
             self._expire(call, now)
 
     def _expire(self, call: Call, now: float) -> None:
         waited = now - call.started
         if call.node is not None and call.node.name not in call.errors:
-            call.errors[call.node.name] = self._core.nodes.pending_error(call.node, waited)
+            call.errors[call.node.name] = call.node.channel(call.lane).pending_error(waited)
         what = f"{call.name} did not succeed within {waited:.1f} s"
         if call.errors:
             self._finish(call, Err(unreachable(what + ":", call.errors.values())), now)
@@ -453,9 +473,11 @@ class Calls:
                 self._finish(call, Err(error), now)
 
 
-def _might_ask(call: Call, node: Node) -> bool:
+def _might_ask(call: Call, channel: Channel) -> bool:
     """Whether a call that waits for another broker may as well go to this one."""
-    route = call.route
+    route, node = call.route, channel.node
+    if CONNECTION_OF[call.lane] is not channel.lane:
+        return False
     if call.done or not isinstance(route, AnyBroker) or node.id in call.tried:
         return False
     return node.id >= 0 or not route.advertised

@@ -39,6 +39,34 @@ _JUST_UNSUPPORTED = b"\0\x23\0\0\0\0"  # an ApiVersionsResponse v0 of nothing bu
 API_VERSIONS_FALL_BACK = (ApiVersionsRequest.VERSIONS[1], 3, 0)
 
 
+class InFlight:
+    """A request on the wire that has an answer."""
+
+    __slots__ = ("correlation_id", "response_class", "version", "callback", "sent", "held", "due", "deadline", "place")
+
+    def __init__(
+        self,
+        correlation_id: int,
+        response_class: Any,
+        version: int,
+        callback: Callback,
+        sent: float,
+        held: float,
+        due: float,
+        deadline: float,
+        place: int,
+    ) -> None:
+        self.correlation_id = correlation_id
+        self.response_class = response_class
+        self.version = version
+        self.callback = callback
+        self.sent = sent
+        self.held = held  # seconds that the broker may rightly hold the answer back, once it has come to this request
+        self.due = due  # from when on the answer is waited for
+        self.deadline = deadline  # without an answer by then the connection counts as dead
+        self.place = place  # how many were in flight once it was sent; 0: the window is not told of its answer
+
+
 class Connection:
     __slots__ = (
         "id",
@@ -52,8 +80,10 @@ class Connection:
         "features_epoch",
         "heard",
         "used",
-        "waiting_since",
+        "was_refused",
         "window",
+        "_answered",
+        "_patience",
         "_client_id",
         "_software",
         "_limit",
@@ -76,6 +106,7 @@ class Connection:
         software: tuple[str, str],
         limit: int,
         most_in_flight: int,
+        patience: float,
         on_throttle: Callable[[float, float], None],
         on_request: Callable[[Any, int, int, float], None] | None = None,
         on_response: Callable[[Any, int, int, float, KafkaError | None, float], None] | None = None,
@@ -84,8 +115,7 @@ class Connection:
         self.address = address
         self.name = name  # for error messages: "broker 3 at kafka3:9092 (10.0.0.3)"
         self.state = State.CONNECTING
-        # What is on the wire: (correlation id, response class, version, callback, deadline, since when), oldest first.
-        self.in_flight: deque[tuple[int, Any, int, Callback, float, float]] = deque()
+        self.in_flight: deque[InFlight] = deque()  # oldest first; answers come in this order
         # Requests that have no answer (acks=0) and are over once written: (callback, deadline), oldest first.
         self.unwritten: deque[tuple[Callback, float]] = deque()
         # The peer's ranges by API key, once READY.
@@ -95,8 +125,10 @@ class Connection:
         self.features_epoch = -1
         self.heard = False  # whether the peer ever sent a byte
         self.used = 0.0  # when the last request was sent
-        self.waiting_since = 0.0  # while there are requests in flight: when the last answer came, or the first was sent
+        self.was_refused = False  # the peer closed it on the first request, without a word
         self.window = Window(most_in_flight)
+        self._answered = 0.0  # when the last answer came
+        self._patience = patience  # seconds an answer may take that the broker has no right to hold back
         self._client_id = client_id
         self._software = software
         self._limit = limit
@@ -110,6 +142,20 @@ class Connection:
 
     def handle(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state][event]
+
+    @property
+    def is_closed(self) -> bool:
+        return self.state is State.CLOSED
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is under way."""
+        return bool(self.in_flight or self.unwritten)
+
+    @property
+    def waiting_since(self) -> float:
+        """Since when an answer is waited for; it may lie ahead (see `InFlight.due`), and is inf where none is."""
+        return max(self.in_flight[0].due, self._answered) if self.in_flight else float("inf")
 
     # -- versions ------------------------------------------------------------------------------------------------
 
@@ -134,7 +180,7 @@ class Connection:
             self._chosen[message_class] = version
         return version
 
-    def negotiate(self, version: int, callback: Callback, now: float, timeout: float) -> Sequence[Buffer]:
+    def negotiate(self, version: int, callback: Callback, now: float) -> Sequence[Buffer]:
         """The ApiVersions request that opens every connection. `callback` gets the response or what went wrong.
 
         A peer that knows only older versions says so in the form of version 0; the caller then asks again.
@@ -143,7 +189,7 @@ class Connection:
             client_software_name=self._software[0] if version >= 3 else "",
             client_software_version=self._software[1] if version >= 3 else "",
         )
-        return self.send(request, version, callback, now, timeout).unwrap()
+        return self.send(request, version, callback, now, self._patience).unwrap()
 
     def negotiated(self, response: Any) -> None:
         self.versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
@@ -154,20 +200,38 @@ class Connection:
     # -- requests ------------------------------------------------------------------------------------------------
 
     def send(
-        self, message: Any, version: int, callback: Callback, now: float, timeout: float, *, answered: bool = True
+        self,
+        message: Any,
+        version: int,
+        callback: Callback,
+        now: float,
+        answer_within: float,
+        *,
+        answered: bool = True,
+        timed: bool = False,
     ) -> Result[list[Any], ProtocolError]:
-        """The bytes of one request. Its callback is called exactly once from here on, unless this returns Err."""
+        """The bytes of one request. Its callback is called exactly once from here on, unless this returns Err.
+
+        `answer_within`: seconds. What of them exceeds the usual patience is the broker's to hold the answer back; who
+        comes after it on this connection waits so much longer. `timed`: the window learns how long it took.
+        """
         correlation_id = self._next_correlation
         encoded = encode_request(message, version, correlation_id, self._client_id)
         if isinstance(encoded, Ok):
             self._next_correlation = (correlation_id + 1) & 0x7FFFFFFF
             self.used = now
+            in_flight = self.in_flight
+            patience = min(answer_within, self._patience)
+            held = answer_within - patience
+            due = (max(now, in_flight[-1].due) if in_flight else now) + held
             if answered:
-                if not self.in_flight:
-                    self.waiting_since = now
-                self.in_flight.append((correlation_id, message.RESPONSE, version, callback, now + timeout, now))
+                place = len(in_flight) + 1 if timed else 0
+                entry = InFlight(
+                    correlation_id, message.RESPONSE, version, callback, now, held, due, due + patience, place
+                )
+                in_flight.append(entry)
             else:
-                self.unwritten.append((callback, now + timeout))
+                self.unwritten.append((callback, due + patience))
             if self._tell_request is not None:
                 size = sum(map(len, encoded.value))  # type: ignore[arg-type]
                 self._tell_request(type(message), version, size, now)
@@ -205,11 +269,16 @@ class Connection:
             self.heard = True
             if not in_flight:
                 return CorrelationError(f"{self.name} sent response {correlation_id}, but nothing was asked.")
-            expected, response_class, version, callback, _, since = in_flight[0]
-            if correlation_id != expected:
-                return CorrelationError(f"{self.name} sent response {correlation_id} where {expected} was due.")
+            entry = in_flight[0]
+            if correlation_id != entry.correlation_id:
+                return CorrelationError(
+                    f"{self.name} sent response {correlation_id} where {entry.correlation_id} was due."
+                )
             in_flight.popleft()
-            self.waiting_since = now
+            self._answered = now
+            if now < entry.due:
+                self._go_on_early(now)
+            response_class, version = entry.response_class, entry.version
             if (
                 response_class is ApiVersionsResponse
                 and size >= 6
@@ -221,17 +290,28 @@ class Connection:
             result: Any = decode_response(response_class, version, frame)
             if self._tell_response is not None:
                 error = None if isinstance(result, Ok) else result.error
-                self._tell_response(response_class.REQUEST, version, size + 4, now - since, error, now)
+                self._tell_response(response_class.REQUEST, version, size + 4, now - entry.sent, error, now)
             if isinstance(result, Ok):
                 message = result.value[1]
                 throttle_ms = getattr(message, "throttle_time_ms", 0)
                 if throttle_ms > 0 and version >= _THROTTLES_FROM.get(response_class.API_KEY, 0):
                     self._on_throttle(throttle_ms / 1000, now)
                 result = Ok(message)
-            callback(result, now)
+                if entry.place and now >= entry.due:  # held back, it says nothing of how busy the broker is
+                    self.window.answered(entry.due, entry.place, now)
+            entry.callback(result, now)
             if self.state is State.CLOSED:  # closed by the callback
                 return None
         return self._keep(view, position, end)
+
+    def _go_on_early(self, now: float) -> None:
+        """The broker has not held back an answer for as long as it might have: the next ones are due earlier."""
+        due = now
+        for entry in self.in_flight:
+            due = max(due, entry.sent) + entry.held
+            if due < entry.due:
+                entry.deadline -= entry.due - due
+                entry.due = due
 
     def _keep(self, view: memoryview, position: int, end: int) -> KafkaError | None:
         """Puts the start of an unfinished frame aside, unless its announced size is out of bounds.
@@ -259,15 +339,15 @@ class Connection:
     def deadline(self) -> float:
         """When the first of the requests under way times out; inf if none is."""
         return min(
-            min((entry[4] for entry in self.in_flight), default=float("inf")),
+            min((entry.deadline for entry in self.in_flight), default=float("inf")),
             self.unwritten[0][1] if self.unwritten else float("inf"),
         )
 
     def postpone(self, seconds: float) -> None:
         """Gives what is under way this much more time: the broker does not look at this connection meanwhile."""
-        for _ in range(len(self.in_flight)):
-            *entry, deadline, since = self.in_flight.popleft()
-            self.in_flight.append((*entry, deadline + seconds, since))
+        for entry in self.in_flight:
+            entry.due += seconds
+            entry.deadline += seconds
         for _ in range(len(self.unwritten)):
             callback, deadline = self.unwritten.popleft()
             self.unwritten.append((callback, deadline + seconds))
@@ -278,9 +358,9 @@ class Connection:
         self._rest = bytearray()
         failed = Err(error)
         while self.in_flight:
-            _, response_class, version, callback, _, since = self.in_flight.popleft()
+            entry = self.in_flight.popleft()
             if self._tell_response is not None:
-                self._tell_response(response_class.REQUEST, version, 0, now - since, error, now)
-            callback(failed, now)
+                self._tell_response(entry.response_class.REQUEST, entry.version, 0, now - entry.sent, error, now)
+            entry.callback(failed, now)
         while self.unwritten:
             self.unwritten.popleft()[0](failed, now)

@@ -29,7 +29,9 @@ class BrokerHealth(NamedTuple):
     failures: int  # in a row
     error: KafkaError | None  # the last one, None once it is ready again
     in_flight: int  # requests it has not answered
-    waiting_since: float | None  # when the last answer came, or the first of these requests was sent if that was later
+    # Since when an answer is waited for: when the last one came, or the first of these requests was sent if that was
+    # later, or the broker may hold no longer back what it was asked to.
+    waiting_since: float | None
     throttled_until: float | None  # its quota keeps this client from sending until then
     throttles: int  # how often it did so
     throttle_seconds: float  # and for how long in all
@@ -82,10 +84,11 @@ class Reporter:
         if now < self._throttle_quiet_until:
             return None
         self._throttle_quiet_until = now + FIRST_REPEAT
+        known = node.health(now)
         return Notice(
             "info",
             f"{_capital(node.name)} throttles this client, for {seconds:.1f} s now: a quota is exceeded."
-            f" So far: {node.throttles} times, {node.throttle_seconds:.1f} s.",
+            f" So far: {known.throttles} times, {known.throttle_seconds:.1f} s.",
         )
 
 

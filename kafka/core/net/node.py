@@ -1,62 +1,37 @@
-"""One broker, or one address of bootstrap_servers: what is known of it, and its connection."""
+"""One broker, or one address of bootstrap_servers: where it is, and its connections, one a lane."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kafka.core.effects import Address
-from kafka.core.net.connection import Connection
 from kafka.core.net.health import BrokerHealth, Reporter
-from kafka.core.net.states import State
-from kafka.core.timers import Timer
-from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.core.net.lanes import CONNECTION_OF, Lane
+from kafka.errors import KafkaError
+
+if TYPE_CHECKING:
+    from kafka.core.net.channel import Channel
 
 
 class Node:
-    __slots__ = (
-        "id",
-        "host",
-        "port",
-        "connection",
-        "resolving",
-        "connecting_since",
-        "addresses",
-        "errors",
-        "fall_back",
-        "timer",
-        "retry_at",
-        "failures",
-        "failing_since",
-        "error",
-        "moved",
-        "throttled_until",
-        "throttle",
-        "throttles",
-        "throttle_seconds",
-        "reporter",
-    )
+    __slots__ = ("id", "host", "port", "channels", "reporter", "_make")
 
-    def __init__(self, id: int, host: str, port: int) -> None:
+    def __init__(self, id: int, host: str, port: int, make: Callable[[Node, Lane], Channel]) -> None:
         self.id = id
         self.host = host
         self.port = port
-        self.connection: Connection | None = None
-        self.resolving = False
-        self.connecting_since = 0.0
-        self.addresses: deque[Address] = deque()  # still to be tried in this attempt
-        self.errors: list[KafkaConnectionError] = []  # of this attempt, one an address
-        self.fall_back = 0  # index into API_VERSIONS_FALL_BACK
-        self.timer: Timer | None = None  # of connection set-up, or of the next attempt
-        self.retry_at = 0.0
-        self.failures = 0
-        self.failing_since: float | None = None
-        self.error: KafkaError | None = None
-        self.moved = False  # its connection leads to where it was before
-        self.throttled_until = 0.0
-        self.throttle: Timer | None = None  # while it is throttled: until then nothing is to be sent
-        self.throttles = 0
-        self.throttle_seconds = 0.0
+        self.channels: dict[Lane, Channel] = {}  # those that somebody has wanted
         self.reporter = Reporter()
+        self._make = make
+
+    def channel(self, lane: Lane) -> Channel:
+        """The connection that carries this lane, with its history; made where nobody has wanted it yet."""
+        lane = CONNECTION_OF[lane]
+        found = self.channels.get(lane)
+        if found is None:
+            found = self.channels[lane] = self._make(self, lane)
+        return found
 
     @property
     def name(self) -> str:
@@ -66,35 +41,43 @@ class Node:
     def name_with(self, address: Address) -> str:
         return self.name if address[0] == self.host else f"{self.name} ({address[0]})"
 
-    @property
-    def is_ready(self) -> bool:
-        connection = self.connection  # read once: `health` is for other threads too
-        return connection is not None and connection.state is State.READY
+    # -- of all its connections ----------------------------------------------------------------------------------------
 
     @property
-    def is_open(self) -> bool:
-        """Whether it takes requests now: ready, and neither throttled nor moved."""
-        return self.throttle is None and not self.moved and self.is_ready
+    def is_used(self) -> bool:
+        """Whether it has a connection, is getting one, or must be left alone until a throttle is over."""
+        return any(c.connection or c.is_connecting or c.throttle for c in self.channels.values())
 
     @property
-    def is_connecting(self) -> bool:
-        connection = self.connection
-        return self.resolving or (connection is not None and connection.state is not State.READY)
+    def failing_since(self) -> float | None:
+        """Since when some connection of it has failed, clock seconds. For any thread."""
+        return min((c.failing_since for c in list(self.channels.values()) if c.failing_since is not None), default=None)
 
-    def health(self) -> BrokerHealth:
-        connection = self.connection
-        in_flight = len(connection.in_flight) if connection is not None else 0
+    @property
+    def error(self) -> KafkaError | None:
+        """Its newest failure, None where nothing fails. For any thread."""
+        failing = [(c.failed_at, c.error) for c in list(self.channels.values()) if c.error is not None]
+        return max(failing, key=lambda failure: failure[0])[1] if failing else None
+
+    def health(self, now: float) -> BrokerHealth:
+        """How it is doing at `now`, clock seconds. For any thread."""
+        channels = list(self.channels.values())
+        connections = [found for channel in channels if (found := channel.connection) is not None]
+        waiting_since = min((connection.waiting_since for connection in connections), default=float("inf"))
+        throttled = [channel.throttled_until for channel in channels if channel.throttle is not None]
+        is_ready = any(channel.is_ready for channel in channels)
+        is_connecting = any(channel.is_connecting for channel in channels)
         return BrokerHealth(
             node_id=self.id,
             host=self.host,
             port=self.port,
-            state="ready" if self.is_ready else "connecting" if self.is_connecting else "disconnected",
+            state="ready" if is_ready else "connecting" if is_connecting else "disconnected",
             failing_since=self.failing_since,
-            failures=self.failures,
+            failures=max((channel.failures for channel in channels), default=0),
             error=self.error,
-            in_flight=in_flight,
-            waiting_since=connection.waiting_since if connection is not None and in_flight else None,
-            throttled_until=self.throttled_until if self.throttle is not None else None,
-            throttles=self.throttles,
-            throttle_seconds=self.throttle_seconds,
+            in_flight=sum(len(connection.in_flight) for connection in connections),
+            waiting_since=waiting_since if waiting_since <= now else None,
+            throttled_until=max(throttled, default=None),
+            throttles=sum(channel.throttles for channel in channels),
+            throttle_seconds=sum(channel.throttle_seconds for channel in channels),
         )

@@ -4,10 +4,12 @@ Rule 1: every change of a connection's state is an entry here. A pair that is mi
         what a peer may do wrong arrives as the event CLOSE, with an error beside it.
 Rule 2: this file knows nothing of bytes, brokers or time.
 
-CONNECTING   the driver opens the socket
-NEGOTIATING  ApiVersions is under way; nothing else may be sent
-READY        requests flow
-CLOSED       for ever; a new attempt is a new connection with a new id
+CONNECTING      the driver opens the socket
+SECURING        the driver and the peer shake hands (TLS)
+NEGOTIATING     ApiVersions is under way; nothing else may be sent
+AUTHENTICATING  SaslHandshake and SaslAuthenticate are under way; nothing else may be sent
+READY           requests flow
+CLOSED          for ever; a new attempt is a new connection with a new id
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import enum
 
 class State(enum.Enum):
     CONNECTING = "connecting"
+    SECURING = "securing"
     NEGOTIATING = "negotiating"
+    AUTHENTICATING = "authenticating"
     READY = "ready"
     CLOSED = "closed"
 
@@ -27,8 +31,12 @@ class State(enum.Enum):
 
 class Event(enum.Enum):
     CONNECTED = "connected"  # the socket is open
+    SECURE = "connected, TLS follows"
+    SECURED = "secured"  # the peer's certificate holds
     RENEGOTIATE = "renegotiate"  # the peer wants an older ApiVersions; ask again on the same connection
     NEGOTIATED = "negotiated"  # the peer's versions are known
+    AUTHENTICATE = "negotiated, SASL follows"
+    AUTHENTICATED = "authenticated"
     CLOSE = "close"  # closed by either side, or given up
 
     def __repr__(self) -> str:
@@ -36,12 +44,19 @@ class Event(enum.Enum):
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.CONNECTING: {Event.CONNECTED: State.NEGOTIATING, Event.CLOSE: State.CLOSED},
+    State.CONNECTING: {
+        Event.CONNECTED: State.NEGOTIATING,
+        Event.SECURE: State.SECURING,
+        Event.CLOSE: State.CLOSED,
+    },
+    State.SECURING: {Event.SECURED: State.NEGOTIATING, Event.CLOSE: State.CLOSED},
     State.NEGOTIATING: {
         Event.RENEGOTIATE: State.NEGOTIATING,
         Event.NEGOTIATED: State.READY,
+        Event.AUTHENTICATE: State.AUTHENTICATING,
         Event.CLOSE: State.CLOSED,
     },
+    State.AUTHENTICATING: {Event.AUTHENTICATED: State.READY, Event.CLOSE: State.CLOSED},
     State.READY: {Event.CLOSE: State.CLOSED},
     State.CLOSED: {},
 }

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka.core.cluster.snapshot import NO_ID, Snapshot
+from kafka.core.net.lanes import Lane
 from kafka.core.produce.delivery import Delivery
 from kafka.core.produce.identity import LARGEST_EPOCH, Identity
 from kafka.core.produce.partitions import MOST_IN_FLIGHT, SEQUENCES, Link, Partition, Topic
@@ -70,6 +71,7 @@ class Produce:
         self, core: Core, accumulator: Accumulator, config: ProduceConfig, transactions: Transactions | None = None
     ) -> None:
         self.core = core
+        self.brokers = core.brokers(Lane.PRODUCE)
         self.accumulator = accumulator
         self.config = config
         self.counts: Counter[str] = Counter()
@@ -331,10 +333,10 @@ class Produce:
             requests: dict[int, Building] = {}
             for node_id, work in list(self._work.items()):
                 if work:
-                    if self.core.room(node_id) > 0:
+                    if self.brokers.room(node_id) > 0:
                         self._take_bound(node_id, work, requests, now)
                     else:
-                        self.core.ensure_node(node_id, now)
+                        self.brokers.ensure(node_id, now)
             for topic in list(self._unbound):
                 self._take_unbound(topic, requests, now)
             requests = {node_id: building for node_id, building in requests.items() if building.sent}
@@ -347,7 +349,7 @@ class Produce:
         return not building.sent or building.size + self.accumulator.largest <= self.config.max_request_size
 
     def _take_bound(self, node_id: int, work: deque[Partition], requests: dict[int, Building], now: float) -> None:
-        building = requests[node_id] = Building(node_id, self.core.connection_id(node_id))
+        building = requests[node_id] = Building(node_id, self.brokers.connection_id(node_id))
         for _ in range(len(work)):
             if not self._has_space(building):
                 break
@@ -464,11 +466,11 @@ class Produce:
                 continue
             building = requests.get(leader)
             if building is None:
-                if self.core.room(leader) <= 0:
+                if self.brokers.room(leader) <= 0:
                     self._full.setdefault(leader, {})[topic] = None
-                    self.core.ensure_node(leader, now)  # its partitions are to have their share
+                    self.brokers.ensure(leader, now)  # its partitions are to have their share
                     continue
-                building = requests[leader] = Building(leader, self.core.connection_id(leader))
+                building = requests[leader] = Building(leader, self.brokers.connection_id(leader))
             if self._has_space(building):
                 best = entry
             else:
@@ -480,12 +482,11 @@ class Produce:
         leaders = topic.free or {}
         if self.config.rack is None:
             return leaders
-        brokers = self.core.snapshot.brokers
-        rack = self.config.rack
-        near = [leader for leader in topic.leaders if leader in brokers and brokers[leader].rack == rack]
+        known, rack = self.core.snapshot.brokers, self.config.rack
+        near = [leader for leader in topic.leaders if leader in known and known[leader].rack == rack]
         for leader in near:
-            self.core.ensure_node(leader, now)
-        return [leader for leader in near if not self.core.is_failing(leader)] or leaders
+            self.brokers.ensure(leader, now)
+        return [leader for leader in near if not self.brokers.is_failing(leader)] or leaders
 
     def _put(self, building: Building, partition: Partition, batch: Batch, now: float) -> None:
         if batch.attempts == 0:
@@ -550,12 +551,12 @@ class Produce:
         newest = NEWEST_BY_NAME if any(topic.id == NO_ID for topic in topics) else None
         if transactions is not None and not transactions.is_v2:
             newest = transactions.newest_produce_version
-        version = self.core.version_for(building.node_id, ProduceRequest, newest)
+        version = self.brokers.version_for(building.node_id, ProduceRequest, newest)
         if isinstance(version, int) and version <= NEWEST_BY_NAME:
             for topic in topics:
                 topic.named = True
         self.in_flight[building] = None
-        self.core.send(
+        self.brokers.send(
             building.node_id, ProduceRequest, request, partial(self._delivery.answered, building), now,
             self.config.request_timeout, newest=newest, answered=acks != 0,
         )  # fmt: skip

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka.core.backoff import Backoff
 from kafka.core.cluster.calls import Coordinator, Route
+from kafka.core.net.lanes import Lane
 from kafka.core.timers import Timer
 from kafka.core.transactions import requests
 from kafka.core.transactions.states import (
@@ -467,9 +468,10 @@ class Transactions:
         if self.core.finalized_feature("transaction.version") < 2:
             return False
         node = self.core.coordinators.get(self._route, now)
-        if node is None or not node.is_ready:
+        brokers = self.core.brokers(Lane.CONTROL)
+        if node is None or brokers.connection_id(node.id) < 0:
             return True  # a feature is finalized only where every broker has it
-        versions = [(self.core.version_for(node.id, asked), least) for asked, least in requests.V2_NEEDS]
+        versions = [(brokers.version_for(node.id, asked), least) for asked, least in requests.V2_NEEDS]
         return all(isinstance(version, int) and version >= least for version, least in versions)
 
     # -- partitions and offsets ----------------------------------------------------------------------------------------

@@ -1,0 +1,82 @@
+"""How a connection comes up: the name's addresses in turn, and at each TCP, then what the peers agree on.
+
+Where TLS and SASL belong: between TCP and ApiVersions the driver secures the connection (State.SECURING), between
+ApiVersions and the first request the client authenticates (State.AUTHENTICATING).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kafka.core.effects import Address
+from kafka.core.flows import Wish
+from kafka.core.net.connection import API_VERSIONS_FALL_BACK, Connection
+from kafka.core.net.failures import BRING_UP, connection_error
+from kafka.core.net.states import Event
+from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.protocol.codes import Code
+from kafka.result import Err, Result
+
+if TYPE_CHECKING:
+    from kafka.core.net.channel import Channel
+
+
+async def bring_up(channel: Channel, now: float) -> list[KafkaConnectionError]:
+    """Gives the channel a connection that is ready; or returns what is wrong with each of the broker's addresses."""
+    found, now = await channel.look_up()
+    if isinstance(found, Err):
+        return [found.error]
+    errors: list[KafkaConnectionError] = []
+    for address in channel.rotated(found.value):
+        error, now = await _reach(channel, address, now)
+        if error is None:
+            return []
+        errors.append(error)
+    return errors
+
+
+async def _reach(channel: Channel, address: Address, now: float) -> tuple[KafkaConnectionError | None, float]:
+    """What is wrong with this address, if anything; and the time."""
+    for version in API_VERSIONS_FALL_BACK:
+        connection = channel.open(address, now)
+        error, now = await _introduce(channel, connection, version)
+        if error is None or not connection.was_refused:
+            break
+    return error, now
+
+
+async def _introduce(
+    channel: Channel, connection: Connection, version: int
+) -> tuple[KafkaConnectionError | None, float]:
+    """What is wrong with this connection, if anything; and the time."""
+    error, now = await channel.opened()
+    if error is not None:
+        return error, now
+    while True:
+        result, now = await _ask_versions(channel, connection, version)
+        if isinstance(result, Err):
+            return _failure(channel, connection, result.error, now), now
+        answer = result.value
+        if answer.error_code == Code.UNSUPPORTED_VERSION and version > 0:
+            connection.handle(Event.RENEGOTIATE)
+            theirs = [api.max_version for api in answer.api_keys if api.api_key == answer.API_KEY]
+            version = min([version - 1, *theirs]) if theirs else 0
+        elif answer.error_code != Code.NONE:
+            return _failure(channel, connection, answer.error, now), now
+        else:
+            connection.negotiated(answer)
+            return None, now
+
+
+def _ask_versions(channel: Channel, connection: Connection, version: int) -> Wish[Result[Any, KafkaError]]:
+    # Its deadline is that of the set-up.
+    return Wish(lambda resume, now: channel.write(connection, connection.negotiate(version, resume, now)))
+
+
+def _failure(channel: Channel, connection: Connection, error: KafkaError, now: float) -> KafkaConnectionError:
+    """The error of a connection that has ended, or is ended here because of it."""
+    if not connection.is_closed:
+        error = connection_error(connection.name, BRING_UP, error)
+        channel.end(connection, error, now)
+    assert isinstance(error, KafkaConnectionError)
+    return error

@@ -1,0 +1,524 @@
+"""One lane of one broker: its connection, over all the sockets it has had, and when to try again.
+
+Only a connection that came up whole ends the series of failures. What one lane suffers (a failure, a stall, a throttle)
+is its own; but a lane that comes up shows that the broker can be reached, so the others try again at once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kafka.core.backoff import Backoff, Random
+from kafka.core.config import Config
+from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Notice, Resolve, Send
+from kafka.core.events import Listeners
+from kafka.core.flows import Resume, Task, Wish
+from kafka.core.net.bring_up import bring_up
+from kafka.core.net.connection import Callback, Connection
+from kafka.core.net.failures import (
+    BRING_UP,
+    CONNECT,
+    DNS,
+    REQUEST,
+    advertised_hint,
+    all_addresses_failed,
+    closed_at_once_hint,
+    connection_error,
+    describe,
+    silent_hint,
+)
+from kafka.core.net.lanes import Lane
+from kafka.core.net.states import Event, State
+from kafka.core.timers import Timer, Timers
+from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.result import Err, Ok, Result
+
+if TYPE_CHECKING:
+    from kafka.core.net.node import Node
+
+
+class Owner(Protocol):
+    """Whom channels tell what concerns requests."""
+
+    def on_open(self, channel: Channel, now: float) -> None:
+        """It takes requests now, for the first time or again."""
+
+    def on_answers(self, channel: Channel, now: float) -> None:
+        """Something was answered, so it may have room."""
+
+    def on_down(self, channel: Channel, error: KafkaError, now: float) -> None:
+        """It has lost its connection, or could not get one; its requests have all been called back already."""
+
+
+class Network:
+    """What all channels of a client share."""
+
+    def __init__(
+        self,
+        config: Config,
+        random: Random,
+        timers: Timers,
+        effects: list[Effect],
+        owner: Owner,
+        events: Listeners,
+    ) -> None:
+        self.config = config
+        self.random = random
+        self.timers = timers
+        self.effects = effects
+        self.owner = owner
+        self.events = events
+        self.reconnect = Backoff(config.reconnect_backoff, config.reconnect_backoff_max, random)
+        self.setup = Backoff(config.connection_setup_timeout, config.connection_setup_timeout_max, random)
+        self.by_connection: dict[int, Channel] = {}
+        self.looking_up: dict[tuple[str, int], dict[Channel, None]] = {}
+        self.features: dict[str, int] = {}
+        self.features_epoch = -1
+        self.closed = False  # for good: nothing connects any more
+        self._last_id = 0
+
+    def next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def note(self, notice: Notice | None) -> None:
+        if notice is not None:
+            self.effects.append(notice)
+
+
+class Channel:
+    __slots__ = (
+        "node", "lane", "connection", "connecting_since", "retry_at", "failures", "failing_since", "failed_at", "error",
+        "moved", "throttled_until", "throttle", "throttles", "throttle_seconds", "_network", "_attempt", "_resume",
+        "_timer",
+    )  # fmt: skip
+
+    def __init__(self, node: Node, lane: Lane, network: Network) -> None:
+        self.node = node
+        self.lane = lane
+        self.connection: Connection | None = None
+        self.connecting_since = 0.0
+        self.retry_at = 0.0
+        self.failures = 0  # in a row
+        self.failing_since: float | None = None
+        self.failed_at = 0.0
+        self.error: KafkaError | None = None
+        self.moved = False  # its connection leads to where the broker was before
+        self.throttled_until = 0.0
+        self.throttle: Timer | None = None  # while it is throttled: until then nothing is to be sent
+        self.throttles = 0
+        self.throttle_seconds = 0.0
+        self._network = network
+        self._attempt: Task[list[KafkaConnectionError]] | None = None  # to get a connection
+        self._resume: Resume[Any] | None = None  # what the attempt waits for, where that is no answer
+        self._timer: Timer | None = None  # of connection set-up, of the next attempt, or of the requests in flight
+
+    def __repr__(self) -> str:
+        return f"{self.lane.name} of {self.node.name}"
+
+    @property
+    def is_ready(self) -> bool:
+        connection = self.connection  # read once: `health` is for other threads too
+        return connection is not None and connection.state is State.READY
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes requests now: ready, and neither throttled nor moved."""
+        return self.throttle is None and not self.moved and self.is_ready
+
+    @property
+    def is_connecting(self) -> bool:
+        return self._attempt is not None
+
+    @property
+    def room(self) -> int:
+        """How many more requests it takes now."""
+        if not self.is_open:
+            return 0
+        connection = self.connection
+        assert connection is not None
+        return connection.window.limit - len(connection.in_flight) - len(connection.unwritten)
+
+    # -- bringing a connection up --------------------------------------------------------------------------------------
+
+    def ensure(self, now: float) -> None:
+        """Sees to it that there is a connection: at once, or when the backoff is over."""
+        if self.connection is not None or self._attempt is not None or self._network.closed:
+            return
+        if now < self.retry_at:
+            if self._timer is None:
+                self._timer = self._network.timers.at(self.retry_at, self._retry)
+            return
+        self.connecting_since = now
+        self._attempt = Task(bring_up(self, now), self._brought_up)
+        self._attempt.start(now)
+
+    def _retry(self, now: float) -> None:
+        self._timer = None
+        self.ensure(now)
+
+    def look_up(self) -> Wish[Result[list[Address], KafkaConnectionError]]:
+        """The addresses of the broker's name, best first."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            self._resume = resume
+            self._arm_setup(now)
+            place = (self.node.host, self.node.port)
+            waiting = self._network.looking_up.setdefault(place, {})
+            waiting[self] = None
+            if len(waiting) == 1:
+                self._network.effects.append(Resolve(*place))
+
+        return Wish(start)
+
+    def on_looked_up(self, result: list[Address] | BaseException, now: float) -> None:
+        self._cancel_timer()
+        if isinstance(result, BaseException) or not result:
+            cause = describe(result) if result else "the name has no address"
+            self._go_on(Err(connection_error(self.node.name, DNS, cause, self._hint())), now)
+        else:
+            self._go_on(Ok(result), now)
+
+    def rotated(self, addresses: list[Address]) -> list[Address]:
+        """A fixed order would send every client to the same one of several addresses first."""
+        start = self._network.random.randrange(len(addresses))
+        return [*addresses[start:], *addresses[:start]]
+
+    def open(self, address: Address, now: float) -> Connection:
+        """A new connection, which the driver is to open."""
+        network, node = self._network, self.node
+        config, events = network.config, network.events
+        connection = self.connection = Connection(
+            network.next_id(),
+            address,
+            node.name_with(address),
+            client_id=config.client_id,
+            software=config.software,
+            limit=config.receive_message_max_bytes,
+            most_in_flight=config.max_in_flight,
+            patience=config.request_timeout,
+            on_throttle=self._throttled,
+            on_request=partial(events.request, node) if events.request is not None else None,
+            on_response=partial(events.response, node) if events.response is not None else None,
+        )
+        self.moved = False
+        network.by_connection[connection.id] = self
+        self._arm_setup(now)
+        network.effects.append(Connect(connection.id, address, node.host, node.port))
+        return connection
+
+    def opened(self) -> Wish[KafkaConnectionError | None]:
+        """The socket is open, or why it is not."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            self._resume = resume
+
+        return Wish(start)
+
+    def on_connected(self, now: float) -> None:
+        assert self.connection is not None
+        self.connection.handle(Event.CONNECTED)
+        self._go_on(None, now)
+
+    def write(self, connection: Connection, buffers: Any) -> None:
+        self._network.effects.append(Send(connection.id, buffers))
+
+    def _go_on(self, value: Any, now: float) -> None:
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            resume(value, now)
+
+    def _brought_up(self, errors: list[KafkaConnectionError], now: float) -> None:
+        self._attempt = None
+        if errors:
+            self._failed(errors, now)
+        else:
+            self._up(now)
+
+    def _up(self, now: float) -> None:
+        network, node, connection = self._network, self.node, self.connection
+        assert connection is not None
+        if connection.features_epoch > network.features_epoch:  # brokers learn of changes one by one
+            network.features, network.features_epoch = connection.features, connection.features_epoch
+        failing_since = node.failing_since
+        network.note(node.reporter.recovered(node, now))
+        if network.events.connected is not None:
+            network.events.connected(node, now - self.connecting_since, now)
+        self._forget_failures()
+        others = [channel for channel in node.channels.values() if channel.connection is None]
+        for channel in others:
+            channel._forget_failures()
+        if network.events.recovered is not None and failing_since is not None and node.failing_since is None:
+            network.events.recovered(node, now - failing_since, now)
+        self._arm_requests(now + network.config.connections_max_idle)
+        if self.is_open:
+            network.owner.on_open(self, now)
+        for channel in others:
+            if channel._timer is not None and not channel.is_connecting:  # it waited for its backoff to be over
+                channel._cancel_timer()
+                channel.ensure(now)
+
+    def _forget_failures(self) -> None:
+        self.failures = 0
+        self.failing_since = None
+        self.error = None
+        self.retry_at = 0.0
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        message: Any,
+        version: int,
+        callback: Callback,
+        now: float,
+        answer_within: float,
+        *,
+        answered: bool = True,
+        timed: bool = False,
+    ) -> KafkaError | None:
+        """See `Connection.send`. It must be ready. Only if this returns None will the callback be called."""
+        connection = self.connection
+        assert connection is not None and connection.state is State.READY
+        encoded = connection.send(message, version, callback, now, answer_within, answered=answered, timed=timed)
+        if isinstance(encoded, Err):
+            return encoded.error
+        self._network.effects.append(Send(connection.id, encoded.value, not answered))
+        if now + answer_within < self._timer.deadline:  # type: ignore[union-attr]
+            self._arm_requests(now + answer_within)
+        return None
+
+    def on_written(self, now: float) -> None:
+        assert self.connection is not None
+        self.connection.written(now)
+        self._leave_old_place(now)
+        if self.is_open:
+            self._network.owner.on_answers(self, now)
+
+    def on_received(self, data: Buffer, now: float) -> None:
+        was_ready = self.is_ready
+        error = self.connection.receive(data, now)  # type: ignore[union-attr]
+        if error is not None:
+            self.fail(error, now)
+        elif was_ready:
+            self._leave_old_place(now)
+            if self.is_open:
+                self._network.owner.on_answers(self, now)
+
+    # -- throttling ----------------------------------------------------------------------------------------------------
+
+    def _throttled(self, seconds: float, now: float) -> None:
+        """The broker says that it will not look at what is sent on this connection for so long (KIP-219).
+
+        It stops reading from it, so what is in flight there gets that much more time.
+        """
+        network = self._network
+        before = max(self.throttled_until, now)
+        self.throttled_until = max(before, now + seconds)
+        longer = self.throttled_until - before
+        self.throttles += 1
+        self.throttle_seconds += longer
+        if longer > 0 and self.connection is not None:
+            self.connection.postpone(longer)
+        if self.throttle is None:
+            self.await_throttle()
+        network.note(self.node.reporter.throttled(self.node, seconds, now))
+        if network.events.throttled is not None:
+            network.events.throttled(self.node, seconds, now)
+
+    def await_throttle(self) -> None:
+        self.throttle = self._network.timers.at(self.throttled_until, self._throttle_over)
+
+    def _throttle_over(self, now: float) -> None:
+        self.throttle = None
+        if now < self.throttled_until:
+            self.await_throttle()
+        elif self.is_ready:
+            self._network.owner.on_open(self, now)
+
+    # -- the end of a connection ---------------------------------------------------------------------------------------
+
+    def on_closed(self, cause: object, now: float) -> None:
+        """The driver reports that it could not be opened or has ended; cause None: an orderly end."""
+        connection, hint = self.connection, None
+        assert connection is not None
+        if connection.state is State.CONNECTING:
+            stage, hint = CONNECT, self._hint()
+        elif connection.state is State.NEGOTIATING:
+            stage = BRING_UP
+            if not connection.heard:
+                connection.was_refused = True
+                hint = closed_at_once_hint()
+        else:
+            stage = REQUEST
+        error = connection_error(connection.name, stage, describe(cause), hint)
+        if connection.state is State.READY and not connection.is_busy:
+            # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
+            self.retry_at = now + self._network.reconnect.delay(1)
+            self._drop(connection, None, now)
+            connection.close(error, now)
+            self._network.owner.on_down(self, error, now)
+        else:
+            self._lost(connection, error, now)
+
+    def move(self, now: float) -> None:
+        """The broker is elsewhere by now. A connection to where it was ends with the answers that it owes."""
+        self.retry_at = 0.0  # what failed was the old place
+        self.moved = self.connection is not None
+        if self.is_connecting:
+            self.disconnect(now)
+            self.ensure(now)
+        else:
+            self._leave_old_place(now)
+
+    def _leave_old_place(self, now: float) -> None:
+        connection = self.connection
+        if connection is not None and self.moved and not connection.is_busy:
+            self.disconnect(now)
+            self.ensure(now)
+
+    def disconnect(self, now: float) -> None:
+        """Closes an idle connection, or ends an attempt to get one; nothing is wrong with the broker."""
+        self._give_up_attempt()
+        connection = self.connection
+        if connection is not None:
+            self.end(connection, connection_error(connection.name, REQUEST, "closed by this client"), now)
+
+    def end(self, connection: Connection, error: KafkaError, now: float, told: KafkaError | None = None) -> None:
+        """Closes it, whatever its state; what is in flight fails with `error`. `told`: what the listeners hear."""
+        self._network.effects.append(Close(connection.id))
+        self._drop(connection, told, now)
+        connection.close(error, now)
+
+    def close(self, error: KafkaError, now: float, told: KafkaError | None = None) -> None:
+        """Ends all there is of it."""
+        self._give_up_attempt()
+        self._cancel_timer()
+        if self.throttle is not None:
+            self.throttle.cancel()
+            self.throttle = None
+        if self.connection is not None:
+            self.end(self.connection, error, now, told)
+
+    def fail(self, error: KafkaError, now: float) -> None:
+        """Ends the connection as if it had broken, or the attempt to get one as if it had failed."""
+        if self.connection is not None:
+            self._network.effects.append(Close(self.connection.id))
+            self._lost(self.connection, error, now)
+
+    def _drop(self, connection: Connection, told: KafkaError | None, now: float) -> None:
+        """Settles the channel's own state, before any callback can look at it."""
+        del self._network.by_connection[connection.id]
+        self.connection = None
+        self._cancel_timer()
+        if connection.state is State.READY and self._network.events.disconnected is not None:
+            self._network.events.disconnected(self.node, told, now)
+
+    def _lost(self, connection: Connection, error: KafkaError, now: float) -> None:
+        state = connection.state
+        self._drop(connection, error, now)
+        if state is State.READY:
+            self._note_failure([error], now)  # type: ignore[list-item]
+            connection.close(error, now)
+            self._network.owner.on_down(self, self.error or error, now)
+        elif state is State.CONNECTING:  # the attempt goes on, with the next address
+            connection.close(error, now)
+            self._go_on(error, now)
+        else:
+            connection.close(error, now)  # whose callback lets it go on
+
+    def _give_up_attempt(self) -> None:
+        if self._attempt is not None:
+            self._attempt.cancel()
+            self._attempt = self._resume = None
+            self._cancel_timer()
+            for waiting in self._network.looking_up.values():  # perhaps for the name it had before
+                waiting.pop(self, None)
+
+    def _failed(self, errors: list[KafkaConnectionError], now: float) -> None:
+        self._cancel_timer()
+        self._note_failure(errors, now)
+        assert self.error is not None
+        self._network.owner.on_down(self, self.error, now)
+
+    def _note_failure(self, errors: list[KafkaConnectionError], now: float) -> None:
+        network, node = self._network, self.node
+        self.failures += 1
+        self.retry_at = now + network.reconnect.delay(self.failures)
+        is_first = node.failing_since is None
+        if self.failing_since is None:
+            self.failing_since = now
+        self.failed_at = now
+        self.error = all_addresses_failed(node.name, errors)
+        network.note(node.reporter.failed(node, now))
+        if network.events.failing is not None and is_first:
+            network.events.failing(node, self.error, now)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def _arm_setup(self, now: float) -> None:
+        self._cancel_timer()
+        timeout = self._network.setup.delay(self.failures + 1)
+        self._timer = self._network.timers.at(now + timeout, lambda now: self._setup_timed_out(timeout, now))
+
+    def _setup_timed_out(self, timeout: float, now: float) -> None:
+        self._timer = None
+        error = self.pending_error(timeout)
+        if self.connection is not None:
+            self.fail(error, now)
+        else:
+            for waiting in self._network.looking_up.values():
+                waiting.pop(self, None)
+            self._go_on(Err(error), now)
+
+    def pending_error(self, waited: float) -> KafkaConnectionError:
+        """What to say of a broker that was waited for in vain."""
+        name, hint, connection = self.node.name, self._hint(), self.connection
+        if self.throttle is not None and self.is_ready:
+            return connection_error(name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s")
+        if connection is None:
+            stage = DNS if self.is_connecting else CONNECT
+        else:
+            name = connection.name
+            if connection.state is State.CONNECTING:
+                stage = CONNECT
+            else:
+                stage = BRING_UP if connection.state is State.NEGOTIATING else REQUEST
+                hint = None if connection.heard else silent_hint()
+        return connection_error(name, stage, f"no answer within {waited:.1f} s", hint)
+
+    def _arm_requests(self, deadline: float) -> None:
+        self._cancel_timer()
+        self._timer = self._network.timers.at(deadline, self._check)
+
+    def _check(self, now: float) -> None:
+        """One timer a connection, moved only when it fires: one per request would cost more than the request."""
+        self._timer = None
+        connection = self.connection
+        if connection is None:
+            return
+        max_idle = self._network.config.connections_max_idle
+        deadline = connection.deadline()
+        if deadline <= now:
+            late = next((entry for entry in connection.in_flight if entry.deadline <= now), None)
+            name = late.response_class.REQUEST.__name__ if late is not None else ""
+            cause = f"no answer to {name} in time" if late is not None else "nothing could be written in time"
+            self.fail(connection_error(connection.name, REQUEST, cause), now)
+        elif connection.is_busy:
+            self._arm_requests(min(deadline, now + max_idle))
+        elif self.throttle is not None:  # who has something to send waits for its end
+            self._arm_requests(now + max_idle)
+        elif connection.used + max_idle <= now:
+            self.disconnect(now)
+        else:
+            self._arm_requests(connection.used + max_idle)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hint(self) -> str | None:
+        node = self.node
+        return advertised_hint(node.id, node.host, node.port) if node.id >= 0 else None

@@ -1,0 +1,201 @@
+"""Flows: coroutines that the core runs in its own time."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+
+from kafka.core.flows import Flow, Resume, Task, Wish, pause
+from kafka.core.timers import Timers
+
+
+class Desk:
+    """Grants wishes when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, Resume[Any]]] = []
+        self.withdrawn: list[str] = []
+
+    def wish(self, name: str) -> Wish[Any]:
+        def start(resume: Resume[Any], now: float) -> Any:
+            self.waiting.append((name, resume))
+            return lambda: self.withdrawn.append(name)
+
+        return Wish(start)
+
+    def grant(self, value: Any, now: float) -> None:
+        self.waiting.pop(0)[1](value, now)
+
+
+def run(flow: Flow[Any]) -> tuple[Task[Any], list[tuple[Any, float]]]:
+    results: list[tuple[Any, float]] = []
+    return Task(flow, lambda value, now: results.append((value, now))).start(0.0), results
+
+
+def at_once(value: Any) -> Wish[Any]:
+    return Wish(lambda resume, now: resume(value, now))
+
+
+def test_a_flow_gets_what_came_of_its_wishes_and_when() -> None:
+    desk = Desk()
+
+    async def flow() -> Any:
+        first = await desk.wish("a")
+        second = await desk.wish("b")
+        return [first, second]
+
+    task, results = run(flow())
+    desk.grant("x", 1.0)
+    assert results == [] and not task.is_over
+    desk.grant("y", 2.5)
+    assert results == [([("x", 1.0), ("y", 2.5)], 2.5)] and task.is_over
+
+
+def test_flows_call_flows() -> None:
+    desk = Desk()
+
+    async def ask(name: str) -> str:
+        value, _ = await desk.wish(name)
+        return f"{name}{value}"
+
+    async def flow() -> str:
+        return await ask("a") + await ask("b")
+
+    _, results = run(flow())
+    desk.grant(1, 0.0)
+    desk.grant(2, 3.0)
+    assert results == [("a1b2", 3.0)]
+
+
+def test_wishes_granted_at_once_do_not_pile_up() -> None:
+    async def flow() -> int:
+        total = 0
+        for number in range(50_000):
+            value, _ = await at_once(number)
+            total += value
+        return total
+
+    _, results = run(flow())
+    assert results == [(sum(range(50_000)), 0.0)]
+
+
+def test_a_pause_is_a_timer() -> None:
+    timers = Timers()
+
+    async def flow() -> float:
+        _, now = await pause(timers, 0.5)
+        _, now = await pause(timers, 0.25)
+        return now
+
+    task, results = run(flow())
+    timers.fire(0.4)
+    assert results == []
+    timers.fire(0.6)
+    timers.fire(0.84)
+    assert results == []
+    timers.fire(0.85)
+    assert results == [(0.85, 0.85)]
+    assert timers.next_deadline() == float("inf")
+
+
+def test_a_cancelled_flow_ends_where_it_waits_and_takes_its_wish_back() -> None:
+    desk, ended = Desk(), []
+
+    async def flow() -> None:
+        try:
+            await desk.wish("a")
+        finally:
+            ended.append(True)
+
+    task, results = run(flow())
+    task.cancel()
+    assert ended == [True] and desk.withdrawn == ["a"] and task.is_over
+    desk.grant("late", 1.0)
+    task.cancel()
+    assert results == [] and desk.withdrawn == ["a"]
+
+
+def test_a_flow_that_cancels_itself_is_not_resumed() -> None:
+    desk = Desk()
+    tasks: list[Task[Any]] = []
+    seen = []
+
+    async def flow() -> None:
+        await desk.wish("a")
+        tasks[0].cancel()
+        seen.append("still here")
+        await desk.wish("b")
+        seen.append("never")
+
+    task, results = run(flow())
+    tasks.append(task)
+    desk.grant(None, 1.0)
+    assert seen == ["still here"] and results == [] and task.is_over
+    assert [name for name, _ in desk.waiting] == []
+
+
+def test_cancelled_by_the_wish_it_has_just_begun() -> None:
+    tasks: list[Task[Any]] = []
+    withdrawn: list[bool] = []
+
+    def start(resume: Resume[Any], now: float) -> Any:
+        tasks[0].cancel()
+        return lambda: withdrawn.append(True)
+
+    desk = Desk()
+
+    async def flow() -> None:
+        await desk.wish("a")
+        await Wish(start)
+        raise AssertionError("resumed")
+
+    task, results = run(flow())
+    tasks.append(task)
+    desk.grant(None, 1.0)
+    assert task.is_over and results == [] and withdrawn == [True]
+
+
+@pytest.mark.parametrize("again", ["value", "other"])
+def test_only_the_first_word_counts(again: str) -> None:
+    desk = Desk()
+
+    async def flow() -> Any:
+        first, _ = await desk.wish("a")
+        second, _ = await desk.wish("b")
+        return first, second
+
+    _, results = run(flow())
+    resume = desk.waiting[0][1]
+    desk.grant("value", 1.0)
+    resume(again, 1.5)
+    assert results == []
+    desk.grant("b", 2.0)
+    assert results == [(("value", "b"), 2.0)]
+
+
+def test_what_a_flow_raises_reaches_whoever_granted_its_wish() -> None:
+    desk = Desk()
+
+    async def flow() -> None:
+        await desk.wish("a")
+        raise RuntimeError("a bug")
+
+    task, results = run(flow())
+    with pytest.raises(RuntimeError, match="a bug"):
+        desk.grant(None, 1.0)
+    assert task.is_over and results == []
+    task.cancel()
+
+
+def test_a_flow_that_nobody_answers_any_more_goes_quietly() -> None:
+    desk = Desk()
+
+    async def flow() -> None:
+        await desk.wish("a")
+
+    task, _ = run(flow())
+    desk.waiting.clear()
+    del task
+    gc.collect()  # a warning would fail the test
