@@ -6,7 +6,7 @@ from __future__ import annotations
 _ROUTES = {
     # The leader of the partition.
     "leader": "Produce Fetch ListOffsets OffsetForLeaderEpoch DeleteRecords DescribeProducers ShareFetch "
-              "ShareAcknowledge FetchSnapshot",
+              "ShareAcknowledge FetchSnapshot WriteTxnMarkers",
     # The coordinator of the group.
     "group": "OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups DeleteGroups "
              "OffsetDelete TxnOffsetCommit ConsumerGroupHeartbeat ConsumerGroupDescribe ShareGroupHeartbeat "
@@ -15,6 +15,7 @@ _ROUTES = {
              "WriteShareGroupState DeleteShareGroupState ReadShareGroupStateSummary",
     # The coordinator of the transactional id.
     "transaction": "InitProducerId AddPartitionsToTxn AddOffsetsToTxn EndTxn DescribeTransactions",
+    # Since KRaft any broker hands these on; before it the controller alone carries them out.
     "controller": "CreateTopics DeleteTopics CreatePartitions ElectLeaders AlterPartitionReassignments "
                   "ListPartitionReassignments AlterUserScramCredentials UpdateFeatures UnregisterBroker "
                   "AddRaftVoter RemoveRaftVoter UpdateRaftVoter DescribeQuorum AlterPartition BrokerRegistration "
@@ -22,7 +23,7 @@ _ROUTES = {
                   "Vote BeginQuorumEpoch EndQuorumEpoch",
     # The broker that it is about, or whose connection it is.
     "broker": "ApiVersions SaslHandshake SaslAuthenticate DescribeLogDirs AlterReplicaLogDirs ListGroups "
-              "ListTransactions WriteTxnMarkers GetTelemetrySubscriptions PushTelemetry",
+              "ListTransactions GetTelemetrySubscriptions PushTelemetry",
 }
 ROUTES = {name: route for route, names in _ROUTES.items() for name in names.split()}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-from kafka.core.cluster.calls import ANY, CONTROLLER, Leader
+from kafka.core.cluster.routes import ANY, CONTROLLER, Leader
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.drivers._turn import Turn
@@ -77,7 +77,7 @@ class Reader:
             return MetadataRequest(topics=[asked], allow_auto_topic_creation=False)
 
         response = self._wait(
-            lambda answer, now: self._core.request(ANY, MetadataRequest, build, answer, now, _TIMEOUT)
+            lambda answer, now: self._core.calls.request(ANY, MetadataRequest, build, answer, now, _TIMEOUT)
         )
         (found,) = response.topics
         if found.error is not None:
@@ -89,7 +89,7 @@ class Reader:
         wanted = CreateTopicsRequest.CreatableTopic(name=topic, num_partitions=partitions, replication_factor=-1)
         request = CreateTopicsRequest(topics=[wanted])
         response = self._wait(
-            lambda answer, now: self._core.request(
+            lambda answer, now: self._core.calls.request(
                 CONTROLLER, CreateTopicsRequest, lambda version: request, answer, now, _TIMEOUT
             )
         )
@@ -117,7 +117,7 @@ class Reader:
             replica_id=-1, topics=[ListOffsetsRequest.ListOffsetsTopic(name=topic, partitions=[asked])]
         )
         self._driver.call(
-            lambda now: self._core.request(
+            lambda now: self._core.calls.request(
                 Leader(topic, partition),
                 ListOffsetsRequest,
                 lambda version: request,
@@ -175,8 +175,8 @@ class Reader:
 
         def start(now: float) -> None:
             if pause:
-                self._core.refresh(topic, now)
-            self._core.request(
+                self._core.metadata.refresh(topic, now)
+            self._core.calls.request(
                 Leader(topic, partition),
                 FetchRequest,
                 lambda version: request,

@@ -109,9 +109,8 @@ class Driver:
         if self._accumulator is not None:
             self._accumulator.close()  # what came after a look at what there is would never be told
         try:
-            produce: Any = self.core.produce
-            if produce is not None:
-                produce.close(ended, self._turn.now())
+            for part in self.core.parts:
+                part.close(ended, self._turn.now())
         except BaseException:
             log.exception("and what it left behind cannot be put in order")
         if self._accumulator is not None:

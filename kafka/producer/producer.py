@@ -89,10 +89,10 @@ class KafkaProducer(ProducerBase, TransactionMethods):
         self._transactions = None
         if config.transactional_id is not None:
             timeout = config.transaction_timeout_ms / 1000
-            self._transactions = Transactions(self._core, config.transactional_id, timeout)
+            self._transactions = Transactions(self._core.services, config.transactional_id, timeout)
             accumulator.close()  # begin_transaction() opens it
         self._produce = Produce(
-            self._core,
+            self._core.services,
             accumulator,
             ProduceConfig(
                 acks=config.acks,
@@ -108,7 +108,7 @@ class KafkaProducer(ProducerBase, TransactionMethods):
             ),
             self._transactions,
         )
-        self._core.produce = self._produce
+        self._core.attach(self._produce)
         self._driver = Driver(
             self._core, turn, accumulator, socket_options=_socket_options(config), name=f"{config.client_id}-io"
         )
@@ -300,7 +300,6 @@ class KafkaProducer(ProducerBase, TransactionMethods):
 
         def end(now: float) -> None:
             self._accumulator.close()  # a begin_transaction() may have opened it again meanwhile
-            self._produce.close(error, now)
             self._core.close(error, now)
 
         if self._driver.is_alive():

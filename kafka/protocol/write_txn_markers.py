@@ -18,7 +18,7 @@ class WriteTxnMarkersRequest(Request):
     API_KEY: ClassVar[int] = 27
     VERSIONS: ClassVar[tuple[int, int]] = (1, 2)
     FLEXIBLE: ClassVar[int | None] = 1
-    ROUTE: ClassVar[str] = "broker"
+    ROUTE: ClassVar[str] = "leader"
     RESPONSE: ClassVar[type[WriteTxnMarkersResponse]]
     __slots__ = ("markers",)
     markers: Sequence[WriteTxnMarkersRequest.WritableTxnMarker]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka.core.cluster.calls import Route
+from kafka.core.cluster.routes import Route
 from kafka.core.config import Config
 from kafka.core.core import Core
 from kafka.drivers._turn import Turn
@@ -40,7 +40,7 @@ class Client:
 
     def request(self, route: Route, message_class: Any, build: Callable[[int], Any], timeout: float = 30.0) -> Any:
         return self.ask(
-            lambda answer, now: self.core.request(route, message_class, build, answer, now, timeout), timeout
+            lambda answer, now: self.core.calls.request(route, message_class, build, answer, now, timeout), timeout
         )
 
     def close(self) -> None:

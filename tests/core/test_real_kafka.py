@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import ANY, CONTROLLER, Broker, Coordinator, Leader
+from kafka.core.cluster.routes import ANY, CONTROLLER, Coordinator, Leader, ToBroker
 from kafka.protocol import (
     CreateTopicsRequest,
     DescribeClusterRequest,
@@ -55,7 +55,7 @@ def test_every_route_leads_to_an_answer(kafka_cluster: Any) -> None:
         assert kafka.core.snapshot.partitions("core.routes") == 3
 
         ids = set()
-        for route, transactional_id in ((ANY, None), (Broker(broker), None), (Coordinator(1, "core.tx"), "core.tx")):
+        for route, transactional_id in ((ANY, None), (ToBroker(broker), None), (Coordinator(1, "core.tx"), "core.tx")):
             answer = kafka.request(
                 route,
                 InitProducerIdRequest,

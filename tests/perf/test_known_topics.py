@@ -37,7 +37,7 @@ class Client:
         self.host.now = 100.0
         self.core = Core(Config(bootstrap=(("kafka", 9092),)), random.Random(1))
         self.accumulator = Accumulator(self.host, memory=64 << 20, linger=0.0, delivery_timeout=120.0)
-        self.core.produce = Produce(self.core, self.accumulator, ProduceConfig(idempotent=True))
+        self.core.attach(Produce(self.core.services, self.accumulator, ProduceConfig(idempotent=True)))
         self.producer = ProducerBase(self.accumulator, max_block=0.0)
         self.topics = [f"topic-{number}" for number in range(known)]
         self.seconds = 0.0
@@ -51,8 +51,8 @@ class Client:
         core, now = self.core, self.host.now
         core.metadata.learn(self.metadata(self.topics), 12, now)
         for name in self.topics:
-            core.want_topic(name, now)
-        core.brokers(Lane.PRODUCE).ensure(0, now)
+            core.metadata.want(name, now)
+        core.services.brokers(Lane.PRODUCE).ensure(0, now)
         core.effects()
         core.resolved("kafka", 9092, [("10.0.0.1", 9092)], now)
         (connect,) = core.effects()

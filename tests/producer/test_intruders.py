@@ -110,9 +110,8 @@ def test_without_acknowledgements_a_broker_that_does_not_read_holds_up_no_other(
         )  # fmt: skip
         for partition in range(2):
             producer.send("t", b"warm", partition=partition).get(5)
-        leader = producer._core.nodes.broker(producer._core.snapshot.leader("t", 0))
-        assert leader is not None and leader.connection is not None
-        address = producer._driver._sockets[leader.connection.id].getsockname()
+        leader = producer._produce.brokers.connection_id(producer._core.snapshot.leader("t", 0))
+        address = producer._driver._sockets[leader].getsockname()
 
         def stop_reading() -> None:
             for node in cluster.nodes:

@@ -29,14 +29,14 @@ class SimProducer(ProducerBase):
         self.accumulator = Accumulator(self.host, **settings)
         super().__init__(self.accumulator)
         self.produce = Produce(
-            world.core,
+            world.core.services,
             self.accumulator,
             ProduceConfig(
                 acks=acks, retries=retries, idempotent=idempotent, request_timeout=world.core.config.request_timeout,
                 delivery_timeout=settings["delivery_timeout"], rack=rack,
             ),
         )  # fmt: skip
-        world.core.produce = self.produce
+        world.core.attach(self.produce)
         self.sent: list[tuple[bytes, FutureRecordMetadata]] = []
         self.keep_time()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kafka.core.cluster.snapshot import Snapshot
+from kafka.core.net.lanes import Lane
 from kafka.errors import KafkaError
 from kafka.protocol import ProduceRequest
 from kafka.result import Ok, Result
@@ -12,6 +13,8 @@ from tests.sim.world import World, batch, produce_request
 
 
 class Pump:
+    lane = Lane.PRODUCE
+
     def __init__(self, world: World, topic: str, acks: int = -1, timeout: float = 5.0) -> None:
         self.world = world
         self.core = world.core
@@ -27,8 +30,8 @@ class Pump:
         self.downs: list[tuple[int, KafkaError]] = []
         self._turn = 0
         self._quiet_until: dict[int, float] = {}
-        self.core.produce = self
-        self.core.want_topic(topic, world.now)
+        self.core.attach(self)
+        self.core.metadata.want(topic, world.now)
 
     def on_room(self, node_id: int, now: float) -> None:
         self.room_calls += 1
@@ -57,7 +60,7 @@ class Pump:
             self.in_flight[node_id] -= 1
             if not isinstance(result, Ok):
                 self.failed += 1
-                self.core.refresh(self.topic, now)
+                self.core.metadata.refresh(self.topic, now)
                 return
             if self.acks == 0:
                 assert result.value is None
@@ -69,7 +72,7 @@ class Pump:
                 self.succeeded += 1
             else:
                 self.failed += 1
-                self.core.refresh(self.topic, now)
+                self.core.metadata.refresh(self.topic, now)
 
         def build(version: int) -> Any:
             return produce_request(self.topic, topic_id, partition, batch(), version, self.acks)
@@ -85,10 +88,13 @@ class Pump:
             if self.brokers.room(broker) > 0:
                 self.on_room(broker, now)
 
+    def close(self, error: KafkaError, now: float) -> None:
+        self.on = False
+
     def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
         assert self.in_flight.get(node_id, 0) == 0, "a node is down before its requests were called back"
         self.downs.append((node_id, error))
-        self.core.refresh(self.topic, now)
+        self.core.metadata.refresh(self.topic, now)
         if self.core.snapshot.brokers.get(node_id):
             self.brokers.ensure(node_id, now)
 

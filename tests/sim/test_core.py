@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import ADVERTISED, ANY, CONTROLLER, Broker, Coordinator, Leader
-from kafka.core.effects import Complete
+from kafka.core.cluster.routes import ADVERTISED, ANY, CONTROLLER, Coordinator, Leader, ToBroker
 from kafka.errors import (
     Cancelled,
     KafkaConnectionError,
@@ -157,7 +156,7 @@ def test_a_moved_cluster_is_found_again_through_the_bootstrap_addresses() -> Non
         world.network.hosts[f"new{broker.id}"] = [(f"10.1.0.{broker.id}",)]
         world.network.servers[(f"10.1.0.{broker.id}", 9092)] = broker
     world.network.hosts["boot"] = [("10.1.0.1",)]
-    world.core.refresh(None, world.now)
+    world.core.metadata.refresh(None, world.now)
     assert world.run(20.0, lambda: world.core.snapshot.brokers[0].host == "new0")
 
 
@@ -184,7 +183,7 @@ def test_a_peer_that_resets_on_unknown_versions_is_asked_again(theirs: tuple[int
 def test_every_connection_starts_with_api_versions() -> None:
     world = ready()
     for id in range(3):
-        promise = world.request(Broker(id), InitProducerIdRequest, init)
+        promise = world.request(ToBroker(id), InitProducerIdRequest, init)
         assert world.run(5.0, lambda promise=promise: promise.result is not None)
     for broker in world.cluster.brokers:
         assert broker.requests[0] == (18, 4)
@@ -211,7 +210,7 @@ def test_the_cluster_s_features_are_those_of_the_newest_word() -> None:
     brokers[0].handlers[ApiVersionsRequest.API_KEY] = features(7, transaction=1)
     brokers[1].handlers[ApiVersionsRequest.API_KEY] = features(9, transaction=2)
     brokers[2].versions[ApiVersionsRequest.API_KEY] = (0, 2)
-    assert world.core.finalized_feature("transaction") == 0
+    assert world.core.nodes.finalized_feature("transaction") == 0
     assert isinstance(world.bootstrap(), Ok)
     seen = []
     for broker in (2, 0, 1, 0):
@@ -220,8 +219,8 @@ def test_the_cluster_s_features_are_those_of_the_newest_word() -> None:
         assert world.run(2.0, lambda broker=broker: world.brokers.connection_id(broker) >= 0)  # type: ignore[misc]
         seen.append(world.channel(broker).connection.features)  # type: ignore[union-attr]
     assert seen == [{}, {"transaction": 1}, {"transaction": 2}, {"transaction": 1}]
-    assert world.core.finalized_feature("transaction") == 2
-    assert world.core.finalized_feature("unheard.of") == 0
+    assert world.core.nodes.finalized_feature("transaction") == 2
+    assert world.core.nodes.finalized_feature("unheard.of") == 0
 
 
 def test_a_request_the_broker_does_not_know_is_an_error_value() -> None:
@@ -232,7 +231,7 @@ def test_a_request_the_broker_does_not_know_is_an_error_value() -> None:
     for broker in world.cluster.brokers:
         del broker.versions[22]
     world.bootstrap()
-    promise = world.request(Broker(0), InitProducerIdRequest, init)
+    promise = world.request(ToBroker(0), InitProducerIdRequest, init)
     assert world.run(5.0, lambda: promise.result is not None)
     assert isinstance(promise.result, Err) and isinstance(promise.result.error, UnsupportedVersionError)
 
@@ -256,7 +255,7 @@ def test_a_request_reaches_the_leader_even_after_it_moved() -> None:
     promise = world.request(Leader("t", 1), MetadataRequest, nothing)
     assert world.run(5.0, lambda: promise.result is not None)
     world.cluster.move_leader("t", 1, 2)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(5.0, lambda: world.core.snapshot.leader("t", 1) == 2)
     before = len(world.cluster.brokers[2].requests)
     promise = world.request(Leader("t", 1), MetadataRequest, nothing)
@@ -267,7 +266,7 @@ def test_a_request_reaches_the_leader_even_after_it_moved() -> None:
 def test_a_request_before_anything_is_known() -> None:
     world = World(1)
     world.cluster.create_topic("t", 3)
-    promises = [world.request(route, MetadataRequest, nothing) for route in (Leader("t", 2), CONTROLLER, Broker(1))]
+    promises = [world.request(route, MetadataRequest, nothing) for route in (Leader("t", 2), CONTROLLER, ToBroker(1))]
     world.run(5.0)
     assert [promise.result.is_ok() for promise in promises] == [True] * 3  # type: ignore[union-attr]
 
@@ -366,7 +365,7 @@ def test_any_broker_takes_the_next_one_when_one_hangs() -> None:
     world = ready(request_timeout=30.0)
     hung = next(b for b in world.cluster.brokers if b.connections)
     for broker in world.cluster.brokers:
-        promise = world.request(Broker(broker.id), InitProducerIdRequest, init)
+        promise = world.request(ToBroker(broker.id), InitProducerIdRequest, init)
         assert world.run(5.0, lambda promise=promise: promise.result is not None)
     hung.pause()
     next(broker for broker in world.cluster.brokers if broker is not hung).pause()
@@ -394,15 +393,6 @@ def test_any_broker_never_asks_the_same_twice_in_a_round() -> None:
         assert sorted(rounds[start : start + 3]) == [0, 1, 2]
 
 
-def test_a_result_may_come_as_an_effect() -> None:
-    world = ready()
-    promise = object()
-    world.core.submit(promise, ANY, MetadataRequest, nothing, world.now, 5.0)
-    assert world.run(5.0, lambda: bool(world.client.completed))
-    assert world.client.completed[0][0] is promise and world.client.completed[0][1].is_ok()
-    assert Complete._fields == ("promise", "result")
-
-
 # -- the data path's part ------------------------------------------------------------------------------------------
 
 
@@ -428,7 +418,7 @@ def test_the_data_path_gets_room_and_keeps_to_it(acks: int) -> None:
 def test_without_a_connection_there_is_no_room_and_no_sending() -> None:
     world = ready()
     results: list[Any] = []
-    world.core.produce = None
+    world.core.parts = ()
     away = next(id for id in range(3) if not world.channel(id).is_ready)
     assert world.brokers.room(away) == 0 and world.brokers.room(99) == 0 and world.brokers.room(-1) == 0
     world.brokers.send(away, InitProducerIdRequest, init, lambda r, now: results.append(r), world.now)
@@ -496,7 +486,7 @@ def test_an_idle_connection_is_closed_and_made_again() -> None:
     assert all(
         health.state == "disconnected" and health.failing_since is None for health in world.core.health(world.now)
     )
-    promise = world.request(Broker(0), InitProducerIdRequest, init)
+    promise = world.request(ToBroker(0), InitProducerIdRequest, init)
     assert world.run(5.0, lambda: promise.result is not None) and isinstance(promise.result, Ok)
 
 
@@ -508,7 +498,7 @@ def test_closing_fails_everything_and_nothing_happens_afterwards() -> None:
     world.run(1.0)
     for broker in world.cluster.brokers:
         broker.pause()
-    promises = [world.request(route, InitProducerIdRequest, init) for route in (ANY, Broker(0), Leader("u", 0))]
+    promises = [world.request(route, InitProducerIdRequest, init) for route in (ANY, ToBroker(0), Leader("u", 0))]
     reason = Cancelled("The client was closed.")
     pump.on = False
     world.core.close(reason, world.now)
@@ -529,7 +519,7 @@ def test_raw_requests_are_answered_with_their_errors_inside() -> None:
     world.bootstrap()
     for id in range(3):
         world.brokers.ensure(id, world.now)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     world.run(2.0)
     results: list[Any] = []
     topic_id = world.core.snapshot.topics["t"].id
@@ -547,12 +537,12 @@ def test_raw_requests_are_answered_with_their_errors_inside() -> None:
 
 def test_a_half_open_connection_is_found_out_while_there_is_time_to_try_again() -> None:
     world = ready(request_timeout=4.0)
-    first = world.request(Broker(0), InitProducerIdRequest, init)
+    first = world.request(ToBroker(0), InitProducerIdRequest, init)
     assert world.run(5.0, lambda: first.result is not None)
     for link in world.cluster.brokers[0].connections:
         link.half_open = True
     start = world.now
-    promise = world.request(Broker(0), InitProducerIdRequest, init, timeout=10.0)
+    promise = world.request(ToBroker(0), InitProducerIdRequest, init, timeout=10.0)
     assert world.run(10.0, lambda: promise.result is not None)
     assert isinstance(promise.result, Ok) and 4.0 <= world.now - start < 5.0
 
@@ -560,11 +550,11 @@ def test_a_half_open_connection_is_found_out_while_there_is_time_to_try_again() 
 def test_an_impatient_call_takes_no_others_with_it() -> None:
     world = ready(request_timeout=30.0)
     broker = world.cluster.brokers[0]
-    first = world.request(Broker(0), InitProducerIdRequest, init)
+    first = world.request(ToBroker(0), InitProducerIdRequest, init)
     assert world.run(5.0, lambda: first.result is not None)
     broker.pause()
-    impatient = world.request(Broker(0), InitProducerIdRequest, init, timeout=1.0)
-    patient = world.request(Broker(0), InitProducerIdRequest, init, timeout=20.0)
+    impatient = world.request(ToBroker(0), InitProducerIdRequest, init, timeout=1.0)
+    patient = world.request(ToBroker(0), InitProducerIdRequest, init, timeout=20.0)
     world.run(2.0)
     assert isinstance(impatient.result, Err) and patient.result is None
     broker.resume()
@@ -575,7 +565,7 @@ def unreachable_leader(world: World) -> None:
     """Partition 0 of "t" is led by broker 2, which answers no SYN; the client knows."""
     world.cluster.create_topic("t", 1)
     world.cluster.move_leader("t", 0, 2)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     assert world.run(1.0, lambda: world.core.snapshot.leader("t", 0) == 2)
     world.network.black_holes.add(("10.0.0.2", 9092))
     for link in list(world.cluster.brokers[2].connections):
@@ -590,7 +580,7 @@ def test_a_call_that_waits_for_a_connection_follows_the_leader() -> None:
     world.run(1.0)
     assert promise.result is None
     world.cluster.move_leader("t", 0, 0)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(2.0, lambda: isinstance(promise.result, Ok))
 
 
@@ -601,10 +591,10 @@ def test_a_call_does_not_wait_for_a_broker_that_is_gone() -> None:
         link.reset()
     world.brokers.ensure(2, world.now)
     world.run(1.0)
-    promise = world.request(Broker(2), InitProducerIdRequest, init, timeout=15.0)
+    promise = world.request(ToBroker(2), InitProducerIdRequest, init, timeout=15.0)
     world.run(1.0)  # waits for the next attempt to connect
     world.cluster.brokers[2].is_up = False
-    world.core.refresh(None, world.now)
+    world.core.metadata.refresh(None, world.now)
     assert world.run(2.0, lambda: 2 not in world.core.nodes.nodes)
     world.cluster.brokers[2].start()
     assert world.run(5.0, lambda: isinstance(promise.result, Ok))
@@ -628,7 +618,7 @@ def test_unwritten_requests_take_room_too() -> None:
 def test_an_error_inside_that_says_not_i_sends_the_call_elsewhere() -> None:
     world = ready()
     world.cluster.create_topic("t", 1)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     world.run(1.0)
     world.cluster.move_leader("t", 0, 1)  # the client does not know
 

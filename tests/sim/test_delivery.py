@@ -124,12 +124,12 @@ def test_a_topic_that_was_denied_for_a_while_gets_keyless_records_again() -> Non
         link.reset()
     world.run(1.0)
     world.cluster.injected[MetadataRequest.API_KEY] = Injection((29,), 1.0, world.now + 2.0)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(3.0)
     assert [future.failed() for _, future in producer.sent] == [False, True, True]
     partition.trouble_until = 0.0
     world.network.servers[leader.ip, leader.port] = leader
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(10.0)
     again = producer.put("t")
     assert world.run(5.0, lambda: again.is_done) and again.succeeded()
@@ -206,7 +206,7 @@ def test_a_hint_for_one_partition_leaves_the_answer_for_another_alone() -> None:
         producer.put("t", partition=index)
     world.run(0.3)
     world.cluster.injected[MetadataRequest.API_KEY] = Injection((29,), 1.0, world.now + 20.0)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(5.0)
     producer.check("t")
     assert all(future.succeeded() for _, future in producer.sent)
@@ -329,7 +329,7 @@ def test_a_new_leader_does_not_speak_for_what_the_old_one_still_has() -> None:
     assert asked == 2 and partition.in_flight == 2
     world.cluster.move_leader("t", 0, new.id)
     place.former, place.aware_at = None, 0
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(31.0)
     assert producer.produce.counts["leader does not have it"] > 0
     assert [future.succeeded() for future in futures] == [True, False, False]
@@ -349,7 +349,7 @@ def test_keyed_records_of_a_topic_made_anew_with_fewer_partitions() -> None:
     world.cluster.delete_topic("t")
     world.cluster.create_topic("t", 3)
     early = {partition: producer.put("t", partition=partition) for partition in (0, 5)}
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(5.0)
     assert early[0].succeeded() and not early[5].is_done  # nobody leads partition 5 any more
     later = [producer.put("t", b"key %d" % number) for number in range(12)]

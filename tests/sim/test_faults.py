@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka.core.cluster.calls import ANY, CONTROLLER, Broker, Coordinator, Leader
+from kafka.core.cluster.routes import ANY, CONTROLLER, Coordinator, Leader, ToBroker
 from kafka.errors import Cancelled
 from kafka.protocol import InitProducerIdRequest, MetadataRequest
 from kafka.result import Err, Ok
@@ -49,7 +49,7 @@ def ask(world: World, timeout: float) -> Promise:
         leader = Leader("t", random.randrange(6))
         return world.request(leader, MetadataRequest, lambda version: MetadataRequest(topics=[]), timeout)
     if kind == 3:
-        broker = Broker(random.randrange(3))
+        broker = ToBroker(random.randrange(3))
         return world.request(broker, InitProducerIdRequest, lambda version: init_producer_id(), timeout)
     if kind == 4:
         key = Coordinator(random.randrange(2), f"key{random.randrange(3)}")

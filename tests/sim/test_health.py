@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import Broker
+from kafka.core.cluster.routes import ToBroker
 from kafka.core.net.health import BrokerHealth
 from kafka.errors import KafkaConnectionError
 from kafka.protocol import InitProducerIdRequest
@@ -107,7 +107,7 @@ def test_an_idle_connection_that_the_peer_closes_is_no_failure() -> None:
             link.close(1) if orderly else link.reset()
         assert world.run(1.0, lambda before=before: world.brokers.connection_id(1) != before)  # type: ignore[misc]
         assert health(world, 1).failing_since is None and health(world, 1).failures == 0
-        promise = world.request(Broker(1), InitProducerIdRequest, init)
+        promise = world.request(ToBroker(1), InitProducerIdRequest, init)
         assert world.run(1.0, lambda promise=promise: isinstance(promise.result, Ok))  # type: ignore[misc]
     assert lines(world) == []
 
@@ -132,9 +132,9 @@ def test_a_broker_that_does_not_answer_shows() -> None:
     assert health(world, 1).waiting_since is None and health(world, 1).in_flight == 0
     world.cluster.brokers[1].pause()
     start = world.now
-    world.request(Broker(1), InitProducerIdRequest, init, timeout=60.0)
+    world.request(ToBroker(1), InitProducerIdRequest, init, timeout=60.0)
     world.run(3.0)
-    world.request(Broker(1), InitProducerIdRequest, init, timeout=60.0)
+    world.request(ToBroker(1), InitProducerIdRequest, init, timeout=60.0)
     known = health(world, 1)
     assert known.state == "ready" and known.in_flight == 2 and known.waiting_since == pytest.approx(start)
     world.cluster.brokers[1].resume()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import ADVERTISED, Broker
+from kafka.core.cluster.routes import ADVERTISED, ToBroker
 from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.errors import KafkaConnectionError
 from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ProduceRequest
@@ -44,7 +44,7 @@ def ready(brokers: int = 1, seed: int = 1, **config: Any) -> World:
 
 
 def slow(world: World, lane: Lane, answer_within: float | None = None, timeout: float = 60.0, node: int = 0) -> Promise:
-    return world.request(Broker(node), InitProducerIdRequest, init, timeout, lane=lane, answer_within=answer_within)
+    return world.request(ToBroker(node), InitProducerIdRequest, init, timeout, lane=lane, answer_within=answer_within)
 
 
 def connects(world: World, since: float = 0.0) -> int:
@@ -89,7 +89,7 @@ def test_a_short_request_does_not_wait_behind_a_long_poll(seed: int) -> None:
         world.run(0.1)  # the poll is with the broker
         start = world.now
         world.simulation.random.seed(seed)
-        promise = world.request(Broker(0), ListOffsetsRequest, offsets)
+        promise = world.request(ToBroker(0), ListOffsetsRequest, offsets)
         assert world.run(5.0, lambda: promise.result is not None)
         return world.now - start
 
@@ -102,7 +102,7 @@ def test_on_one_lane_the_next_request_waits_without_harm() -> None:
     slow(world, Lane.GROUP, answer_within=8.0)
     world.run(0.1)
     start = world.now
-    behind = world.request(Broker(0), ListOffsetsRequest, offsets, 20.0, lane=Lane.GROUP)
+    behind = world.request(ToBroker(0), ListOffsetsRequest, offsets, 20.0, lane=Lane.GROUP)
     assert world.run(20.0, lambda: behind.result is not None)
     behind.result.unwrap()
     assert 5.8 < world.now - start < 6.1 and closes(world, start) == 0
@@ -142,7 +142,7 @@ def test_a_broker_that_rightly_holds_an_answer_is_not_silent() -> None:
 @pytest.mark.parametrize(("answer_within", "limit"), [(None, 1), (40.0, 5), (10.97, 5)])
 def test_what_is_rightly_slow_does_not_narrow_the_window(answer_within: float | None, limit: int) -> None:
     world = ready(request_timeout=10.0)
-    brokers = world.core.brokers(Lane.FETCH)
+    brokers = world.core.services.brokers(Lane.FETCH)
     brokers.ensure(0, world.now)
     world.run(0.5)
     answers: list[Any] = []
@@ -182,7 +182,7 @@ def test_a_stalled_lane_delays_no_produce_and_no_metadata(lane: Lane) -> None:
         promise = world.request(ADVERTISED, ListOffsetsRequest, offsets)
         assert world.run(0.1, lambda promise=promise: promise.result is not None)  # type: ignore[misc]
     version = world.core.snapshot.version
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(0.5, lambda: world.core.snapshot.version > version)
     assert pump.downs == [] and pump.failed == 0
 
@@ -205,7 +205,7 @@ def test_each_lane_dies_alone(lane: Lane) -> None:
     assert not world.brokers.is_failing(0)
     assert world.core.nodes.nodes[0].health(world.now).failures == 1  # but it shows
     # and the others' deaths leave it alone
-    back = world.request(Broker(0), ListOffsetsRequest, offsets, 20.0, lane=lane)
+    back = world.request(ToBroker(0), ListOffsetsRequest, offsets, 20.0, lane=lane)
     assert world.run(2.0, lambda: back.result is not None)
     mine = world.channel(0, lane).connection
     world.client._links[control].reset()  # type: ignore[union-attr]
@@ -225,9 +225,9 @@ def test_a_lane_that_comes_up_ends_the_others_waiting() -> None:
     held(broker, 0.1)
     assert world.run(2.0, lambda: poll.result is not None)
     broker.stop()
-    again = world.request(Broker(0), ListOffsetsRequest, offsets, 600.0, lane=Lane.FETCH)
+    again = world.request(ToBroker(0), ListOffsetsRequest, offsets, 600.0, lane=Lane.FETCH)
     world.run(40.0)  # the pause has grown
-    control = world.request(Broker(0), ListOffsetsRequest, offsets, 600.0)
+    control = world.request(ToBroker(0), ListOffsetsRequest, offsets, 600.0)
     world.run(8.0)
     fetch = world.channel(0, Lane.FETCH)
     assert fetch.failures > 1 and world.channel(0).failures >= 1 and fetch.retry_at > world.now + 1.0
@@ -264,7 +264,7 @@ def test_a_throttled_fetch_holds_up_no_heartbeat_and_no_produce() -> None:
     second = slow(world, Lane.FETCH)
     before = pump.succeeded
     while world.now < until - 0.2:
-        beat = world.request(Broker(0), ListOffsetsRequest, offsets)
+        beat = world.request(ToBroker(0), ListOffsetsRequest, offsets)
         assert world.run(0.1, lambda beat=beat: beat.result is not None), "it waited for the fetch lane"  # type: ignore[misc]
     assert pump.succeeded - before > 100 and second.result is None
     assert world.run(1.0, lambda: second.result is not None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import Leader
+from kafka.core.cluster.routes import Leader
 from kafka.core.cluster.snapshot import Broker
 from kafka.errors import (
     KafkaError,
@@ -37,7 +37,7 @@ def nothing(version: int) -> Any:
 
 def know(world: World, name: str, partitions: int = 3) -> None:
     world.cluster.create_topic(name, partitions)
-    world.core.want_topic(name, world.now)
+    world.core.metadata.want(name, world.now)
     assert world.run(2.0, lambda: world.core.snapshot.partitions(name) == partitions)
 
 
@@ -77,10 +77,10 @@ def test_topics_are_asked_for_when_wanted_and_then_kept() -> None:
     world = ready()
     world.cluster.create_topic("t", 3)
     before = metadata_requests(world)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     assert world.run(1.0, lambda: world.core.snapshot.partitions("t") == 3)
     for _ in range(100):
-        world.core.want_topic("t", world.now)
+        world.core.metadata.want("t", world.now)
         world.run(0.01)
     assert metadata_requests(world) == before + 1
 
@@ -88,7 +88,7 @@ def test_topics_are_asked_for_when_wanted_and_then_kept() -> None:
 def test_metadata_is_refreshed_when_it_is_old() -> None:
     world = ready(metadata_max_age=30.0)
     world.cluster.create_topic("t", 3)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     world.run(1.0)
     world.cluster.move_leader("t", 0, 2)
     world.run(31.0)
@@ -98,7 +98,7 @@ def test_metadata_is_refreshed_when_it_is_old() -> None:
 def test_a_topic_that_does_not_exist_yet_is_asked_for_ever_more_slowly() -> None:
     world = ready()
     before = metadata_requests(world)
-    world.core.want_topic("later", world.now)
+    world.core.metadata.want("later", world.now)
     world.run(20.0)
     asked = metadata_requests(world) - before
     assert 15 <= asked <= 35
@@ -117,7 +117,7 @@ def test_a_topic_that_does_not_exist_yet_is_asked_for_ever_more_slowly() -> None
 def test_topics_are_created_by_mention_if_allowed(allowed: bool) -> None:
     world = ready(allow_auto_create_topics=allowed)
     world.cluster.auto_create = 4
-    world.core.want_topic("new", world.now)
+    world.core.metadata.want("new", world.now)
     world.run(3.0)
     assert world.core.snapshot.partitions("new") == (4 if allowed else 0)
 
@@ -125,11 +125,11 @@ def test_topics_are_created_by_mention_if_allowed(allowed: bool) -> None:
 def test_stale_metadata_does_not_cause_a_storm() -> None:
     world = ready()
     world.cluster.create_topic("t", 3)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     world.run(1.0)
     before = metadata_requests(world)
     for _ in range(500):
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(0.01)
     assert 3 <= metadata_requests(world) - before <= 25
 
@@ -139,7 +139,7 @@ def test_many_topics_travel_in_few_requests() -> None:
     before = metadata_requests(world)
     for index in range(500):
         world.cluster.create_topic(f"t{index}", 2)
-        world.core.want_topic(f"t{index}", world.now)
+        world.core.metadata.want(f"t{index}", world.now)
     world.run(2.0)
     assert all(world.core.snapshot.partitions(f"t{index}") == 2 for index in range(500))
     assert metadata_requests(world) - before <= 3
@@ -150,7 +150,7 @@ def test_very_many_topics_are_asked_about_bit_by_bit() -> None:
     asked = on_metadata(world, unchanged)
     for index in range(2500):
         world.cluster.create_topic(f"t{index}", 1)
-        world.core.want_topic(f"t{index}", world.now)
+        world.core.metadata.want(f"t{index}", world.now)
     assert world.run(1.0, lambda: len(world.core.snapshot.topics) == 2500)
     world.run(65.0)
     assert [len(names) for names in asked] == [1000, 1000, 500, 999, 1000, 501], "the brokers count as one"
@@ -161,10 +161,10 @@ def test_very_many_topics_in_trouble_leave_room_for_the_others() -> None:
     world = ready()
     know(world, "t", 1)
     for index in range(1500):
-        world.core.want_topic(f"nope{index}", world.now)
+        world.core.metadata.want(f"nope{index}", world.now)
     world.run(1.0)
     world.cluster.move_leader("t", 0, 2)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(1.0, lambda: world.core.snapshot.leader("t", 0) == 2)
 
 
@@ -173,9 +173,9 @@ def test_each_request_names_only_what_is_needed() -> None:
     know(world, "a")
     asked = on_metadata(world, unchanged)
     know(world, "b")
-    world.core.refresh("a", world.now)
+    world.core.metadata.refresh("a", world.now)
     world.run(1.0)
-    world.core.refresh(None, world.now)
+    world.core.metadata.refresh(None, world.now)
     world.run(1.0)
     assert asked == [["b"], ["a"], []]
     world.run(60.0)
@@ -185,7 +185,7 @@ def test_each_request_names_only_what_is_needed() -> None:
 def test_a_topic_in_trouble_does_not_keep_the_others_from_growing_old() -> None:
     world = ready(metadata_max_age=20.0, unknown_topic_grace=1000.0)
     know(world, "t")
-    world.core.want_topic("later", world.now)
+    world.core.metadata.want("later", world.now)
     world.run(1.0)
     world.cluster.move_leader("t", 0, 2)
     world.run(21.0)
@@ -195,15 +195,15 @@ def test_a_topic_in_trouble_does_not_keep_the_others_from_growing_old() -> None:
 def test_a_topic_in_trouble_does_not_slow_down_the_others() -> None:
     world = ready(unknown_topic_grace=1000.0)
     know(world, "t")
-    world.core.want_topic("later", world.now)
+    world.core.metadata.want("later", world.now)
     world.run(10.0)  # asked for once a second by now
     for _ in range(5):
         world.run(world.simulation.random.random())
         world.cluster.move_leader("t", 0, to := (world.core.snapshot.leader("t", 0) + 1) % 3)
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         assert world.run(0.15, lambda to=to: world.core.snapshot.leader("t", 0) == to)  # type: ignore[misc]
     world.cluster.create_topic("new", 1)
-    world.core.want_topic("new", world.now)
+    world.core.metadata.want("new", world.now)
     assert world.run(0.02, lambda: world.core.snapshot.partitions("new") == 1)
 
 
@@ -211,13 +211,13 @@ def test_troubles_long_ago_do_not_slow_down_the_next() -> None:
     world = ready(metadata_max_age=1e6)
     know(world, "t")
     for _ in range(500):
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(0.01)
     world.run(60.0)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(0.05)
     world.cluster.move_leader("t", 0, 2)  # that answer came too early
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(0.15, lambda: world.core.snapshot.leader("t", 0) == 2)
 
 
@@ -228,8 +228,8 @@ def test_one_request_is_under_way_at_a_time() -> None:
     asked = on_metadata(world, unchanged)
     for index in range(40):
         world.cluster.create_topic(f"t{index}", 1)
-        world.core.want_topic(f"t{index}", world.now)
-        world.core.refresh("t0", world.now)
+        world.core.metadata.want(f"t{index}", world.now)
+        world.core.metadata.refresh("t0", world.now)
         world.run(0.05)
     assert 3 <= len(asked) <= 4
     world.run(2.0)
@@ -247,7 +247,7 @@ def test_answers_that_differ_each_time_do_not_cause_a_storm() -> None:
                 partition.isr_nodes = [len(asked)]
 
     asked = on_metadata(world, flapping)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(10.0)
     assert 50 <= len(asked) <= 130
 
@@ -260,7 +260,7 @@ def test_a_topic_that_an_answer_leaves_out_is_asked_for_again_slowly() -> None:
         answer.topics = []
 
     asked = on_metadata(world, forgetful)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     world.run(10.0)
     assert 8 <= len(asked) <= 20
 
@@ -274,7 +274,7 @@ def test_a_topic_that_nobody_uses_is_forgotten() -> None:
     know(world, "busy")
     asked = on_metadata(world, unchanged)
     for _ in range(300):
-        world.core.want_topic("busy", world.now)
+        world.core.metadata.want("busy", world.now)
         world.run(1.0)
     assert list(world.core.snapshot.topics) == ["busy"]
     assert [sorted(names) for names in asked] == [["busy", "idle"]] * 2 + [["busy"]] * 4
@@ -287,7 +287,7 @@ def test_a_forgotten_topic_is_asked_for_at_once_when_wanted_again() -> None:
     assert "t" not in world.core.snapshot.topics
     know(world, "other")  # somebody else's refresh is no help
     assert "t" not in world.core.snapshot.topics
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     assert world.run(0.1, lambda: world.core.snapshot.partitions("t") == 3)
     asked = on_metadata(world, unchanged)
     world.run(15.0)
@@ -308,7 +308,7 @@ def test_a_troubled_topic_that_nobody_wants_is_given_up() -> None:
     world = ready(metadata_max_age=1e6, metadata_max_idle=60.0)
     know(world, "t", 1)
     world.cluster.move_leader("t", 0, -1)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(80.0)
     asked = on_metadata(world, unchanged)
     world.run(30.0)
@@ -339,7 +339,7 @@ def test_a_producers_records_arrive_after_its_topic_was_forgotten() -> None:
 
 def test_an_unknown_topic_has_its_grace_and_is_then_gone() -> None:
     world = ready(unknown_topic_grace=30.0)
-    world.core.want_topic("nope", world.now)
+    world.core.metadata.want("nope", world.now)
     world.run(29.0)
     assert not world.core.snapshot.topics["nope"].is_gone
     world.run(3.0)
@@ -350,7 +350,7 @@ def test_an_unknown_topic_has_its_grace_and_is_then_gone() -> None:
     world.run(100.0)
     assert metadata_requests(world) == before, "nobody wants it any more"
     world.cluster.create_topic("nope", 2)
-    world.core.want_topic("nope", world.now)
+    world.core.metadata.want("nope", world.now)
     assert world.run(1.0, lambda: world.core.snapshot.partitions("nope") == 2)
     assert world.core.snapshot.topics["nope"].error is None
 
@@ -359,12 +359,12 @@ def test_a_verdict_is_kept_up_to_date_while_the_topic_is_wanted() -> None:
     world = ready(unknown_topic_grace=5.0)
     asked = on_metadata(world, unchanged)
     for _ in range(600):
-        world.core.want_topic("nope", world.now)
+        world.core.metadata.want("nope", world.now)
         world.run(0.1)
         assert world.now < 6.5 or world.core.snapshot.topics["nope"].is_gone
     assert 50 <= len(asked) <= 90
     world.cluster.create_topic("nope", 1)
-    world.core.want_topic("nope", world.now)
+    world.core.metadata.want("nope", world.now)
     assert world.run(1.5, lambda: world.core.snapshot.partitions("nope") == 1)
 
 
@@ -379,11 +379,11 @@ def test_who_waits_again_is_told_at_once() -> None:
 
 def test_an_old_verdict_does_not_count() -> None:
     world = ready(unknown_topic_grace=5.0)
-    world.core.want_topic("nope", world.now)
+    world.core.metadata.want("nope", world.now)
     world.run(8.0)
     assert world.core.snapshot.topics["nope"].is_gone
     world.run(20.0)
-    world.core.want_topic("nope", world.now)
+    world.core.metadata.want("nope", world.now)
     world.run(4.0)
     assert not world.core.snapshot.topics["nope"].is_gone
     world.run(3.0)
@@ -397,7 +397,7 @@ def test_records_of_a_topic_that_is_gone_fail_with_its_error(key: bytes | None) 
     producer = SimProducer(world, idempotent=True)
     producer.learn("t")
     world.cluster.delete_topic("t")
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(8.0)
     late = producer.put("t", key)
     assert not late.is_done
@@ -456,7 +456,7 @@ def test_one_brokers_word_does_not_take_a_topic_away() -> None:
             topic.error_code, topic.partitions, topic.topic_id = UNKNOWN, (), bytes(16)
 
     on_metadata(world, restarting)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(5.0)
     known = world.core.snapshot.topics["t"]
     assert known.partitions is before and known.error is not None and known.error.retriable
@@ -486,7 +486,7 @@ def test_a_broker_that_is_starting_and_knows_nothing_is_passed_over() -> None:
     for id in range(3):
         world.brokers.ensure(id, world.now)
     for _ in range(10):
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(1.5)
         assert world.core.snapshot.topics["t"].error is None and len(world.core.snapshot.brokers) == 3
     assert asked, "brokers 0 and 1 were never asked"
@@ -503,7 +503,7 @@ def test_another_broker_is_asked_whether_a_topic_is_really_unknown() -> None:
             topic.error_code, topic.partitions, topic.topic_id = UNKNOWN, (), bytes(16)
 
     asked = on_metadata(world, deny, lost)
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     assert world.run(1.0, lambda: world.core.snapshot.partitions("t") == 2)
     assert asked == [["t"]]
 
@@ -514,16 +514,16 @@ def test_a_hint_is_taken_and_a_refresh_follows() -> None:
     before = world.core.snapshot
     asked = on_metadata(world, unchanged)
     world.cluster.move_leader("t", 4, 2)
-    world.core.hint_leader("t", 4, 2, 1, None, world.now)
+    world.core.metadata.hint("t", 4, 2, 1, None, world.now)
     after = world.core.snapshot
     assert after.leader("t", 4) == 2 and after.brokers == before.brokers
     assert [after.leader("t", p) for p in range(4)] == [before.leader("t", p) for p in range(4)]
     world.run(1.0)
     assert asked == [["t"]]
     # A broker that nobody has heard of is reachable once the hint names its endpoint.
-    world.core.hint_leader("t", 5, 9, 7, None, world.now)
+    world.core.metadata.hint("t", 5, 9, 7, None, world.now)
     assert world.core.snapshot.leader("t", 5) == 2
-    world.core.hint_leader("t", 5, 9, 7, Broker(9, "kafka9", 9092), world.now)
+    world.core.metadata.hint("t", 5, 9, 7, Broker(9, "kafka9", 9092), world.now)
     assert world.core.snapshot.leader("t", 5) == 9 and 9 in world.core.nodes.nodes
     assert len(world.core.snapshot.brokers) == 4
 
@@ -539,12 +539,12 @@ def test_a_topic_made_anew_is_seen_in_two_looks() -> None:
     know(world, "t", 6)
     for partition in range(6):
         world.cluster.move_leader("t", partition, 2)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(2.0)
     old = world.core.snapshot.topic_id("t")
     recreate(world, "t", 2)
     asked = on_metadata(world, unchanged)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(0.05)
     assert world.core.snapshot.topic_id("t") == old and len(asked) == 1
     world.run(1.0)
@@ -559,7 +559,7 @@ def test_a_topic_made_anew_long_after_is_seen_at_once() -> None:
     world.run(60.0)
     recreate(world, "t", 2)
     asked = on_metadata(world, unchanged)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(0.05)
     assert world.core.snapshot.topic_id("t") == world.cluster.topic_ids["t"] and len(asked) == 1
 
@@ -577,7 +577,7 @@ def test_brokers_that_disagree_about_a_topics_id_do_not_make_it_flap() -> None:
     on_metadata(world, behind, 1)
     seen = []
     for _ in range(300):
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(0.1)
         seen.append(world.core.snapshot.topic_id("t"))
     changes = sum(one != other for one, other in pairwise(seen))

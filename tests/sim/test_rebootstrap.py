@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import Coordinator
+from kafka.core.cluster.routes import Coordinator
 from kafka.errors import (
     InconsistentClusterIdError,
     KafkaError,
@@ -67,7 +67,7 @@ def test_hung_brokers_are_forgotten_after_a_while() -> None:
     know(world, "t", 6)
     world.run(500.0)  # the last answer is older than the patience with unanswered requests
     hang(world)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(290.0)
     assert len(world.core.snapshot.brokers) == 3 and world.core.metadata.error is not None
     world.run(11.0)
@@ -93,7 +93,7 @@ def test_after_starting_again_every_topic_is_asked_about() -> None:
             answer.error_code = 129
 
     asked = on_metadata(world, start_again)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(2.0, lambda: len(asked) == 2)
     assert asked == [["t"], ["t", "u"]]
     assert world.run(0.1, lambda: len(world.core.snapshot.brokers) == 3)
@@ -106,7 +106,7 @@ def test_what_was_forgotten_is_not_connected_to() -> None:
     world.network.dns_delay = 0.5
     world.brokers.ensure(away, world.now)  # its name is being looked up
     on_metadata(world, lambda broker, request, answer: setattr(answer, "error_code", 129))
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(0.3, lambda: not world.core.snapshot.brokers)
     world.run(5.0)
     nodes = world.core.nodes.nodes.values()
@@ -121,7 +121,7 @@ def test_an_answer_in_between_ends_the_count() -> None:
     know(world, "t")
     for _ in range(4):
         hang(world)
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(200.0)
         for broker in world.cluster.brokers:
             broker.resume()
@@ -177,7 +177,7 @@ def test_a_broker_can_send_the_client_back_to_the_start() -> None:
         twin.cluster.network = world.network
         broker.ip = address[0]
         world.network.servers[address] = broker
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(10.0, lambda: sorted(b.host for b in world.core.snapshot.brokers.values())[:1] == ["new0"])
     assert len(asked) <= 2 and world.core.snapshot.partitions("t") == 6
     assert any("A broker asks for it" in notice for notice in notices(world)) == bool(asked)
@@ -195,7 +195,7 @@ def test_a_cluster_that_always_asks_to_start_again_gets_it_now_and_then() -> Non
 
     on = True
     asked = on_metadata(world, start_again)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(60.0)
     assert 40 <= len(asked) <= 80, "with growing pauses, up to a second"
     assert isinstance(world.core.metadata.error, RebootstrapRequiredError)
@@ -204,7 +204,7 @@ def test_a_cluster_that_always_asks_to_start_again_gets_it_now_and_then() -> Non
     assert world.run(2.0, lambda: len(world.core.snapshot.brokers) == 3)
     for _ in range(120):  # asked again each time it has brokers to forget
         on = not on
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(1.0)
     assert len([notice for notice in notices(world) if "starts again" in notice]) <= 10
 
@@ -222,8 +222,8 @@ def test_answers_of_another_cluster_are_not_believed() -> None:
         answer.cluster_id = "another"
 
     on_metadata(world, foreign)
-    world.core.refresh("t", world.now)
-    world.core.want_topic("u", world.now)
+    world.core.metadata.refresh("t", world.now)
+    world.core.metadata.want("u", world.now)
     world.run(30.0)
     assert world.core.snapshot.cluster_id == "simulated" and world.core.snapshot.topics == topics
     assert "another" in str(world.core.metadata.error)
@@ -242,7 +242,7 @@ def test_one_address_that_leads_to_another_cluster_does_no_harm() -> None:
     asked = on_metadata(world, foreign, 1)
     for _ in range(20):
         world.brokers.ensure(1, world.now)
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.run(1.5)
         assert world.core.metadata.error is None and sorted(world.core.snapshot.brokers) == [0, 1, 2]
     assert asked
@@ -255,7 +255,7 @@ def test_what_a_lost_broker_led_is_asked_about() -> None:
     on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"), stranger)
     for partition in range(6):
         world.cluster.move_leader("t", partition, (stranger + 1) % 3)
-    world.core.refresh(None, world.now)
+    world.core.metadata.refresh(None, world.now)
     assert world.run(2.0, lambda: world.core.snapshot.leader("t", stranger) == (stranger + 1) % 3)
 
 
@@ -265,7 +265,7 @@ def test_an_answer_of_another_cluster_that_comes_late_is_not_believed_either() -
     asked = on_metadata(world, lambda broker, request, answer: setattr(answer, "cluster_id", "another"))
     for broker in world.cluster.brokers:
         broker.least_work = broker.most_work = 1.5 * world.core.config.any_broker_attempt
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(20.0, lambda: len(asked) == 2), "the next broker is asked before the first has answered"
     world.run(5.0)
     assert world.core.snapshot.cluster_id == "simulated" and notices(world)
@@ -283,7 +283,7 @@ def test_nothing_is_sent_to_another_cluster_at_the_old_addresses() -> None:
         answer.cluster_id = "another"
 
     on_metadata(world, foreign)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(5.0)
     ends = [partition.end for partition in world.cluster.topics["t"]]
     for _ in range(10):
@@ -301,7 +301,7 @@ def test_topics_whose_leader_is_no_longer_among_the_brokers_are_asked_about() ->
     know(world, "b", 3)
     asked = on_metadata(world, lambda broker, request, answer: None)
     world.cluster.brokers[2].stop()
-    world.core.refresh("a", world.now)
+    world.core.metadata.refresh("a", world.now)
     assert world.run(5.0, lambda: world.core.snapshot.leader("b", 2) in (0, 1))
     assert ["a"] in asked and ["b"] in asked
 
@@ -393,7 +393,7 @@ def test_to_be_sent_back_to_the_start_costs_no_record(seed: int, warm: bool) -> 
     for number in range(30):
         producer.put("t", partition=number % 6)
         if number == 3:
-            world.core.refresh("t", world.now)
+            world.core.metadata.refresh("t", world.now)
         world.run(0.01)
     settle(producer)
     assert len(asked) > 1
@@ -425,7 +425,7 @@ def test_a_leader_that_goes_unnamed_for_a_moment_gets_its_keyless_records(seed: 
             answer.brokers = [place for place in answer.brokers if place.node_id != leader]
 
     asked = on_metadata(world, behind)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(2.0, lambda: bool(asked))
     world.run(0.02)
     keyless_after(producer)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import ANY, Coordinator
+from kafka.core.cluster.routes import ANY, Coordinator
 from kafka.core.net.lanes import Lane
 from kafka.protocol import FindCoordinatorRequest, InitProducerIdRequest, MetadataRequest
 from kafka.result import Ok
@@ -28,7 +28,7 @@ def connected(seed: int = 1, brokers: int = 3, **config: Any) -> World:
     world = World(seed, brokers, **config)
     world.cluster.create_topic("t", 6)
     world.bootstrap().unwrap()
-    world.core.want_topic("t", world.now)
+    world.core.metadata.want("t", world.now)
     for id in range(brokers):
         world.brokers.ensure(id, world.now)
     assert world.run(5.0, lambda: all(world.brokers.connection_id(id) >= 0 for id in range(brokers)))
@@ -65,14 +65,14 @@ def timed(world: World, promise: Promise) -> float:
 def test_metadata_is_learnt_though_the_broker_that_was_asked_is_paused(seed: int) -> None:
     world = connected(seed)
     paused = pause_whoever_is_asked(world, MetadataRequest.API_KEY)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.client.turn()
     assert world.run(1.0, lambda: bool(paused))
     for waiting in (SOON, 0.1):  # the second time nobody asks the paused one
         moved = next(i for i, part in enumerate(world.cluster.topics["t"]) if part.leader != paused[0].id)
         to = next(id for id in range(3) if id not in (paused[0].id, world.cluster.topics["t"][moved].leader))
         world.cluster.move_leader("t", moved, to)
-        world.core.refresh("t", world.now)
+        world.core.metadata.refresh("t", world.now)
         world.client.turn()
         assert world.run(waiting, lambda moved=moved, to=to: world.core.snapshot.leader("t", moved) == to)  # type: ignore[misc]
 
@@ -108,7 +108,7 @@ def test_a_coordinator_is_found_though_the_broker_that_was_asked_is_paused(seed:
 def test_a_busy_broker_is_not_taken_for_a_silent_one_and_a_silent_one_not_for_an_idle_one() -> None:
     """The silent one has the fewest requests in flight: that must not make it the favourite."""
     world = connected()
-    world.core.produce = None
+    world.core.parts = ()
     for broker in world.cluster.brokers:
         broker.least_work = broker.most_work = 0.05
     world.cluster.brokers[2].pause()
@@ -186,7 +186,7 @@ def test_a_producer_goes_on_with_the_others_while_one_broker_is_paused(seed: int
     for index, partition in enumerate(world.cluster.topics["t"]):
         if partition.leader == paused.id:
             world.cluster.move_leader("t", index, (paused.id + 1) % 3)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.client.turn()
     assert world.run(SOON, lambda: all(p.leader != paused.id for p in world.core.snapshot.topics["t"].partitions))
     for _ in range(20):
@@ -196,8 +196,8 @@ def test_a_producer_goes_on_with_the_others_while_one_broker_is_paused(seed: int
     producer.check("t")
 
 
-def test_a_late_answer_in_another_version_does_not_count() -> None:
-    """Whoever asked goes by the version of the request that was built last."""
+def test_a_late_answer_says_in_which_version_it_is() -> None:
+    """The request that was built last may have been of another."""
     world = connected()
     slow, *others = world.cluster.brokers
     slow.least_work = slow.most_work = 3.0
@@ -217,7 +217,11 @@ def test_a_late_answer_in_another_version_does_not_count() -> None:
         return original(broker, header, request)
 
     slow.handlers[InitProducerIdRequest.API_KEY] = handler
-    promise = world.request(ANY, InitProducerIdRequest, build, timeout=60.0)
-    assert world.run(60.0, lambda: promise.result is not None)
-    assert isinstance(promise.result, Ok) and set(built) == {3, InitProducerIdRequest.VERSIONS[1]}
-    assert built[-1] == answered[-1]
+    answers: list[Any] = []
+    world.core.calls.start(
+        ANY, InitProducerIdRequest, build, lambda answer, now: answers.append(answer), world.now, 60.0
+    )
+    assert world.run(60.0, lambda: bool(answers))
+    assert isinstance(answers[0], Ok) and set(built) == {3, InitProducerIdRequest.VERSIONS[1]}
+    assert answers[0].value.version == answered[0] != built[-1]
+    assert answers[0].value.node_id == slow.id

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.cluster.calls import ANY, Broker
+from kafka.core.cluster.routes import ANY, ToBroker
 from kafka.core.net.health import BrokerHealth
 from kafka.errors import KafkaTimeoutError
 from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest
@@ -125,10 +125,10 @@ def test_calls_wait_for_a_throttled_broker_and_go_round_it_where_any_will_do() -
     world, pump = pumping()
     pump.on = False
     told = throttle(world.cluster.brokers[1], InitProducerIdRequest.API_KEY, 2.0)
-    first = world.request(Broker(1), InitProducerIdRequest, init)
+    first = world.request(ToBroker(1), InitProducerIdRequest, init)
     assert world.run(1.0, lambda: first.result is not None and bool(told))
     served = arrivals(world.cluster.brokers[1], InitProducerIdRequest.API_KEY)
-    second = world.request(Broker(1), InitProducerIdRequest, init)
+    second = world.request(ToBroker(1), InitProducerIdRequest, init)
     others = [world.request(ANY, InitProducerIdRequest, init) for _ in range(20)]
     assert world.run(0.5, lambda: all(isinstance(promise.result, Ok) for promise in others))
     assert served == [] and second.result is None
@@ -142,7 +142,7 @@ def test_where_all_are_throttled_a_call_waits_for_the_first_that_is_not() -> Non
     world.run(0.5)
     for broker, seconds in zip(world.cluster.brokers, (9.0, 1.0, 9.0), strict=True):
         throttle(broker, InitProducerIdRequest.API_KEY, seconds)
-        promise = world.request(Broker(broker.id), InitProducerIdRequest, init)
+        promise = world.request(ToBroker(broker.id), InitProducerIdRequest, init)
         assert world.run(1.0, lambda promise=promise: promise.result is not None)  # type: ignore[misc]
     start = world.now
     anywhere = world.request(ANY, InitProducerIdRequest, init)
@@ -154,9 +154,9 @@ def test_a_call_that_waited_in_vain_says_what_for() -> None:
     world, pump = pumping()
     pump.on = False
     throttle(world.cluster.brokers[1], InitProducerIdRequest.API_KEY, 60.0)
-    assert world.run(1.0, lambda: world.request(Broker(1), InitProducerIdRequest, init) is not None)
+    assert world.run(1.0, lambda: world.request(ToBroker(1), InitProducerIdRequest, init) is not None)
     world.run(0.5)
-    promise = world.request(Broker(1), InitProducerIdRequest, init, timeout=2.0)
+    promise = world.request(ToBroker(1), InitProducerIdRequest, init, timeout=2.0)
     assert world.run(3.0, lambda: promise.result is not None)
     assert isinstance(promise.result, Err) and "throttled by the broker's quota" in str(promise.result.error)
 
@@ -224,7 +224,7 @@ def test_to_be_unnamed_for_a_while_does_not_get_round_it() -> None:
 def test_to_start_again_from_the_bootstrap_servers_does_not_get_round_it() -> None:
     world, pump, until = paused()
     world.cluster.sends_back = True
-    world.core.refresh(None, world.now)
+    world.core.metadata.refresh(None, world.now)
     assert world.run(1.0, lambda: 1 not in world.core.nodes.nodes)
     assert world.run(1.0, lambda: 1 in world.core.nodes.nodes)
     assert health(world, 1).throttled_until == until
@@ -276,7 +276,7 @@ def test_it_is_told_of_once_a_minute() -> None:
     throttle(world.cluster.brokers[1], MetadataRequest.API_KEY, *[0.5] * 300)
     start = world.now
     while world.now - start < 150.0:
-        promise = world.request(Broker(1), MetadataRequest, lambda version: MetadataRequest(topics=[]))
+        promise = world.request(ToBroker(1), MetadataRequest, lambda version: MetadataRequest(topics=[]))
         assert world.run(5.0, lambda promise=promise: promise.result is not None)  # type: ignore[misc]
     lines = [entry for entry in world.simulation.trace if entry[1] == "info" and "throttles this client" in entry[2]]
     assert len(lines) == 3 and "0.5 s now" in lines[0][2] and "Broker 1 at kafka1:9092" in lines[0][2]

@@ -111,7 +111,7 @@ def test_a_topic_made_anew_while_a_transaction_ends(version: int) -> None:
     world.run(0.5)
     world.cluster.delete_topic("t")
     world.cluster.create_topic("t", 6)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     world.run(20.0)
     assert answers == [None] and producer.transactions.state is State.READY
 
@@ -149,7 +149,7 @@ def test_a_commit_outlives_a_broker_that_asks_to_start_again(version: int) -> No
     asked = on_metadata(world, start_again)
     answers = begin_to_commit(producer)
     world.run(0.1)
-    world.core.refresh("t", world.now)
+    world.core.metadata.refresh("t", world.now)
     assert world.run(60.0, lambda: bool(answers)) and answers == [None] and asked
     assert visible(producer) == [b"0"]
 

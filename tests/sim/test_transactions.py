@@ -79,7 +79,7 @@ class Producer:
         else:
             self.world, self.coordinators = other.world, other.coordinators
         assert self.world.bootstrap().unwrap()
-        self.transactions = Transactions(self.world.core, ID, 60.0)
+        self.transactions = Transactions(self.world.core.services, ID, 60.0)
         self.records = self.transactions.records = FakeRecords()
 
     @property

@@ -51,9 +51,9 @@ class TransactionalProducer(SimProducer):
 
     def __init__(self, world: World, *, timeout: float = 60.0, **options: Any) -> None:
         super().__init__(world, idempotent=True, **options)
-        self.transactions = Transactions(world.core, "t-id", timeout)
-        self.produce = Produce(world.core, self.accumulator, self.produce.config, self.transactions)
-        world.core.produce = self.produce
+        self.transactions = Transactions(world.core.services, "t-id", timeout)
+        self.produce = Produce(world.core.services, self.accumulator, self.produce.config, self.transactions)
+        world.core.parts = (self.produce,)
         self.accumulator.close()
 
     def _refuse(self) -> None:  # type: ignore[override]

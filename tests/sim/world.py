@@ -23,7 +23,7 @@ class World:
         config.setdefault("bootstrap", self.cluster.bootstrap)
         self.client = SimDriver(self.network, Config(**config))
         self.core = self.client.core
-        self.brokers = self.core.brokers(Lane.PRODUCE)
+        self.brokers = self.core.services.brokers(Lane.PRODUCE)
         self.checker = Checker(self.simulation)
 
     @property
@@ -45,7 +45,7 @@ class World:
 
     def request(self, route: Any, message_class: Any, build: Any, timeout: float = 10.0, **options: Any) -> Promise:
         promise = self.checker.promise(f"{message_class.__name__} {route}", timeout)
-        self.core.request(route, message_class, build, promise, self.now, timeout, **options)
+        self.core.calls.request(route, message_class, build, promise, self.now, timeout, **options)
         self.client.turn()
         return promise
 

@@ -9,103 +9,49 @@ deadline.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from kafka.core.backoff import Backoff
+from kafka.core.backoff import Backoff, Random
+from kafka.core.cluster.routes import AnyBroker, Coordinator, Route, View
+from kafka.core.config import Config
+from kafka.core.flows import Resume, Wish
+from kafka.core.net.channel import Channel
 from kafka.core.net.connection import Callback
 from kafka.core.net.failures import unreachable
 from kafka.core.net.lanes import CONNECTION_OF, Lane
-from kafka.core.timers import Timer
+from kafka.core.net.node import Node
+from kafka.core.net.nodes import Nodes
+from kafka.core.timers import Timer, Timers
 from kafka.errors import KafkaError, KafkaTimeoutError
-from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
 
-if TYPE_CHECKING:
-    from kafka.core.core import Core
-    from kafka.core.net.channel import Channel
-    from kafka.core.net.node import Node
-
-
-class AnyBroker(NamedTuple):
-    """Any broker; with `advertised` only those that metadata names, not the addresses of bootstrap_servers."""
-
-    advertised: bool = False
-
-
-class Broker(NamedTuple):
-    id: int
-
-
-class Leader(NamedTuple):
-    topic: str
-    partition: int
-
-
-class Controller(NamedTuple):
-    pass
-
-
-class Coordinator(NamedTuple):
-    kind: int  # 0: consumer group, 1: transaction
-    key: str
-
-
-Route = AnyBroker | Broker | Leader | Controller | Coordinator
-Refuse = Callable[["Node", Any, float], KafkaError | None]
-ANY = AnyBroker()
-ADVERTISED = AnyBroker(advertised=True)
-CONTROLLER = Controller()
+Refuse = Callable[[Node, Any, float], KafkaError | None]
 
 # A broker that has owed an answer, or a connection, for so many seconds is asked only if there is no better one.
 SILENT_AFTER = 0.5
 
-_COORDINATOR_MOVED = frozenset((Code.COORDINATOR_NOT_AVAILABLE, Code.NOT_COORDINATOR))
-_LEADER_MOVED = frozenset(
-    (
-        Code.UNKNOWN_TOPIC_OR_PARTITION,
-        Code.LEADER_NOT_AVAILABLE,
-        Code.NOT_LEADER_OR_FOLLOWER,
-        Code.FENCED_LEADER_EPOCH,
-        Code.UNKNOWN_TOPIC_ID,
-    )
-)
+
+class Answer(NamedTuple):
+    response: Any
+    version: int  # of the request and the response
+    node_id: int  # who gave it
 
 
 class Call:
     __slots__ = (
-        "route",
-        "message_class",
-        "build",
-        "callback",
-        "started",
-        "deadline",
-        "patience",
-        "newest",
-        "name",
-        "refuse",
-        "once",
-        "avoid",
-        "lane",
-        "answer_within",
-        "node",
-        "attempt",
-        "version",
-        "failures",
-        "tried",
-        "errors",
-        "timer",
-        "pause",
-        "done",
-    )
+        "route", "message_class", "build", "callback", "started", "deadline", "patience", "newest", "name", "refuse",
+        "once", "avoid", "lane", "answer_within", "node", "attempt", "failures", "tried", "errors", "timer", "pause",
+        "parked", "done",
+    )  # fmt: skip
 
     def __init__(
         self,
-        route: Route,
+        route: AnyBroker | Route,
         message_class: Any,
         build: Callable[[int], Any],
-        callback: Callback,
-        now: float,
-        timeout: float,
+        callback: Callable[[Result[Answer, KafkaError], float], None],
+        started: float,
+        deadline: float,
         patience: float,
         newest: int | None,
         name: str,
@@ -119,43 +65,84 @@ class Call:
         self.message_class = message_class
         self.build = build
         self.callback = callback
-        self.started = now
-        self.deadline = now + timeout
+        self.started = started
+        self.deadline = deadline
         self.patience = patience  # how long to go on when every broker there is has failed
         self.newest = newest
-        self.name = name or f"{message_class.__name__} ({_describe(route)})"  # for error messages
+        self.name = name or f"{message_class.__name__} ({route})"  # for error messages
         self.refuse = refuse
+        self.once = once  # the first attempt that is written is the last
         self.avoid = avoid  # the id of a broker that is asked only if no other one is well
         self.lane = lane
         self.answer_within = answer_within  # seconds, once it is written
-        self.once = once  # the first attempt that is written is the last
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # of answers to earlier ones only a good one counts, and that only where any broker will do
-        self.version = -1  # of the last request built
         self.failures = 0  # rounds for "any broker", else attempts
         self.tried: dict[int, None] = {}  # nodes of this round
         self.errors: dict[str, KafkaError] = {}  # the last one of each address
         self.timer: Timer | None = None  # of the present attempt, and of the call's deadline
         self.pause: Timer | None = None
+        self.parked: dict[Call, None] | None = None  # those that wait for the same, while it waits
         self.done = False
 
 
 class Calls:
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        config = core.config
-        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
-        self._waiting: dict[Channel, dict[Call, None]] = {}  # for it to become ready
+    def __init__(self, config: Config, random: Random, timers: Timers, nodes: Nodes, view: View) -> None:
+        self._config = config
+        self._random = random
+        self._timers = timers
+        self._nodes = nodes
+        self._view = view
+        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, random)
+        self._open: dict[Call, None] = {}
+        # Those that wait, by what they wait for.
+        self._for_channel: dict[Channel, dict[Call, None]] = {}
+        self._for_coordinator: dict[Coordinator, dict[Call, None]] = {}
         self._for_metadata: dict[Call, None] = {}
-        self._open: dict[int, Call] = {}
-        self._next_id = 0
+        self.closed_by: KafkaError | None = None
 
-    def start(
+    # -- starting ------------------------------------------------------------------------------------------------------
+
+    def request(
         self,
-        route: Route,
+        route: AnyBroker | Route,
         message_class: Any,
         build: Callable[[int], Any],
         callback: Callback,
+        now: float,
+        timeout: float,
+        **options: Any,
+    ) -> None:
+        """Sends a request to whichever broker the route leads to, connecting and re-routing as needed.
+
+        `build(version)` makes the message once the version is known, anew for each attempt. `callback(result, now)` is
+        called exactly once, at the latest after `timeout` seconds: Ok(response), or Err with a transport error, a
+        decoding error, or the response's own top-level error; other errors inside the response are the caller's.
+        Failures that may pass (a lost connection, a moved leader or coordinator, a retriable error) are retried until
+        then: any request may reach brokers twice. For `options` see `start`.
+        """
+
+        def answered(result: Result[Answer, KafkaError], now: float) -> None:
+            callback(result if isinstance(result, Err) else Ok(result.value.response), now)
+
+        self.start(route, message_class, build, answered, now, timeout, **options)
+
+    def ask(
+        self, route: AnyBroker | Route, message_class: Any, build: Callable[[int], Any], timeout: float, **options: Any
+    ) -> Wish[Result[Answer, KafkaError]]:
+        """`request` for flows."""
+
+        def start(resume: Resume[Result[Answer, KafkaError]], now: float) -> None:
+            self.start(route, message_class, build, resume, now, timeout, **options)
+
+        return Wish(start)
+
+    def start(
+        self,
+        route: AnyBroker | Route,
+        message_class: Any,
+        build: Callable[[int], Any],
+        callback: Callable[[Result[Answer, KafkaError], float], None],
         now: float,
         timeout: float,
         *,
@@ -168,92 +155,83 @@ class Calls:
         lane: Lane = Lane.CONTROL,
         answer_within: float | None = None,
     ) -> None:
-        """See `Core.request`. What `refuse(node, response, now)` gives an error for counts as a failed attempt."""
-        if self._core.closed_by is not None:
-            callback(Err(self._core.closed_by), now)
+        """`request`, with more of the answer.
+
+        `newest` caps the version. With `once` the request reaches one broker at most: what came of the first attempt
+        that was written is the result, and only what fails before that is tried again. It goes over the broker's
+        connection for this `lane`. `answer_within`: seconds after which a connection without an answer counts as dead
+        (default: request_timeout), for requests whose answer the broker may hold back. What
+        `refuse(node, response, now)` gives an error for counts as a failed attempt.
+        """
+        if self.closed_by is not None:
+            callback(Err(self.closed_by), now)
             return
         if answer_within is None:
-            answer_within = self._core.config.request_timeout
+            answer_within = self._config.request_timeout
         call = Call(
-            route, message_class, build, callback, now, timeout, patience, newest, name, refuse, once, avoid, lane,
-            answer_within,
+            route, message_class, build, callback, now, now + timeout, patience, newest, name, refuse, once, avoid,
+            lane, answer_within,
         )  # fmt: skip
-        self._next_id += 1
-        self._open[self._next_id] = call
-        call.callback = self._once(self._next_id, callback)
+        self._open[call] = None
         self._route(call, now)
 
-    def _once(self, id: int, callback: Callback) -> Callback:
-        def finish(result: Result[Any, KafkaError], now: float) -> None:
-            del self._open[id]
-            callback(result, now)
-
-        return finish
-
-    # -- choosing a broker -----------------------------------------------------------------------------------------
+    # -- choosing a broker ---------------------------------------------------------------------------------------------
 
     def _route(self, call: Call, now: float) -> None:
         call.attempt += 1
         call.node = None
-        nodes, snapshot, route = self._core.nodes, self._core.snapshot, call.route
-        attempt_ends = call.deadline
-        node: Node | None
-        if isinstance(route, AnyBroker):
-            candidates = self._candidates(route)
-            untried = [n for n in candidates if n.id not in call.tried]
-            node = None
-            if call.avoid is not None:
-                others = [n for n in untried if n.id >= 0 and n.id != call.avoid]
-                node = self._best([n for n in others if not n.channel(call.lane).failures], call.lane, now)
-            node = node or self._best(untried, call.lane, now)
-            if node is None and candidates:
+        if isinstance(call.route, AnyBroker):
+            node = self._choose(call, call.route, now)
+            if node is None and call.tried:
                 self._round_over(call, now)
                 return
-            # Doubled with each round, for a cluster where all are slow; an answer that comes late counts all the same.
-            attempt = self._core.config.any_broker_attempt * 2.0 ** min(call.failures, 8)
-            attempt += max(call.answer_within - self._core.config.request_timeout, 0.0)  # the broker's to hold it back
-            attempt_ends = min(attempt_ends, now + attempt)
-        elif isinstance(route, Broker):
-            node = nodes.broker(route.id)
-        elif isinstance(route, Leader):
-            self._core.metadata.want(route.topic, now)
-            node = nodes.broker(snapshot.leader(route.topic, route.partition))
-            topic = snapshot.topics.get(route.topic)
-            if node is None and topic is not None and topic.error is not None and not topic.error.retriable:
-                self._finish(call, Err(topic.error), now)
-                return
-        elif isinstance(route, Controller):
-            node = nodes.broker(snapshot.controller_id)
         else:
-            node = self._core.coordinators.get(route, now)
+            error = call.route.seek(self._view, now)
+            node = self._nodes.broker(call.route.broker_id(self._view))
+            if node is None and error is not None:
+                self._finish(call, Err(error), now)
+                return
+        self._arm(call, self._attempt_ends(call, now) if node is not None else call.deadline)
         if node is None:
-            attempt_ends = call.deadline  # nobody is being waited for
-        self._arm(call, attempt_ends, now)
-        if node is None:
-            if not isinstance(route, Coordinator):
-                self._for_metadata[call] = None
-                if not isinstance(route, Leader):
-                    self._core.metadata.refresh(None, now)
+            if isinstance(call.route, AnyBroker):
+                call.route.forget(self._view, now)
+            self._park(call, self._for_coordinator.setdefault(call.route, {}) if isinstance(call.route, Coordinator)
+                       else self._for_metadata)  # fmt: skip
             return
         call.node = node
         channel = node.channel(call.lane)
         if channel.is_open:
             self._send(call, channel, now)
         else:
-            self._waiting.setdefault(channel, {})[call] = None
+            self._park(call, self._for_channel.setdefault(channel, {}))
             channel.ensure(now)
 
-    def _candidates(self, route: AnyBroker) -> list[Node]:
-        nodes = self._core.nodes.nodes
-        known = [nodes[id] for id in self._core.snapshot.brokers if id in nodes]
-        if route.advertised:
-            return known
-        # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
-        return known + [node for node in nodes.values() if node.id < 0]
+    def _attempt_ends(self, call: Call, now: float) -> float:
+        if not isinstance(call.route, AnyBroker) or call.route.controller:
+            return call.deadline
+        # Doubled with each round, for a cluster where all are slow; an answer that comes late counts all the same.
+        seconds = self._config.any_broker_attempt * 2.0 ** min(call.failures, 8)
+        held = max(call.answer_within - self._config.request_timeout, 0.0)
+        return min(call.deadline, now + seconds + held)
+
+    def _choose(self, call: Call, route: AnyBroker, now: float) -> Node | None:
+        """One that was not tried in this round; None: there is none, or (nothing was tried) no broker is known."""
+        nodes, snapshot = self._nodes.nodes, self._view.snapshot
+        candidates = [nodes[id] for id in snapshot.brokers if id in nodes]
+        if not route.advertised:
+            # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
+            candidates += [node for node in nodes.values() if node.id < 0]
+        untried = [node for node in candidates if node.id not in call.tried]
+        preferred: list[Node] = []
+        if route.controller:
+            preferred = [node for node in untried if node.id == snapshot.controller_id]
+        elif call.avoid is not None:
+            preferred = [node for node in untried if node.id >= 0 and node.id != call.avoid]
+        well = [node for node in preferred if not node.channel(call.lane).failures]
+        return self._best(well, call.lane, now) or self._best(untried, call.lane, now)
 
     def _best(self, nodes: list[Node], lane: Lane, now: float) -> Node | None:
         """The one most likely to answer soon; of ready ones the one with least in flight."""
-        random = self._core.random
         best, best_rank = None, (99, 0.0, 0.0)
         for node in nodes:
             channel = node.channel(lane)
@@ -271,11 +249,11 @@ class Calls:
                 rank = 5
             else:
                 rank = 1 if channel.is_connecting else 2
-            if (rank, urgency, tie := random.random()) < best_rank:
+            if (rank, urgency, tie := self._random.random()) < best_rank:
                 best, best_rank = node, (rank, urgency, tie)
         return best
 
-    # -- one attempt -----------------------------------------------------------------------------------------------
+    # -- one attempt ---------------------------------------------------------------------------------------------------
 
     def _send(self, call: Call, channel: Channel, now: float) -> None:
         assert channel.connection is not None
@@ -286,21 +264,10 @@ class Calls:
             else:
                 self._finish(call, Err(version), now)
             return
-        attempt, call.version = call.attempt, version
+        attempt = call.attempt
 
         def answered(result: Result[Any, KafkaError], now: float) -> None:
-            if call.done:
-                return
-            refused = None
-            if call.refuse is not None and _is_good(result):
-                refused = call.refuse(channel.node, result.unwrap(), now)
-            if refused is not None:
-                if call.attempt == attempt:
-                    self._failed(call, refused, now)
-            elif call.attempt == attempt:
-                self._answered(call, result, now)
-            elif isinstance(call.route, AnyBroker) and call.version == version and _is_good(result):
-                self._finish(call, result, now)  # another broker is being asked by now, but this is as good as any
+            self._answered(call, attempt, version, channel.node, result, now)
 
         # Not the call's own time: an impatient call gives up alone, without taking others with it, and a patient one
         # finds out that the connection is dead while there is time for another attempt.
@@ -308,40 +275,46 @@ class Calls:
         if error is not None:
             self._finish(call, Err(error), now)
 
-    def _answered(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
-        error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
-        if call.once:
-            for said in [inner for _, inner in result.unwrap().errors()] if error is None else [error]:
-                self._wrong_broker(call, said, now)
-            self._finish(call, result if error is None else Err(error), now)
+    def _answered(
+        self, call: Call, attempt: int, version: int, node: Node, result: Result[Any, KafkaError], now: float
+    ) -> None:
+        if call.done:
             return
+        error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
+        if error is None and call.refuse is not None:
+            refused = call.refuse(node, result.unwrap(), now)
+            if refused is not None:
+                if call.attempt == attempt:
+                    self._failed(call, refused, now)
+                return
+        is_current = call.attempt == attempt
         if error is None:
-            # Many responses have their errors inside: one that says "not I" concerns the route, any other the caller.
-            for _, inner in [] if isinstance(call.route, (AnyBroker, Broker)) else result.unwrap().errors():
-                if self._wrong_broker(call, inner, now):
-                    self._failed(call, inner, now)
-                    return
-            self._finish(call, result, now)
-        elif error.retriable:
-            self._wrong_broker(call, error, now)
-            self._failed(call, error, now)
-        elif self._wrong_broker(call, error, now):
-            self._failed(call, error, now)
-        else:
-            self._finish(call, Err(error), now)
+            answer = Ok(Answer(result.unwrap(), version, node.id))
+            if not is_current and not (isinstance(call.route, AnyBroker) and not call.route.controller):
+                return  # another broker is being asked by now; where any will do, this is as good
+            wrong = self._inner(call, result.unwrap(), now) if is_current else None
+            if wrong is None or call.once:
+                self._finish(call, answer, now)
+            else:
+                self._failed(call, wrong, now)
+        elif is_current:
+            is_wrong = self._is_wrong(call, error, now)
+            if not call.once and (error.retriable or is_wrong):
+                self._failed(call, error, now)
+            else:
+                self._finish(call, Err(error), now)
 
-    def _wrong_broker(self, call: Call, error: KafkaError, now: float) -> bool:
-        code, route = error.errno, call.route
-        if isinstance(route, Coordinator) and (code in _COORDINATOR_MOVED or code is None):
-            self._core.coordinators.forget(route)
-            return True
-        if isinstance(route, Controller) and code == Code.NOT_CONTROLLER:
-            self._core.metadata.refresh(None, now)
-            return True
-        if isinstance(route, Leader) and (code in _LEADER_MOVED or code is None):
-            self._core.metadata.refresh(route.topic, now)
-            return True
-        return False
+    def _inner(self, call: Call, response: Any, now: float) -> KafkaError | None:
+        """Many responses have their errors inside: one that says "not I" concerns the route, any other the caller."""
+        if isinstance(call.route, AnyBroker) and not call.route.controller:
+            return None
+        return next((error for _, error in response.errors() if self._is_wrong(call, error, now)), None)
+
+    def _is_wrong(self, call: Call, error: KafkaError, now: float) -> bool:
+        if not call.route.is_elsewhere(error):
+            return False
+        call.route.forget(self._view, now)
+        return True
 
     def _failed(self, call: Call, error: KafkaError, now: float) -> None:
         """One attempt is over; what comes next depends on the route."""
@@ -358,84 +331,95 @@ class Calls:
             self._expire(call, now)
             return
         call.tried.clear()
-        if call.route == ADVERTISED:
-            self._core.metadata.refresh(None, now)  # they may all have moved
+        if isinstance(call.route, AnyBroker) and call.route.advertised:
+            call.route.forget(self._view, now)  # they may all have moved
         self._pause(call, now)
 
     def _pause(self, call: Call, now: float) -> None:
         call.attempt += 1
         call.failures += 1
         call.node = None
-        self._arm(call, call.deadline, now)
+        self._arm(call, call.deadline)
         ends = now + self._backoff.delay(call.failures)
-        call.pause = self._core.timers.at(ends, lambda now: self._pause_over(call, now))
+        call.pause = self._timers.at(ends, lambda now: self._pause_over(call, now))
 
     def _pause_over(self, call: Call, now: float) -> None:
         call.pause = None
         if not call.done:
             self._route(call, now)
 
-    # -- what happens around it ------------------------------------------------------------------------------------
+    # -- waiting -------------------------------------------------------------------------------------------------------
+
+    def _park(self, call: Call, group: dict[Call, None]) -> None:
+        group[call] = None
+        call.parked = group
+
+    def _unpark(self, call: Call) -> None:
+        if call.parked is not None:
+            call.parked.pop(call, None)
+            call.parked = None
+
+    def _take(self, group: dict[Call, None]) -> list[Call]:
+        """All that wait in this group; they wait no longer."""
+        calls = list(group)
+        for call in calls:
+            self._unpark(call)
+        return calls
 
     def on_open(self, channel: Channel, now: float) -> None:
-        node = channel.node
-        for call in self._waiting.pop(channel, ()):
-            if not call.done and call.node is node:
-                if channel.is_open:
-                    self._send(call, channel, now)
-                else:  # one of the calls before it has closed the connection
-                    self._route(call, now)
-        for other, waiting in list(self._waiting.items()):
+        for call in self._take(self._for_channel.pop(channel, {})):
+            if call.done:
+                continue
+            if channel.is_open:
+                self._send(call, channel, now)
+            else:  # one of the calls before it has closed the connection
+                self._route(call, now)
+        for waiting in list(self._for_channel.values()):
             for call in [call for call in waiting if _might_ask(call, channel)]:
-                if call.node is other.node and channel.is_open:
-                    waiting.pop(call, None)
+                if call.parked is waiting and channel.is_open:
+                    self._unpark(call)
                     self._route(call, now)
 
     def on_down(self, channel: Channel, error: KafkaError, now: float) -> None:
-        for call in self._waiting.pop(channel, ()):
-            if not call.done and call.node is channel.node:
-                self._wrong_broker(call, error, now)
+        for call in self._take(self._for_channel.pop(channel, {})):
+            if not call.done:
+                self._is_wrong(call, error, now)
                 self._failed(call, error, now)
 
     def on_metadata(self, now: float) -> None:
-        waiting, self._for_metadata = self._for_metadata, {}
-        for call in waiting:
-            if not call.done and call.node is None and call.pause is None:
+        for call in self._take(self._for_metadata):
+            if not call.done:
                 self._route(call, now)
-        for waiting_there in list(self._waiting.values()):
-            for call in [call for call in waiting_there if self._has_moved(call)]:
-                waiting_there.pop(call, None)
-                self._route(call, now)
+        for channel, waiting in list(self._for_channel.items()):
+            for call in [call for call in waiting if self._has_moved(call, channel)]:
+                if call.parked is waiting:
+                    self._unpark(call)
+                    self._route(call, now)
 
-    def _has_moved(self, call: Call) -> bool:
+    def _has_moved(self, call: Call, channel: Channel) -> bool:
         """Whether a call that waits for a connection would by now wait for another one."""
-        route, snapshot = call.route, self._core.snapshot
-        if isinstance(route, Leader):
-            goes_to = snapshot.leader(route.topic, route.partition)
-        elif isinstance(route, Controller):
-            goes_to = snapshot.controller_id
-        else:
-            return False
-        return not call.done and call.node is not None and goes_to not in (-1, call.node.id)
+        return not isinstance(call.route, AnyBroker) and call.route.broker_id(self._view) not in (-1, channel.node.id)
 
     def on_coordinator(self, route: Coordinator, error: KafkaError | None, now: float) -> None:
         """The coordinator of this key is known, or (error) will not be."""
-        for call in list(self._open.values()):
-            if call.route == route and not call.done and call.node is None and call.pause is None:
-                if error is None:
-                    self._route(call, now)
-                else:
-                    self._finish(call, Err(error), now)
+        for call in self._take(self._for_coordinator.pop(route, {})):
+            if call.done:
+                continue
+            if error is None:
+                self._route(call, now)
+            else:
+                self._finish(call, Err(error), now)
 
-    def wanted(self, route: Coordinator) -> bool:
-        return any(call.route == route and not call.done for call in self._open.values())
+    def is_wanted(self, route: Coordinator) -> bool:
+        """Whether a call waits for this coordinator to be found."""
+        return bool(self._for_coordinator.get(route))
 
-    # -- the end ---------------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------------------
 
-    def _arm(self, call: Call, deadline: float, now: float) -> None:
+    def _arm(self, call: Call, deadline: float) -> None:
         if call.timer is not None:
             call.timer.cancel()
-        call.timer = self._core.timers.at(deadline, lambda now: self._attempt_over(call, now))
+        call.timer = self._timers.at(deadline, lambda now: self._attempt_over(call, now))
 
     def _attempt_over(self, call: Call, now: float) -> None:
         call.timer = None
@@ -443,6 +427,7 @@ class Calls:
             return
         if now < call.deadline:  # this broker has had its chance
             assert call.node is not None
+            self._unpark(call)
             self._failed(call, call.node.channel(call.lane).pending_error(now - call.started), now)
         else:
             self._expire(call, now)
@@ -452,23 +437,27 @@ class Calls:
         if call.node is not None and call.node.name not in call.errors:
             call.errors[call.node.name] = call.node.channel(call.lane).pending_error(waited)
         what = f"{call.name} did not succeed within {waited:.1f} s"
+        metadata_error = self._view.metadata.error
         if call.errors:
             self._finish(call, Err(unreachable(what + ":", call.errors.values())), now)
-        elif self._core.metadata.error is not None:
-            self._finish(call, Err(unreachable(what + ", for want of metadata:", [self._core.metadata.error])), now)
+        elif metadata_error is not None:
+            self._finish(call, Err(unreachable(what + ", for want of metadata:", [metadata_error])), now)
         else:
             self._finish(call, Err(KafkaTimeoutError(what + ".")), now)
 
-    def _finish(self, call: Call, result: Result[Any, KafkaError], now: float) -> None:
+    def _finish(self, call: Call, result: Result[Answer, KafkaError], now: float) -> None:
         call.done = True
-        self._for_metadata.pop(call, None)
+        del self._open[call]
+        self._unpark(call)
         for timer in (call.timer, call.pause):
             if timer is not None:
                 timer.cancel()
         call.callback(result, now)
 
     def close(self, error: KafkaError, now: float) -> None:
-        for call in list(self._open.values()):
+        """Fails all that are open with this error, and those that are started later."""
+        self.closed_by = error
+        for call in list(self._open):
             if not call.done:
                 self._finish(call, Err(error), now)
 
@@ -476,24 +465,6 @@ class Calls:
 def _might_ask(call: Call, channel: Channel) -> bool:
     """Whether a call that waits for another broker may as well go to this one."""
     route, node = call.route, channel.node
-    if CONNECTION_OF[call.lane] is not channel.lane:
-        return False
-    if call.done or not isinstance(route, AnyBroker) or node.id in call.tried:
+    if CONNECTION_OF[call.lane] is not channel.lane or not isinstance(route, AnyBroker) or node.id in call.tried:
         return False
     return node.id >= 0 or not route.advertised
-
-
-def _is_good(result: Result[Any, KafkaError]) -> bool:
-    return isinstance(result, Ok) and getattr(result.value, "error", None) is None
-
-
-def _describe(route: Route) -> str:
-    if isinstance(route, AnyBroker):
-        return "to any broker"
-    if isinstance(route, Broker):
-        return f"to broker {route.id}"
-    if isinstance(route, Leader):
-        return f"to the leader of {route.topic}[{route.partition}]"
-    if isinstance(route, Controller):
-        return "to the controller"
-    return f"to the coordinator of {'group' if route.kind == 0 else 'transaction'} {route.key!r}"

@@ -2,65 +2,94 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-from kafka.core.backoff import Backoff
-from kafka.core.cluster.calls import ADVERTISED, Coordinator
-from kafka.errors import KafkaError, for_code
+from kafka.core.backoff import Backoff, Random
+from kafka.core.cluster.calls import Answer, Calls
+from kafka.core.cluster.routes import ADVERTISED, Coordinator
+from kafka.core.config import Config
+from kafka.core.flows import Task, pause
+from kafka.core.net.nodes import Nodes
+from kafka.core.timers import Timers
+from kafka.errors import KafkaError, ProtocolError, for_code
 from kafka.protocol import FindCoordinatorRequest
-from kafka.result import Err, Result
+from kafka.result import Err, Ok, Result
 
-if TYPE_CHECKING:
-    from kafka.core.core import Core
-    from kafka.core.net.node import Node
+# From this version on a request may name many keys.
+_MANY_KEYS = 4
 
 
 class Coordinators:
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._backoff = Backoff(core.config.retry_backoff, core.config.retry_backoff_max, core.random)
+    def __init__(self, config: Config, random: Random, timers: Timers, nodes: Nodes, calls: Calls) -> None:
+        self._timers = timers
+        self._nodes = nodes
+        self._calls = calls
+        self._timeout = config.request_timeout
+        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, random)
         self._known: dict[Coordinator, int] = {}
-        self._failures: dict[Coordinator, int] = {}  # of lookups under way
+        self._sought: dict[Coordinator, None] = {}  # being looked up
+        self._new: dict[int, list[Coordinator]] = {}  # by kind: to be looked up at once
 
-    def get(self, key: Coordinator, now: float) -> Node | None:
-        """The coordinator's node; None if it must first be found: `Calls.on_coordinator` follows."""
-        node = self._core.nodes.broker(self._known.get(key, -1))
-        if node is None and key not in self._failures:
-            self._failures[key] = 0
-            self._find(key, now)
-        return node
+    def get(self, route: Coordinator) -> int:
+        """The coordinator's id; -1 if it must first be found."""
+        node = self._nodes.broker(self._known.get(route, -1))
+        return -1 if node is None else node.id
 
-    def forget(self, key: Coordinator) -> None:
-        self._known.pop(key, None)
+    def forget(self, route: Coordinator) -> None:
+        self._known.pop(route, None)
 
-    def _find(self, key: Coordinator, now: float) -> None:
-        def build(version: int) -> Any:
-            if version >= 4:
-                return FindCoordinatorRequest(key_type=key.kind, coordinator_keys=[key.key])
-            return FindCoordinatorRequest(key_type=key.kind, key=key.key)
-
-        timeout = self._core.config.request_timeout
-        self._core.calls.start(
-            ADVERTISED, FindCoordinatorRequest, build, lambda result, now: self._found(key, result, now), now, timeout
-        )
-
-    def _found(self, key: Coordinator, result: Result[Any, KafkaError], now: float) -> None:
-        if isinstance(result, Err):
-            self._over(key, result.error, now)
+    def look_up(self, route: Coordinator, now: float) -> None:
+        """Finds it, unless it is known or looked for; `Calls.on_coordinator` follows."""
+        if route in self._sought or self.get(route) >= 0:
             return
-        answer = result.value.coordinators[0] if result.value.coordinators else result.value
-        error = for_code(answer.error_code, answer.error_message)
-        if error is None:
-            self._known[key] = answer.node_id
-            self._core.nodes.learn(answer.node_id, answer.host, answer.port, now)
-            self._over(key, None, now)
-        elif error.retriable and self._core.calls.wanted(key):
-            self._failures[key] += 1
-            pause = self._backoff.delay(self._failures[key])
-            self._core.timers.at(now + pause, lambda now: self._find(key, now))
-        else:
-            self._over(key, error, now)
+        self._sought[route] = None
+        new = self._new.setdefault(route.kind, [])
+        new.append(route)
+        if len(new) == 1:  # whoever else asks in this moment is asked for along with it
+            self._timers.at(now, lambda now: self._start(route.kind, now))
 
-    def _over(self, key: Coordinator, error: KafkaError | None, now: float) -> None:
-        del self._failures[key]
-        self._core.calls.on_coordinator(key, error, now)
+    def _start(self, kind: int, now: float) -> None:
+        Task(self._find(self._new.pop(kind)), lambda result, now: None).start(now)
+
+    async def _find(self, routes: list[Coordinator]) -> None:
+        """Looks up these, all of one kind."""
+        failures = 0
+        while routes:
+            build = partial(_question, routes)
+            result, now = await self._calls.ask(ADVERTISED, FindCoordinatorRequest, build, self._timeout)
+            named_one = isinstance(result, Ok) and result.value.version < _MANY_KEYS
+            asked, later = (routes[:1], routes[1:]) if named_one else (routes, [])
+            again = [route for route in asked if self._is_to_be_asked_again(route, result, now)]
+            routes = later + again
+            if again:
+                failures += 1
+                await pause(self._timers, self._backoff.delay(failures))
+
+    def _is_to_be_asked_again(self, route: Coordinator, result: Result[Answer, KafkaError], now: float) -> bool:
+        """Notes what the answer says of this one, and tells those who wait, unless another look may tell more."""
+        if isinstance(result, Err):
+            error: KafkaError | None = result.error
+        else:
+            response = result.value.response
+            said: Any = response  # before there were many keys
+            if result.value.version >= _MANY_KEYS:
+                said = next((each for each in response.coordinators if each.key == route.key), None)
+            if said is None:
+                error = ProtocolError(f"the answer to a FindCoordinatorRequest does not name {route.key!r}")
+            else:
+                error = for_code(said.error_code, said.error_message)
+                if error is None:
+                    self._known[route] = said.node_id
+                    self._nodes.learn(said.node_id, said.host, said.port, now)
+                elif error.retriable and self._calls.is_wanted(route):
+                    return True
+        del self._sought[route]
+        self._calls.on_coordinator(route, error, now)
+        return False
+
+
+def _question(routes: list[Coordinator], version: int) -> Any:
+    if version < _MANY_KEYS:
+        return FindCoordinatorRequest(key_type=routes[0].kind, key=routes[0].key)
+    return FindCoordinatorRequest(key_type=routes[0].kind, coordinator_keys=[route.key for route in routes])

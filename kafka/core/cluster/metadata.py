@@ -2,8 +2,8 @@
 
 Topics are asked for when somebody first wants them, each request naming only those in need; all that are still in use
 are asked about when their metadata is old. One request is under way at a time. A topic stays in need while another look
-may tell more (no leader, not known yet), with growing pauses. Nobody's answer is believed who belongs to another
-cluster, and when nobody answers any more everything starts again from the bootstrap servers.
+may tell more (no leader, not known yet), with growing pauses. Answers from a node of another cluster are refused, and
+when nobody answers any more everything starts again from the bootstrap servers.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from kafka.core.backoff import Backoff
-from kafka.core.cluster.calls import ANY
+from kafka.core.backoff import Backoff, Random
+from kafka.core.cluster.calls import Answer, Calls
+from kafka.core.cluster.routes import ANY
 from kafka.core.cluster.snapshot import (
     EMPTY,
     NO_ID,
@@ -27,26 +28,42 @@ from kafka.core.cluster.snapshot import (
     with_leader,
     without,
 )
-from kafka.core.timers import Timer
+from kafka.core.config import Config
+from kafka.core.net.node import Node
+from kafka.core.net.nodes import Nodes
+from kafka.core.timers import Timer, Timers
 from kafka.errors import InconsistentClusterIdError, KafkaError, MetadataEmptyBrokerList, RebootstrapRequiredError
 from kafka.protocol import MetadataRequest
 from kafka.protocol.codes import Code
 from kafka.result import Err, Result
-
-if TYPE_CHECKING:
-    from kafka.core.core import Core
-    from kafka.core.net.node import Node
 
 INFINITY = float("inf")
 _AT_ONCE = 1000  # topics in a request: merging the answer keeps the IO thread busy for some 10 ms
 _LONG_AGO = 10  # the longest pause times this: troubles longer ago do not count
 
 
+class Owner(Protocol):
+    """Whom metadata tells what is new."""
+
+    def on_snapshot(self, snapshot: Snapshot, now: float) -> None: ...
+
+    def uses_topic(self, topic: str) -> bool:
+        """Whether this topic must stay known, though nobody has wanted it for long."""
+
+    def notice(self, level: str, text: str) -> None:
+        """Something for the log."""
+
+
 class Metadata:
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._config = config = core.config
-        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
+    def __init__(
+        self, config: Config, random: Random, timers: Timers, nodes: Nodes, calls: Calls, owner: Owner
+    ) -> None:
+        self._config = config
+        self._timers = timers
+        self._nodes = nodes
+        self._calls = calls
+        self._owner = owner
+        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, random)
         self._timer: Timer | None = None  # of the next request
         self._under_way = False
         self._needed: dict[str | None, None] = {}  # ordered, as a set is not; None stands for the brokers
@@ -57,7 +74,7 @@ class Metadata:
         self._evict_at = -INFINITY
         self._failures = 0  # requests in a row that nobody answered
         self._retry_at = -INFINITY
-        self._restarts = Backoff(1.0, 60.0, core.random)  # a cluster that asks for it all the time gets it now and then
+        self._restarts = Backoff(1.0, 60.0, random)  # a cluster that asks for it all the time gets it now and then
         self._restarted = 0
         self._restart_at = -INFINITY
         self._patience: Timer | None = None  # runs while a request is unanswered, over any number of tries
@@ -93,7 +110,7 @@ class Metadata:
         if snapshot is not self.snapshot:
             self.refresh(topic, now)
             self.snapshot = snapshot
-            self._core.on_snapshot(snapshot, now)
+            self._owner.on_snapshot(snapshot, now)
 
     def learn(self, response: Any, version: int, now: float, asked: Collection[str | None] = ()) -> None:
         """Merges an answer, tells the core, and plans the next look."""
@@ -121,7 +138,7 @@ class Metadata:
         if self._full_at == INFINITY:
             self._full_at = now + self._config.metadata_max_age
         self._evict(now)
-        self._core.on_snapshot(self.snapshot, now)
+        self._owner.on_snapshot(self.snapshot, now)
         self._plan(now)
 
     # -- asking ----------------------------------------------------------------------------------------------------
@@ -154,7 +171,7 @@ class Metadata:
     def _set_timer(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._core.timers.at(deadline, self._ask)
+        self._timer = self._timers.at(deadline, self._ask)
 
     def _ask(self, now: float) -> None:
         self._timer = None
@@ -166,29 +183,26 @@ class Metadata:
             self._needed[None] = None
             self._needed.update(dict.fromkeys(self.topics))
         asked = list(islice(self._needed, _AT_ONCE))
-        asked_version = -1
 
         def build(version: int) -> Any:
-            nonlocal asked_version
-            asked_version = version
             return MetadataRequest(
                 topics=[MetadataRequest.MetadataRequestTopic(name=name) for name in asked if name is not None],
                 # Before version 4 brokers create topics by their own configuration alone.
                 allow_auto_topic_creation=self._config.allow_auto_create_topics or version < 4,
             )
 
-        def answered(result: Result[Any, KafkaError], now: float) -> None:
+        def answered(result: Result[Answer, KafkaError], now: float) -> None:
             self._under_way = False
             if isinstance(result, Err):
                 self._unanswered(result.error, now)
             else:
-                self.learn(result.value, asked_version, now, asked)
+                self.learn(result.value.response, result.value.version, now, asked)
 
         self._under_way = True
         self._asked_at = now
         if self._patience is None:  # counts from here, however long ago the last answer was
             self._set_patience(now + self._config.rebootstrap_after)
-        self._core.calls.start(
+        self._calls.start(
             ANY, MetadataRequest, build, answered, now, self._config.request_timeout, refuse=self.refuse,
             avoid=self._answered_by if any(self._is_doubtful(name) for name in asked) else None,
         )  # fmt: skip
@@ -224,14 +238,14 @@ class Metadata:
         said = f"{node.name} {theirs}"
         if said not in self._refused:
             self._refused[said] = None
-            self._core.notice("warning", str(error))
+            self._owner.notice("warning", str(error))
         self.error = error
         if node.id in self.snapshot.brokers:
             brokers = {id: broker for id, broker in self.snapshot.brokers.items() if id != node.id}
             self._set_brokers(brokers)
             self._need(None, now)
             self._need_leaders({node.id})
-        self._core.nodes.drop(node, error, now)
+        self._nodes.drop(node, error, now)
         return error
 
     def _patience_over(self, now: float) -> None:
@@ -252,14 +266,14 @@ class Metadata:
         self._restarted += 1
         self._restart_at = now + self._restarts.delay(self._restarted)
         error = RebootstrapRequiredError(f"{why}: the client starts again from its bootstrap servers.")
-        self._core.notice("warning", str(error))
+        self._owner.notice("warning", str(error))
         self._set_brokers({})
         self._needed[None] = None
         self._needed.update(dict.fromkeys(self.topics))
         for id in brokers:
-            node = self._core.nodes.broker(id)
+            node = self._nodes.broker(id)
             if node is not None:
-                self._core.nodes.drop(node, error, now)
+                self._nodes.drop(node, error, now)
 
     def _set_brokers(self, brokers: dict[int, Broker]) -> None:
         controller = self.snapshot.controller_id
@@ -273,7 +287,7 @@ class Metadata:
     def _set_patience(self, deadline: float | None) -> None:
         if self._patience is not None:
             self._patience.cancel()
-        self._patience = None if deadline is None else self._core.timers.at(deadline, self._patience_over)
+        self._patience = None if deadline is None else self._timers.at(deadline, self._patience_over)
 
     # -- idle topics -----------------------------------------------------------------------------------------------
 
@@ -283,7 +297,7 @@ class Metadata:
             return
         idle_time = self._config.metadata_max_idle
         self._evict_at = now + idle_time / 10  # looking through all topics costs
-        uses = self._core.uses_topic
+        uses = self._owner.uses_topic
         self._forget([topic for topic, at in self.topics.items() if now - at >= idle_time and not uses(topic)])
 
     def _forget(self, topics: Collection[str]) -> None:

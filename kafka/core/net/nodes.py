@@ -45,7 +45,11 @@ class Nodes:
         return self.nodes.get(id) if id >= 0 else None
 
     def finalized_feature(self, name: str) -> int:
-        """The level this feature is finalized at, by the newest word of any broker; 0: off, or nobody said."""
+        """The level at which the cluster has finalized this feature ("transaction.version", say); 0: off or unknown.
+
+        Taken from whichever answer to ApiVersions (version 3 on) had the highest epoch; so it may rise while a producer
+        lives, with the next connection.
+        """
         return self._network.features.get(name, 0)
 
     # -- known brokers ---------------------------------------------------------------------------------------------

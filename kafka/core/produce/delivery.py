@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
 from kafka.core.cluster.snapshot import Broker
+from kafka.core.flows import Task
 from kafka.core.produce import inquiry
 from kafka.core.produce.identity import Identity
 from kafka.core.produce.partitions import Partition
@@ -52,12 +53,15 @@ AMBIGUOUS = frozenset(
 class Delivery:
     def __init__(self, produce: Produce) -> None:
         self._path = produce
-        self._core = produce.core
+        services = produce.services
+        self._services = services
+        self._metadata = services.metadata
+        self._timers = services.timers
         self._config = produce.config
         self._counts = produce.counts
-        self._listeners = produce.core.listeners
-        self._backoff = Backoff(produce.config.retry_backoff, produce.config.retry_backoff_max, produce.core.random)
-        self._short_backoff = Backoff(min(SHORTLY, self._backoff.first), self._backoff.first, produce.core.random)
+        self._listeners = services.events
+        self._backoff = Backoff(produce.config.retry_backoff, produce.config.retry_backoff_max, services.random)
+        self._short_backoff = Backoff(min(SHORTLY, self._backoff.first), self._backoff.first, services.random)
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
@@ -207,7 +211,7 @@ class Delivery:
         places = [Broker(e.node_id, e.host, e.port, e.rack) for e in endpoints if e.node_id == leader.leader_id]
         before = partition.leader_epoch
         name, index = partition.topic.name, partition.index
-        self._core.hint_leader(name, index, leader.leader_id, leader.leader_epoch, places[0] if places else None, now)
+        self._metadata.hint(name, index, leader.leader_id, leader.leader_epoch, places[0] if places else None, now)
         if partition.leader_epoch != before:
             self._counts["leader hint taken"] += 1
 
@@ -221,7 +225,7 @@ class Delivery:
         else:
             batch.provable = False
         if error.invalid_metadata:
-            self._core.refresh(partition.topic.name, now)
+            self._metadata.refresh(partition.topic.name, now)
         transactions = self._path.transactions
         too_early = error.errno == Code.CONCURRENT_TRANSACTIONS
         if too_early and transactions is not None:
@@ -287,7 +291,7 @@ class Delivery:
             # Never taken, and yet not what the leader expects: it has lost what came before, or this follows a number
             # that was given up.
             if not (partition.broken or batch.doubtful):
-                self._core.notice(
+                self._services.notice(
                     "warning",
                     f"{partition}: its leader refuses what follows the last acknowledged batch. It may have lost "
                     "records that were acknowledged, or forgotten this producer.",
@@ -343,13 +347,14 @@ class Delivery:
             self._path.look(partition, now)
             self._plan(partition, now)
 
-        inquiry.Inquiry(self._core, partition, head, answered, now)
+        inquire = inquiry.inquire(self._services.calls, self._config.request_timeout, partition, head)
+        Task(inquire, answered).start(now)
 
     def _told(self, partition: Partition, head: Batch, finding: inquiry.Finding, now: float) -> None:
         last, error = finding.last, inquiry.unknown(partition, head, finding.error)
         if finding.retry:
             self._counts["leader could not be asked"] += 1
-            self._core.refresh(partition.topic.name, now)
+            self._metadata.refresh(partition.topic.name, now)
             self._back_off(partition, now)
         elif last is None:
             self._counts["leader cannot tell"] += 1
@@ -436,7 +441,7 @@ class Delivery:
                 more = self._config.delivery_timeout if batch.done else 0.0
                 deadline = min(deadline, batch.deadline + more)
         if deadline < INFINITY:
-            partition.timer = self._core.timers.at(deadline, lambda now: self._due(partition, now))
+            partition.timer = self._timers.at(deadline, lambda now: self._due(partition, now))
 
     def _due(self, partition: Partition, now: float) -> None:
         partition.timer = None
@@ -446,7 +451,7 @@ class Delivery:
             if now >= batch.deadline + (self._config.delivery_timeout if batch.done else 0.0):
                 self._end(partition, batch, self._timed_out(batch, partition), now)
         if partition.leader < 0 and partition.waiting:
-            self._core.refresh(partition.topic.name, now)
+            self._metadata.refresh(partition.topic.name, now)
         self._path.look(partition, now)
         self._plan(partition, now)
 
@@ -514,7 +519,7 @@ class Delivery:
     def _timed_out(self, batch: Batch, partition: Partition | None) -> KafkaTimeoutError:
         """What happened to a batch that did not make it within the delivery timeout."""
         name = batch.topic if batch.partition < 0 else f"{batch.topic}[{batch.partition}]"
-        known = self._core.snapshot.topics.get(batch.topic)
+        known = self._metadata.snapshot.topics.get(batch.topic)
         identity = self._path.identity
         error: BaseException | None = partition.last_error if partition is not None else None
         if error is None and batch.partition < 0:
@@ -529,7 +534,7 @@ class Delivery:
             if max(leaders) < 0:
                 error = for_code(Code.LEADER_NOT_AVAILABLE)
         if error is None:
-            error = self._core.metadata.error
+            error = self._metadata.error
         timeout = KafkaTimeoutError(
             f"{batch.records} record{'s were' if batch.records > 1 else ' was'} not delivered to {name} within "
             f"delivery_timeout_ms ({self._config.delivery_timeout * 1000:.0f} ms); times sent: {batch.attempts}."

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kafka.core.cluster.calls import ADVERTISED
+from kafka.core.cluster.calls import Calls
+from kafka.core.cluster.routes import ADVERTISED
 from kafka.errors import KafkaError
 from kafka.protocol import InitProducerIdRequest
 from kafka.result import Err, Result
-
-if TYPE_CHECKING:
-    from kafka.core.core import Core
 
 LARGEST_EPOCH = 32767
 # Without a transactional id the time limit of transactions means nothing; Java sends the largest too.
@@ -26,8 +24,9 @@ class Identity:
 
     transactional_id: str | None = None
 
-    def __init__(self, core: Core, on_change: Callable[[float], None]) -> None:
-        self._core = core
+    def __init__(self, calls: Calls, request_timeout: float, on_change: Callable[[float], None]) -> None:
+        self._calls = calls
+        self._timeout = request_timeout
         self._on_change = on_change
         self._asking = False
         self.producer_id = -1
@@ -52,16 +51,15 @@ class Identity:
         def build(version: int) -> Any:
             return InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=_NO_TIMEOUT)
 
-        timeout = self._core.config.request_timeout
         # Not of a bootstrap server: until its metadata has been seen, that may belong to another cluster.
-        self._core.request(ADVERTISED, InitProducerIdRequest, build, self._answered, now, timeout)
+        self._calls.request(ADVERTISED, InitProducerIdRequest, build, self._answered, now, self._timeout)
 
     def _answered(self, result: Result[Any, KafkaError], now: float) -> None:
         if not isinstance(result, Err):
             self._asking = False
             self.last_error = None
             self.producer_id, self.epoch = result.value.producer_id, result.value.producer_epoch
-        elif result.error.retriable and self._core.closed_by is None:
+        elif result.error.retriable and self._calls.closed_by is None:
             self.last_error = result.error
             self._ask(now)  # with the pauses that calls to any broker make between rounds
             return

@@ -7,10 +7,10 @@ metadata names, which no other broker answers without an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka.core.cluster.calls import Broker
+from kafka.core.cluster.calls import Answer, Calls
+from kafka.core.cluster.routes import ToBroker
 from kafka.core.produce.partitions import SEQUENCES, Partition
 from kafka.errors import KafkaError, OutOfOrderSequenceNumberError
 from kafka.protocol import DescribeProducersRequest, ListOffsetsRequest
@@ -19,7 +19,6 @@ from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from kafka._codec import Batch
-    from kafka.core.core import Core
 
 _LATEST = -1
 # What a broker answers that is not the leader, or not in this epoch.
@@ -42,68 +41,38 @@ class Finding(NamedTuple):
     error: KafkaError | None  # why it does not say
 
 
-class Inquiry:
-    """One question. `callback(finding, now)` is called once, at the latest after three times the request timeout."""
+async def inquire(calls: Calls, request_timeout: float, partition: Partition, head: Batch) -> Finding:
+    """Takes three times the request timeout at most."""
+    leader, epoch = ToBroker(partition.leader), partition.leader_epoch
 
-    __slots__ = ("_callback", "_core", "_described", "_epoch", "_head", "_partition", "_route")
-
-    def __init__(
-        self, core: Core, partition: Partition, head: Batch, callback: Callable[[Finding, float], None], now: float
-    ) -> None:
-        self._core = core
-        self._partition = partition
-        self._head = head
-        self._callback = callback
-        self._route = Broker(partition.leader)
-        self._epoch = partition.leader_epoch
-        self._described: Finding | None = None
-        self._ask_end(now)
-
-    def _ask_end(self, now: float) -> None:
-        timeout = self._core.config.request_timeout
-        self._core.request(self._route, ListOffsetsRequest, self._build_end, self._end_told, now, timeout)
-
-    def _build_end(self, version: int) -> Any:
+    def end_of_log(version: int) -> Any:
         place = ListOffsetsRequest.ListOffsetsPartition(
-            partition_index=self._partition.index, current_leader_epoch=self._epoch, timestamp=_LATEST
+            partition_index=partition.index, current_leader_epoch=epoch, timestamp=_LATEST
         )
-        topic = ListOffsetsRequest.ListOffsetsTopic(name=self._partition.topic.name, partitions=[place])
+        topic = ListOffsetsRequest.ListOffsetsTopic(name=partition.topic.name, partitions=[place])
         return ListOffsetsRequest(replica_id=-1, topics=[topic])
 
-    def _end_told(self, result: Result[Any, KafkaError], now: float) -> None:
-        error = _error_of(result)
-        if error is not None:
-            self._callback(_no_answer(error), now)
-        elif self._described is not None:
-            self._callback(self._described, now)
-        else:
-            self._ask_producers(now)
-
-    def _ask_producers(self, now: float) -> None:
-        self._core.request(
-            self._route, DescribeProducersRequest, self._build_producers, self._producers_told, now,
-            self._core.config.request_timeout,
-        )  # fmt: skip
-
-    def _build_producers(self, version: int) -> Any:
-        topic = DescribeProducersRequest.TopicRequest(
-            name=self._partition.topic.name, partition_indexes=[self._partition.index]
-        )
+    def producers(version: int) -> Any:
+        topic = DescribeProducersRequest.TopicRequest(name=partition.topic.name, partition_indexes=[partition.index])
         return DescribeProducersRequest(topics=[topic])
 
-    def _producers_told(self, result: Result[Any, KafkaError], now: float) -> None:
-        error = _error_of(result)
-        if error is not None:
-            self._callback(_no_answer(error), now)
-        else:
-            self._described = _last_number(self._partition, self._head, result.unwrap())
-            self._ask_end(now)
+    answer, _ = await calls.ask(leader, ListOffsetsRequest, end_of_log, request_timeout)
+    if (error := _error_of(answer)) is not None:
+        return _no_answer(error)
+    described, _ = await calls.ask(leader, DescribeProducersRequest, producers, request_timeout)
+    if (error := _error_of(described)) is not None:
+        return _no_answer(error)
+    finding = _last_number(partition, head, described.unwrap().response)
+    answer, _ = await calls.ask(leader, ListOffsetsRequest, end_of_log, request_timeout)
+    if (error := _error_of(answer)) is not None:
+        return _no_answer(error)
+    return finding
 
 
-def _error_of(result: Result[Any, KafkaError]) -> KafkaError | None:
+def _error_of(result: Result[Answer, KafkaError]) -> KafkaError | None:
     if isinstance(result, Err):
         return result.error
-    return next((error for _, error in result.value.errors()), None)
+    return next((error for _, error in result.value.response.errors()), None)
 
 
 def _no_answer(error: KafkaError) -> Finding:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka.core.cluster.snapshot import NO_ID, Snapshot
 from kafka.core.net.lanes import Lane
+from kafka.core.parts import Services
 from kafka.core.produce.delivery import Delivery
 from kafka.core.produce.identity import LARGEST_EPOCH, Identity
 from kafka.core.produce.partitions import MOST_IN_FLIGHT, SEQUENCES, Link, Partition, Topic
@@ -24,7 +25,6 @@ from kafka.protocol import ProduceRequest
 
 if TYPE_CHECKING:
     from kafka._codec import Accumulator, Batch, Queue
-    from kafka.core.core import Core
 
 INFINITY = float("inf")
 # The newest version that names topics by their names, not their ids.
@@ -63,19 +63,27 @@ class Building:
 
 
 class Produce:
-    """Implements `core.DataPath` for one producer. `counts` says how often each rule of delivery was applied."""
+    """The part of a client that produces. `counts` says how often each rule of delivery was applied."""
 
+    lane = Lane.PRODUCE
     identity: Identity | Transactions | None
 
     def __init__(
-        self, core: Core, accumulator: Accumulator, config: ProduceConfig, transactions: Transactions | None = None
+        self,
+        services: Services,
+        accumulator: Accumulator,
+        config: ProduceConfig,
+        transactions: Transactions | None = None,
     ) -> None:
-        self.core = core
-        self.brokers = core.brokers(Lane.PRODUCE)
+        self.services = services
+        self.brokers = services.brokers(self.lane)
+        self._metadata = services.metadata
         self.accumulator = accumulator
         self.config = config
         self.counts: Counter[str] = Counter()
-        self.identity = Identity(core, self.on_identity) if config.idempotent else None
+        self.identity = (
+            Identity(services.calls, config.request_timeout, self.on_identity) if config.idempotent else None
+        )
         self.transactions = transactions
         if transactions is not None:
             self.identity = transactions
@@ -84,7 +92,7 @@ class Produce:
         self.closed_by: KafkaError | None = None
         self.in_flight: dict[Building, None] = {}
         self._delivery = Delivery(self)
-        self._tell_sent = core.listeners.batches_sent
+        self._tell_sent = services.events.batches_sent
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
         self._unbound: dict[Topic, None] = {}  # topics with keyless batches that some leader may have room for
         self._full: dict[int, dict[Topic, None]] = {}  # by leader without room: topics it could take keyless ones of
@@ -102,10 +110,10 @@ class Produce:
         self._due = min(self._due, now)
         for partition in self._work.get(node_id, ()):
             partition.last_error = error
-            self.core.refresh(partition.topic.name, now)
+            self._metadata.refresh(partition.topic.name, now)
         for topic in self._full.pop(node_id, {}):
             self._unbound[topic] = None
-            self.core.refresh(topic.name, now)
+            self._metadata.refresh(topic.name, now)
             for partition in topic.partitions:
                 if partition.leader == node_id:
                     partition.last_error = error
@@ -187,7 +195,7 @@ class Produce:
             return
         topic = self._topic(name, now)
         topic.waiters.append(callback)
-        self.core.want_topic(name, now)
+        self._metadata.want(name, now)
         if topic.partitions:
             self._answer_waiters(topic, None)
 
@@ -228,7 +236,7 @@ class Produce:
         topic = self.topics.get(name)
         if topic is None:
             topic = self.topics[name] = Topic(name)
-            known = self.core.snapshot.topics.get(name)
+            known = self._metadata.snapshot.topics.get(name)
             if known is not None and known.partitions:
                 self._take_over(topic, known.id, known.partitions, now)
         return topic
@@ -306,7 +314,7 @@ class Produce:
             self._work.setdefault(partition.leader, deque()).append(partition)
 
     def _on_queue_ready(self, queue: Queue, now: float) -> None:
-        self.core.want_topic(queue.topic, now)
+        self._metadata.want(queue.topic, now)
         topic = self._topic(queue.topic, now)
         if queue.partition < 0:
             topic.unbound = queue
@@ -319,7 +327,7 @@ class Produce:
         partition = topic.partitions[queue.partition]
         partition.queue = queue
         if partition.leader < 0:
-            self.core.refresh(topic.name, now)
+            self._metadata.refresh(topic.name, now)
         else:
             self.look(partition, now)
 
@@ -482,7 +490,7 @@ class Produce:
         leaders = topic.free or {}
         if self.config.rack is None:
             return leaders
-        known, rack = self.core.snapshot.brokers, self.config.rack
+        known, rack = self._metadata.snapshot.brokers, self.config.rack
         near = [leader for leader in topic.leaders if leader in known and known[leader].rack == rack]
         for leader in near:
             self.brokers.ensure(leader, now)

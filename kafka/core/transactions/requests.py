@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Place = tuple[str, int]  # topic, partition
 
-GROUP, TRANSACTION = 0, 1  # kinds of coordinators
-
 # The newest versions under the older protocol; those after them mean the newer one. InitProducerId 6 is of a protocol
 # of its own (two-phase commit), AddPartitionsToTxn 4 is spoken among brokers.
 NEWEST_PRODUCE, NEWEST_END, NEWEST_OFFSET_COMMIT, NEWEST_INIT, NEWEST_ADD_PARTITIONS = 11, 4, 4, 5, 3

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka.core.backoff import Backoff
-from kafka.core.cluster.calls import Coordinator, Route
+from kafka.core.cluster.routes import GROUP, TRANSACTION, Coordinator
 from kafka.core.net.lanes import Lane
 from kafka.core.timers import Timer
 from kafka.core.transactions import requests
@@ -57,7 +57,7 @@ from kafka.result import Err, Result
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
-    from kafka.core.core import Core
+    from kafka.core.parts import Services
 
 Done = Callable[[KafkaError | None, float], None]  # what became of a call: None, or why it failed
 Handle = Callable[[BrokerResponseError | None, Any, float], None]
@@ -96,9 +96,11 @@ class _Offsets:
 class Transactions:
     """The transactions of one producer, one after the other. Everything is called on the driver's thread."""
 
-    def __init__(self, core: Core, transactional_id: str, timeout: float) -> None:
+    def __init__(self, services: Services, transactional_id: str, timeout: float) -> None:
         """`timeout`: seconds after which the coordinator aborts a transaction that is still open."""
-        self.core = core
+        self._services = services
+        self._calls = services.calls
+        self._timers = services.timers
         self.transactional_id = transactional_id
         self.timeout = timeout
         self.records: Records | None = None
@@ -109,10 +111,10 @@ class Transactions:
         self.cause: KafkaError | None = None  # why the transaction must be aborted
         self.last_error: KafkaError | None = None  # of a request that is being repeated
         self.is_v2 = False  # the newer protocol, for the present transaction
-        self._route = Coordinator(requests.TRANSACTION, transactional_id)
-        config = core.config
-        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, core.random)
-        self._short_backoff = Backoff(min(0.02, config.retry_backoff), config.retry_backoff, core.random)
+        self._route = Coordinator(TRANSACTION, transactional_id)
+        config = services.config
+        self._backoff = Backoff(config.retry_backoff, config.retry_backoff_max, services.random)
+        self._short_backoff = Backoff(min(0.02, config.retry_backoff), config.retry_backoff, services.random)
         self._failures = 0
         self._busy = False  # a request is under way: there is one at a time
         self._timer: Timer | None = None
@@ -344,7 +346,7 @@ class Transactions:
     def _soon(self, now: float, always: bool = False) -> None:
         """Go on with the next turn: the produce path is in the middle of something."""
         if self._timer is None and (always or not self._busy):
-            self._timer = self.core.timers.at(now, self._timer_fired)
+            self._timer = self._timers.at(now, self._timer_fired)
 
     def _timer_fired(self, now: float) -> None:
         self._timer = None
@@ -376,10 +378,16 @@ class Transactions:
         elif state in (State.COMMITTING, State.ABORTING) and (records is None or records.is_settled()):
             self._end(state is State.COMMITTING, now)
         elif self._new:
-            self._timer = self.core.timers.at(min(self._later[place] for place in self._new), self._timer_fired)
+            self._timer = self._timers.at(min(self._later[place] for place in self._new), self._timer_fired)
 
     def _ask(
-        self, route: Route, message_class: Any, build: Callable[[], Any], handle: Handle, now: float, newest: int | None
+        self,
+        route: Coordinator,
+        message_class: Any,
+        build: Callable[[], Any],
+        handle: Handle,
+        now: float,
+        newest: int | None,
     ) -> None:
         """`handle` gets a broker's answer: its error, or the response. Everything short of an answer is repeated."""
         self._busy = True
@@ -399,7 +407,7 @@ class Transactions:
                 handle(None, result.value, now)
             elif isinstance(result.error, BrokerResponseError) and type(result.error) is not UnsupportedVersionError:
                 handle(result.error, None, now)
-            elif self.core.closed_by is not None:
+            elif self._calls.closed_by is not None:
                 self._fatal(result.error, now)
             elif not result.error.retriable:
                 is_commit = message_class is EndTxnRequest and self.state is State.COMMITTING
@@ -410,8 +418,8 @@ class Transactions:
                 self._retry(result.error, now)
             self._advance(now)
 
-        timeout = 2 * self.core.config.request_timeout  # for finding and reaching the broker, and for its answer
-        self.core.request(route, message_class, write, answered, now, timeout, newest=newest, once=True)
+        timeout = 2 * self._services.config.request_timeout  # for finding and reaching the broker, and for its answer
+        self._calls.request(route, message_class, write, answered, now, timeout, newest=newest, once=True)
 
     def _in_doubt(self, of_end: bool) -> None:
         """A request was written and not answered: it may still arrive, at any time.
@@ -428,7 +436,7 @@ class Transactions:
         is_short = error.errno in (Code.CONCURRENT_TRANSACTIONS, *requests.FENCED)
         delay = (self._short_backoff if is_short else self._backoff).delay(self._failures)
         self._cancel_timer()
-        self._timer = self.core.timers.at(now + delay, self._timer_fired)
+        self._timer = self._timers.at(now + delay, self._timer_fired)
 
     def _refused(self, error: BrokerResponseError, now: float) -> None:
         """A coordinator said no: try again, or that is the end of the transaction, or of the producer."""
@@ -465,13 +473,12 @@ class Transactions:
 
     def _speaks_v2(self, now: float) -> bool:
         """Judged by the finalized feature: API versions alone say what brokers could do, not what they do."""
-        if self.core.finalized_feature("transaction.version") < 2:
+        if self._services.nodes.finalized_feature("transaction.version") < 2:
             return False
-        node = self.core.coordinators.get(self._route, now)
-        brokers = self.core.brokers(Lane.CONTROL)
-        if node is None or brokers.connection_id(node.id) < 0:
+        coordinator, brokers = self._services.coordinators.get(self._route), self._services.brokers(Lane.CONTROL)
+        if brokers.connection_id(coordinator) < 0:
             return True  # a feature is finalized only where every broker has it
-        versions = [(brokers.version_for(node.id, asked), least) for asked, least in requests.V2_NEEDS]
+        versions = [(brokers.version_for(coordinator, asked), least) for asked, least in requests.V2_NEEDS]
         return all(isinstance(version, int) and version >= least for version, least in versions)
 
     # -- partitions and offsets ----------------------------------------------------------------------------------------
@@ -535,7 +542,7 @@ class Transactions:
 
         build = partial(requests.commit_offsets, self, wanted.group, wanted.offsets)
         newest = None if self.is_v2 else requests.NEWEST_OFFSET_COMMIT
-        self._ask(Coordinator(requests.GROUP, group), TxnOffsetCommitRequest, build, handle, now, newest)
+        self._ask(Coordinator(GROUP, group), TxnOffsetCommitRequest, build, handle, now, newest)
 
     def _drop_offsets(self, error: KafkaError, now: float) -> None:
         dropped, self._offsets = self._offsets, deque()
