@@ -82,10 +82,10 @@ def test_what_the_broker_refuses_is_an_error_value(kafka_cluster: Any) -> None:
 
 
 def test_every_version_of_api_versions_is_understood(kafka_cluster: Any) -> None:
-    from kafka.core import connection, nodes
+    from kafka.core.net import bring_up
 
     for fall_back in ((4, 3, 0), (3, 0), (0,)):
         with pytest.MonkeyPatch.context() as patch, client(place(kafka_cluster)) as kafka:
-            patch.setattr(nodes, "API_VERSIONS_FALL_BACK", fall_back)
+            patch.setattr(bring_up, "API_VERSIONS_FALL_BACK", fall_back)
             assert isinstance(kafka.bootstrap(), Ok)
-    assert connection.API_VERSIONS_FALL_BACK == (4, 3, 0)
+    assert bring_up.API_VERSIONS_FALL_BACK == (4, 3, 0)

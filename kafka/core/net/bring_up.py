@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from kafka.core.effects import Address
 from kafka.core.flows import Wish
-from kafka.core.net.connection import API_VERSIONS_FALL_BACK, Connection
+from kafka.core.net.connection import Connection
 from kafka.core.net.failures import BRING_UP, connection_error
 from kafka.core.net.states import Event
 from kafka.errors import KafkaConnectionError, KafkaError
+from kafka.protocol import ApiVersionsRequest
 from kafka.protocol.codes import Code
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from kafka.core.net.channel import Channel
+
+# Tried in turn on peers that close the connection on a version they do not know (Azure Event Hubs does) instead of
+# answering with error 35.
+API_VERSIONS_FALL_BACK = (ApiVersionsRequest.VERSIONS[1], 3, 0)
 
 
 async def bring_up(channel: Channel, now: float) -> list[KafkaConnectionError]:

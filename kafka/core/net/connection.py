@@ -34,9 +34,6 @@ _THROTTLES_FROM = {
     41: 1, 42: 1,
 }  # fmt: skip
 _JUST_UNSUPPORTED = b"\0\x23\0\0\0\0"  # an ApiVersionsResponse v0 of nothing but the error
-# Tried in turn on peers that close the connection on a version they do not know (Azure Event Hubs does) instead of
-# answering with error 35.
-API_VERSIONS_FALL_BACK = (ApiVersionsRequest.VERSIONS[1], 3, 0)
 
 
 class InFlight:
