@@ -48,6 +48,56 @@ def pause(timers: Timers, seconds: float) -> Wish[None]:
     return Wish(start)
 
 
+class Signal:
+    """Something a flow waits for that others make happen. What happens while nobody waits is not remembered."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[Resume[None]] = []
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._waiting)
+
+    def happens(self, now: float) -> None:
+        waiting, self._waiting = self._waiting, []
+        for resume in waiting:
+            resume(None, now)
+
+    def wait(self) -> Wish[None]:
+        def start(resume: Resume[None], now: float) -> Callable[[], None]:
+            self._waiting.append(resume)
+            return lambda: self._waiting.remove(resume) if resume in self._waiting else None
+
+        return Wish(start)
+
+
+def first(*wishes: Wish[Any]) -> Wish[None]:
+    """Waits for whichever comes first; the others are taken back."""
+
+    def start(resume: Resume[None], now: float) -> Callable[[], None]:
+        withdrawals: list[Callable[[], None]] = []
+        is_granted = False
+
+        def withdraw() -> None:
+            for each in withdrawals:
+                each()
+
+        def granted(value: Any, now: float) -> None:
+            nonlocal is_granted
+            is_granted = True
+            withdraw()
+            resume(None, now)
+
+        for wish in wishes:
+            if not is_granted and (taken_back := wish.start(granted, now)) is not None:
+                withdrawals.append(taken_back)
+        return withdraw
+
+    return Wish(start)
+
+
 class Task(Generic[T]):
     """A flow under way. `done(value, now)` is called with what it returns, unless it was cancelled."""
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from kafka._codec import Accumulator
-    from kafka.core.transactions.transactions import Done, Transactions
+    from kafka.core.transactions.conversation import Done
+    from kafka.core.transactions.transactions import Transactions
     from kafka.drivers.threads import Driver
     from kafka.producer.config import ProducerConfig
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.flows import Flow, Resume, Task, Wish, pause
+from kafka.core.flows import Flow, Resume, Signal, Task, Wish, first, pause
 from kafka.core.timers import Timers
 
 
@@ -199,3 +199,65 @@ def test_a_flow_that_nobody_answers_any_more_goes_quietly() -> None:
     desk.waiting.clear()
     del task
     gc.collect()  # a warning would fail the test
+
+
+# -- what flows wait for -----------------------------------------------------------------------------------------------
+
+
+def test_a_signal_resumes_all_who_wait_and_is_not_remembered() -> None:
+    signal = Signal()
+
+    async def flow() -> float:
+        await signal.wait()
+        _, now = await signal.wait()
+        return now
+
+    signal.happens(1.0)
+    assert not signal.is_awaited
+    tasks = [run(flow()) for _ in range(2)]
+    signal.happens(2.0)
+    assert signal.is_awaited and all(results == [] for _, results in tasks)
+    signal.happens(3.0)
+    assert [results for _, results in tasks] == [[(3.0, 3.0)]] * 2 and not signal.is_awaited
+
+
+def test_a_cancelled_flow_waits_for_no_signal() -> None:
+    signal = Signal()
+
+    async def flow() -> None:
+        await signal.wait()
+
+    task, _ = run(flow())
+    task.cancel()
+    assert not signal.is_awaited
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_whichever_comes_first(by_signal: bool) -> None:
+    timers, signal = Timers(), Signal()
+
+    async def flow() -> float:
+        _, now = await first(pause(timers, 1.0), signal.wait())
+        return now
+
+    _, results = run(flow())
+    if by_signal:
+        signal.happens(0.5)
+    else:
+        timers.fire(1.0)
+    assert results == [(0.5 if by_signal else 1.0,) * 2]
+    assert not signal.is_awaited and timers.next_deadline() == float("inf")
+    signal.happens(2.0)
+    timers.fire(5.0)
+    assert len(results) == 1
+
+
+def test_one_of_them_at_once() -> None:
+    timers = Timers()
+
+    async def flow() -> float:
+        _, now = await first(at_once(1), pause(timers, 1.0))
+        return now
+
+    _, results = run(flow())
+    assert results == [(0.0, 0.0)] and timers.next_deadline() == float("inf")
