@@ -1,4 +1,4 @@
-"""What a real broker does with topic ids (KIP-516, produce version 13 on): new topics, and topics made anew."""
+"""What a real broker does with topic ids (KIP-516, produce version 13 on): new topics, and topics recreated."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_topic_made_anew_takes_nothing_by_its_old_id(peer: Peer) -> None:
 
 
 def test_a_producer_goes_on_in_the_topic_made_anew(kafka_cluster: Any, peer: Peer) -> None:
-    """What was acknowledged after the topic was made anew is in the new one, once and in order."""
+    """What was acknowledged after the topic was recreated is in the new one, once and in order."""
     name = "topic.ids.producer"
     create(peer, name)
     with KafkaProducer(bootstrap_servers=kafka_cluster.bootstrap, linger_ms=0, retry_backoff_ms=50) as producer:

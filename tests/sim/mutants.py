@@ -68,13 +68,14 @@ MUTANTS = (
         (
             (
                 (
-                    "                self.fail(batch, self._timed_out(batch, partition), now)\n            else:\n"
-                    "                building.deadline"
+                    "                self._outcomes.failed(batch, self._outcomes.timed_out(batch, partition), now)\n"
+                    "            else:\n"
+                    "                pending.deadline"
                 ),
                 (
-                    "                self.fail(batch, self._timed_out(batch, partition), now)\n"
+                    "                self._outcomes.failed(batch, self._outcomes.timed_out(batch, partition), now)\n"
                     "                batch.stamp(7, 7, 7)\n"
-                    "            else:\n                building.deadline"
+                    "            else:\n                pending.deadline"
                 ),
             ),
         ),
@@ -105,17 +106,17 @@ MUTANTS = (
     Mutant(
         "partition named twice",
         "a request names a partition twice: the broker keeps one of two batches and says nothing",
-        "produce.path",
+        "produce.request",
         (("topics[partition.topic] = [data]", "topics[partition.topic] = [data, data]"),),
     ),
     Mutant(
         "sequence not wrapped",
         "franz-go 27880b49: a sequence past 2^31 - 1 gets negative",
-        "produce.path",
+        "produce.numbering",
         (
             (
-                "partition.epoch, batch.sequence % SEQUENCES,",
-                "partition.epoch, (batch.sequence + SEQUENCES) % (2 * SEQUENCES) - SEQUENCES,",
+                "partition.epoch, batch.sequence % SEQUENCES)",
+                "partition.epoch, (batch.sequence + SEQUENCES) % (2 * SEQUENCES) - SEQUENCES)",
             ),
         ),
     ),
@@ -168,7 +169,7 @@ MUTANTS = (
     Mutant(
         "doubt not told",
         "what may be in the log is reported as not persisted",
-        "produce.delivery",
+        "produce.outcomes",
         (("        in_doubt = batch.doubtful or batch.in_flight\n", "        in_doubt = False\n"),),
     ),
     Mutant(
@@ -185,7 +186,7 @@ MUTANTS = (
     Mutant(
         "throttle ignored",
         "librdkafka: requests are written to a channel that the broker does not read (KIP-219)",
-        "net.node",
+        "net.channel",
         (("return self.throttle is None and not self.moved and self.is_ready", "return self.is_ready"),),
     ),
     Mutant(
@@ -208,7 +209,8 @@ MUTANTS = (
                 "gap:\n            self._ask_leader(partition, batch, now)\n        else:\n            # Never",
                 (
                     "gap:\n            for b in partition.outstanding:\n                b.doubtful = False\n"
-                    "            self._start_anew(partition, batch, error, now)\n        else:\n            # Never"
+                    "            self._restart_numbering(partition, batch, error, now)\n"
+                    "        else:\n            # Never"
                 ),
             ),
         ),
@@ -223,14 +225,15 @@ MUTANTS = (
         "lost connection is a refusal",
         "what was on the way when the connection broke counts as not persisted",
         "produce.delivery",
-        (("doubtful=building.on_wire)", "doubtful=False)"),),
+        (("doubtful=pending.on_wire)", "doubtful=False)"),),
     ),
     Mutant(
         "timeout is a refusal",
         "errors 7 and 20, given after the append, count as definite",
         "produce.delivery",
         (
-            ("AMBIGUOUS = frozenset((-1, 7, 13, 20, 56))", "AMBIGUOUS = frozenset((-1, 13, 56))"),
+            ("        Code.REQUEST_TIMED_OUT,\n", ""),
+            ("        Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND,\n", ""),
             ("            appended = error.retriable and answer.base_offset >= 0\n", "            appended = False\n"),
         ),
     ),
@@ -243,13 +246,13 @@ MUTANTS = (
     Mutant(
         "wrong record fails",
         "a record error (KIP-467) reaches another record of the batch",
-        "produce.delivery",
+        "produce.outcomes",
         (("errors[entry.batch_index] = own", "errors[(entry.batch_index + 1) % count] = own"),),
     ),
     Mutant(
         "epochs without end",
         "Dekaf #3341: nothing happens when the epochs of a producer id are used up",
-        "produce.path",
+        "produce.numbering",
         (("if partition.epoch < LARGEST_EPOCH:", "if partition.epoch < 2 * LARGEST_EPOCH:"),),
     ),
     Mutant(
@@ -269,8 +272,11 @@ MUTANTS = (
         "produce.delivery",
         (
             (
-                "            self._core.refresh(partition.topic.name, now)\n        self._path.look(partition, now)\n",
-                "            self._core.refresh(partition.topic.name, now)\n",
+                (
+                    "            self._metadata.refresh(partition.topic.name, now)\n"
+                    "        self._path.reconsider(partition, now)\n"
+                ),
+                "            self._metadata.refresh(partition.topic.name, now)\n",
             ),
         ),
     ),
@@ -278,7 +284,7 @@ MUTANTS = (
         "leader never looked for",
         "NOT_LEADER_OR_FOLLOWER does not lead to fresh metadata",
         "produce.delivery",
-        (("        if error.invalid_metadata:\n            self._core", "        if False:\n            self._core"),),
+        (("        if error.invalid_metadata:\n", "        if False:\n"),),
     ),
     Mutant(
         "topic made anew forgets doubt",
@@ -304,14 +310,14 @@ MUTANTS = (
         "produce.delivery",
         (
             (
-                "        if batch.doubtful and self._path.identity is not None and not over:\n",
+                "        if batch.doubtful and self._numbering.is_numbered and not over:\n",
                 (
-                    "        if batch.doubtful and self._path.identity is not None and not over:\n"
+                    "        if batch.doubtful and self._numbering.is_numbered and not over:\n"
                     "            partition.outstanding.remove(batch)\n"
                     "            if not partition.outstanding:\n"
                     "                partition.next_sequence = batch.sequence\n"
                     "            return\n"
-                    "        if batch.doubtful and self._path.identity is not None and not over:\n"
+                    "        if batch.doubtful and self._numbering.is_numbered and not over:\n"
                 ),
             ),
         ),
@@ -350,8 +356,21 @@ MUTANTS = (
         "DescribeProducers is answered by followers, which may lag: what they lack is taken for lost and sent again",
         "produce.inquiry",
         (
-            ("= None\n        self._ask_end(now)", "= None\n        self._ask_producers(now)"),
-            ("            self._ask_end(now)", "            self._callback(self._described, now)"),
+            (
+                (
+                    "    answer, _ = await calls.ask(leader, ListOffsetsRequest, end_of_log, request_timeout)\n"
+                    "    if (error := _error_of(answer)) is not None:\n        return _no_answer(error)\n    described"
+                ),
+                "    described",
+            ),
+            (
+                (
+                    "    answer, _ = await calls.ask(leader, ListOffsetsRequest, end_of_log, request_timeout)\n"
+                    "    if (error := _error_of(answer)) is not None:\n        return _no_answer(error)\n"
+                    "    return finding"
+                ),
+                "    return finding",
+            ),
         ),
     ),
     Mutant(

@@ -60,7 +60,7 @@ EXPECTED = (
             "split",
             "tombstone",
             "tombstone found its end",
-            "topic made anew",
+            "topic recreated",
             "waits for the one before",
         )
     ),

@@ -125,7 +125,7 @@ class Scenario:
         assert self.world.run(30.0, lambda: identity.producer_id >= 0)
         for topic in produce.topics.values():
             for partition in topic.partitions:
-                partition.number_anew(identity.producer_id, identity.epoch)
+                partition.restart_numbering(identity.producer_id, identity.epoch)
                 partition.next_sequence = SEQUENCES - self.random.randint(1, 400)
 
     def _slow_broker_gets_less(self) -> None:

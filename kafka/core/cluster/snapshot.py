@@ -34,7 +34,7 @@ class Partition(NamedTuple):
 
 class Topic(NamedTuple):
     name: str
-    id: bytes  # 16 bytes, all zero: unknown. Another id under the same name is another topic: it was made anew
+    id: bytes  # 16 bytes, all zero: unknown. Another id under the same name is another topic: it was recreated
     partitions: tuple[Partition, ...]  # by partition id; empty: nothing known yet
     error: KafkaError | None  # of the last answer about it; partitions may still be those of an earlier one
     failing_since: float | None  # since when `error` has been set, clock seconds; anew when "unknown" comes or goes
@@ -119,7 +119,7 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
         elif topic_id in (known.id, NO_ID):
             topic_id, id_since, former_id = known.id, known.id_since, known.former_id
         elif known.id != NO_ID:
-            if not _is_made_anew(known, topic_id, now):
+            if not _is_recreated(known, topic_id, now):
                 return known._replace(error=None, failing_since=None, rival_id=topic_id, as_of=now)
             former_id, known = known.id, None
     before = known.partitions if known is not None else ()
@@ -171,8 +171,8 @@ def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, 
     return known._replace(error=error, failing_since=since, as_of=now)
 
 
-def _is_made_anew(known: Topic, topic_id: bytes, now: float) -> bool:
-    """Whether to believe that the topic was deleted and made anew, because an answer has another id for it.
+def _is_recreated(known: Topic, topic_id: bytes, now: float) -> bool:
+    """Whether to believe that the topic was deleted and recreated, because an answer has another id for it.
 
     The answer may as well be older than what is known. But brokers are behind for seconds only, so an id that was held
     for long is given up at once; before that it takes a second answer, or one that denied the topic. Never does the

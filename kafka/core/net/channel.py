@@ -7,12 +7,9 @@ is its own; but a lane that comes up shows that the broker can be reached, so th
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from kafka.core.backoff import Backoff, Random
-from kafka.core.config import Config
-from kafka.core.effects import Address, Buffer, Close, Connect, Effect, Notice, Resolve, Send
-from kafka.core.events import Listeners
+from kafka.core.effects import Address, Buffer, Close, Connect, Resolve, Send
 from kafka.core.flows import Resume, Task, Wish
 from kafka.core.net.bring_up import bring_up
 from kafka.core.net.connection import Callback, Connection
@@ -29,62 +26,14 @@ from kafka.core.net.failures import (
     silent_hint,
 )
 from kafka.core.net.lanes import Lane
+from kafka.core.net.network import Network
 from kafka.core.net.states import Event, State
-from kafka.core.timers import Timer, Timers
+from kafka.core.timers import Timer
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.net.node import Node
-
-
-class Owner(Protocol):
-    """Whom channels tell what concerns requests."""
-
-    def on_open(self, channel: Channel, now: float) -> None:
-        """It takes requests now, for the first time or again."""
-
-    def on_answers(self, channel: Channel, now: float) -> None:
-        """Something was answered, so it may have room."""
-
-    def on_down(self, channel: Channel, error: KafkaError, now: float) -> None:
-        """It has lost its connection, or could not get one; its requests have all been called back already."""
-
-
-class Network:
-    """What all channels of a client share."""
-
-    def __init__(
-        self,
-        config: Config,
-        random: Random,
-        timers: Timers,
-        effects: list[Effect],
-        owner: Owner,
-        events: Listeners,
-    ) -> None:
-        self.config = config
-        self.random = random
-        self.timers = timers
-        self.effects = effects
-        self.owner = owner
-        self.events = events
-        self.reconnect = Backoff(config.reconnect_backoff, config.reconnect_backoff_max, random)
-        self.setup = Backoff(config.connection_setup_timeout, config.connection_setup_timeout_max, random)
-        self.by_connection: dict[int, Channel] = {}
-        self.looking_up: dict[tuple[str, int], dict[Channel, None]] = {}
-        self.features: dict[str, int] = {}
-        self.features_epoch = -1
-        self.closed = False  # for good: nothing connects any more
-        self._last_id = 0
-
-    def next_id(self) -> int:
-        self._last_id += 1
-        return self._last_id
-
-    def note(self, notice: Notice | None) -> None:
-        if notice is not None:
-            self.effects.append(notice)
 
 
 class Channel:

@@ -11,9 +11,10 @@ from kafka.core.backoff import Random
 from kafka.core.config import Config
 from kafka.core.effects import Address, Buffer, Effect
 from kafka.core.events import Listeners
-from kafka.core.net.channel import Channel, Network, Owner
+from kafka.core.net.channel import Channel
 from kafka.core.net.failures import CONNECT, REQUEST, connection_error
 from kafka.core.net.lanes import Lane
+from kafka.core.net.network import Network, Owner
 from kafka.core.net.node import Node
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError

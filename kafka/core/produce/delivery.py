@@ -15,22 +15,15 @@ from kafka.core.backoff import Backoff
 from kafka.core.cluster.snapshot import Broker
 from kafka.core.flows import Task
 from kafka.core.produce import inquiry
-from kafka.core.produce.identity import Identity
 from kafka.core.produce.partitions import Partition
-from kafka.errors import (
-    InvalidRecordError,
-    KafkaError,
-    KafkaTimeoutError,
-    Persisted,
-    ProtocolError,
-    for_code,
-)
+from kafka.errors import KafkaError, ProtocolError, for_code
 from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka._codec import Batch
-    from kafka.core.produce.path import Building, Produce
+    from kafka.core.produce.path import Produce
+    from kafka.core.produce.request import PendingRequest
 
 INFINITY = float("inf")
 # While the transaction before is being completed: a matter of milliseconds.
@@ -59,47 +52,48 @@ class Delivery:
         self._timers = services.timers
         self._config = produce.config
         self._counts = produce.counts
-        self._listeners = services.events
+        self._numbering = produce.numbering
+        self._outcomes = produce.outcomes
         self._backoff = Backoff(produce.config.retry_backoff, produce.config.retry_backoff_max, services.random)
         self._short_backoff = Backoff(min(SHORTLY, self._backoff.first), self._backoff.first, services.random)
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
-    def answered(self, building: Building, result: Result[Any, KafkaError], now: float) -> None:
+    def answered(self, pending: PendingRequest, result: Result[Any, KafkaError], now: float) -> None:
         """A request is over: `_delivered`, `_refused` or `_failed` says for each of its batches what follows."""
-        if building not in self._path.in_flight:
+        if pending not in self._path.in_flight:
             return  # closed in the meantime
-        del self._path.in_flight[building]
+        del self._path.in_flight[pending]
         answers: dict[Partition, Any] = {}
         if isinstance(result, Ok) and result.value is not None:
-            answers = self._match(building, result.value)
+            answers = self._match(pending, result.value)
             for partition, answer in answers.items():
                 if answer is None or answer.error_code != Code.NOT_LEADER_OR_FOLLOWER:
                     continue
-                if partition.topic.id in building.topics:  # it is not about a former topic of this name
+                if partition.topic.id in pending.topics:  # it is not about a former topic of this name
                     # First, while all are in flight: what it changes goes through everything that waits.
                     self._take_hint(partition, answer.current_leader, result.value.node_endpoints, now)
-        for partition, batch in building.sent.items():
+        for partition, batch in pending.sent.items():
             batch.in_flight = False
             partition.in_flight -= 1
         if isinstance(result, Err):
-            for partition, batch in building.sent.items():
-                self._failed(partition, batch, result.error, now, doubtful=building.on_wire)
+            for partition, batch in pending.sent.items():
+                self._failed(partition, batch, result.error, now, doubtful=pending.on_wire)
         elif result.value is None:  # acks=0: written is all that will ever be known
-            for partition, batch in building.sent.items():
+            for partition, batch in pending.sent.items():
                 self._delivered(partition, batch, -1, -1, now)
         else:
-            self._take_answers(building, answers, now)
-        for partition, batch in building.sent.items():
+            self._take_answers(pending, answers, now)
+        for partition, batch in pending.sent.items():
             if batch in partition.former:
                 partition.former.discard(batch)
                 if batch in partition.outstanding:
                     self._not_there(partition, batch)
-            self._path.look(partition, now)
+            self._path.reconsider(partition, now)
             self._plan(partition, now)
 
-    def _take_answers(self, building: Building, answers: dict[Partition, Any], now: float) -> None:
-        for partition, batch in building.sent.items():
+    def _take_answers(self, pending: PendingRequest, answers: dict[Partition, Any], now: float) -> None:
+        for partition, batch in pending.sent.items():
             answer = answers.get(partition)
             if answer is None:
                 error: KafkaError = ProtocolError(f"the answer to a ProduceRequest does not name {partition} just once")
@@ -109,11 +103,11 @@ class Delivery:
             else:
                 self._refused(partition, batch, answer, now)
 
-    def _match(self, building: Building, response: Any) -> dict[Partition, Any]:
+    def _match(self, pending: PendingRequest, response: Any) -> dict[Partition, Any]:
         """The answer for each partition asked about; none where it was answered twice."""
         answers: dict[Partition, Any] = {}
         for entry in response.responses:
-            topic = self._path.topics.get(entry.name) if entry.name else building.topics.get(entry.topic_id)
+            topic = self._path.topics.get(entry.name) if entry.name else pending.topics.get(entry.topic_id)
             if topic is None:
                 continue
             for answer in entry.partition_responses:
@@ -126,13 +120,13 @@ class Delivery:
         self, partition: Partition, batch: Batch, base_offset: int, log_append_time: int, now: float
     ) -> None:
         outstanding = partition.outstanding
-        if outstanding[0] is not batch and self._path.identity is not None:
+        if outstanding[0] is not batch and self._numbering.is_numbered:
             # The leader takes numbers only in order, so it has what came before, if it did not refuse it.
             for before in [b for b in outstanding if b.sequence < batch.sequence and b.provable and not b.in_flight]:
                 self._counts["proven by a later batch"] += 1
                 outstanding.remove(before)
                 if not before.done:
-                    self._complete(before, -1, -1, now)
+                    self._outcomes.delivered(before, -1, -1, now)
         outstanding.remove(batch)
         if partition.proven is None:
             self._counts["gate opened"] += 1
@@ -141,41 +135,28 @@ class Delivery:
         partition.failures = 0
         partition.last_error = None
         if not batch.done:
-            self._complete(batch, base_offset, log_append_time, now)
+            self._outcomes.delivered(batch, base_offset, log_append_time, now)
         else:
             self._counts["tombstone found its end"] += 1
-
-    def _complete(self, batch: Batch, base_offset: int, log_append_time: int, now: float) -> None:
-        if self._listeners.batch_delivered is not None:
-            seconds = now - batch.created
-            self._listeners.batch_delivered(
-                batch.topic, batch.partition, batch.records, batch.size, seconds, base_offset, now
-            )
-        batch.complete(base_offset, log_append_time)  # last: whoever waits for it finds all told
 
     def _refused(self, partition: Partition, batch: Batch, answer: Any, now: float) -> None:
         """A broker's error for one batch."""
         error, code = answer.error, answer.error_code
-        identity, transactions = self._path.identity, self._path.transactions
-        is_failing = transactions is not None and transactions.is_failing  # then nothing is worth another attempt
-        if code == Code.DUPLICATE_SEQUENCE_NUMBER and identity is not None:
+        numbering = self._numbering
+        is_open = not (batch.doubtful or batch.done)  # what is said of it now is all there is to say
+        if code == Code.DUPLICATE_SEQUENCE_NUMBER and numbering.is_numbered:
             self._delivered(partition, batch, -1, -1, now)
-        elif code == Code.OUT_OF_ORDER_SEQUENCE_NUMBER and identity is not None:
+        elif code == Code.OUT_OF_ORDER_SEQUENCE_NUMBER and numbering.is_numbered:
             self._out_of_order(partition, batch, error, now)
-        elif code in UNKNOWN_PRODUCER and identity is not None:
+        elif code in UNKNOWN_PRODUCER and numbering.is_numbered:
             self._counts["producer unknown to the broker"] += 1
-            if code != Code.UNKNOWN_PRODUCER_ID and isinstance(identity, Identity):
-                identity.renew(partition.producer_id, now)
-            self._start_anew(partition, batch, error, now)
-        elif code == Code.MESSAGE_TOO_LARGE and batch.records > 1 and not (batch.doubtful or batch.done or is_failing):
+            if code != Code.UNKNOWN_PRODUCER_ID:
+                numbering.renew(partition.producer_id, now)
+            self._restart_numbering(partition, batch, error, now)
+        elif code == Code.MESSAGE_TOO_LARGE and batch.records > 1 and is_open and numbering.abort_error() is None:
             self._split(partition, batch, error, now)
-        elif answer.record_errors and not (batch.doubtful or batch.done):
-            self._counts["record errors"] += 1
-            errors, other = _record_errors(answer, batch.records)
-            self._tell_failed(batch, error, now)
-            batch.fail_records(errors, other)
-            if transactions is not None:
-                transactions.on_batch_failed(other, now)
+        elif answer.record_errors and is_open:
+            self._outcomes.records_refused(batch, answer, now)
             self.take_out(partition, batch)
         else:
             if answer.error_message:
@@ -185,7 +166,7 @@ class Delivery:
             # such partition, of what it has appended: the offset it gave the batch is all that tells.
             appended = error.retriable and answer.base_offset >= 0
             doubtful = code in AMBIGUOUS or unknown or appended
-            if batch.doubtful and not doubtful and not error.retriable and isinstance(identity, Identity):
+            if batch.doubtful and not doubtful and not error.retriable and numbering.restarts:
                 self._refused_for_good(partition, batch, error, now)
             else:
                 self._failed(partition, batch, error, now, doubtful=doubtful)
@@ -200,7 +181,7 @@ class Delivery:
         if batch is not next(b for b in partition.outstanding if b.doubtful):
             self._back_off(partition, now)
         elif partition.gap or was_to_confirm:  # or the leader has it, and will never acknowledge it
-            self._start_anew(partition, batch, error, now)
+            self._restart_numbering(partition, batch, error, now)
         else:
             self._ask_leader(partition, batch, now)
 
@@ -216,7 +197,7 @@ class Delivery:
             self._counts["leader hint taken"] += 1
 
     def _failed(self, partition: Partition, batch: Batch, error: KafkaError, now: float, *, doubtful: bool) -> None:
-        """A batch was not taken, or (doubtful) nobody knows; the caller then calls `look` and `_plan`."""
+        """A batch was not taken, or (doubtful) nobody knows; the caller then calls `reconsider` and `_plan`."""
         partition.proven = partition.confirm = None
         partition.last_error = error
         if doubtful:
@@ -226,29 +207,28 @@ class Delivery:
             batch.provable = False
         if error.invalid_metadata:
             self._metadata.refresh(partition.topic.name, now)
-        transactions = self._path.transactions
         too_early = error.errno == Code.CONCURRENT_TRANSACTIONS
-        if too_early and transactions is not None:
-            transactions.on_too_early()
+        if too_early:
+            self._numbering.on_too_early()
         if self._path.closed_by is not None:
             error = self._path.closed_by
-        elif transactions is not None and transactions.is_failing:
-            error = transactions.aborted()
+        elif (aborted := self._numbering.abort_error()) is not None:
+            error = aborted
         elif now >= batch.deadline:
-            error = self._timed_out(batch, partition)
+            error = self._outcomes.timed_out(batch, partition)
         elif error.retriable and batch.attempts <= self._config.retries:
             self._back_off(partition, now, too_early)
-            self._tell_retried(batch, error, now)
+            self._outcomes.retried(batch, error, now)
             return
         self._end(partition, batch, error, now)
 
     def _end(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """The time, the attempts or the patience with an error are over for a batch that is not in flight."""
         if not batch.done:
-            self.fail(batch, error, now)
+            self._outcomes.failed(batch, error, now)
         over = now >= batch.deadline + self._config.delivery_timeout or self._path.closed_by is not None
-        over |= self._path.transactions is not None  # the transaction is to be aborted, and numbers start anew then
-        if batch.doubtful and self._path.identity is not None and not over:
+        over |= not self._numbering.restarts  # the transaction is to be aborted, and numbers start anew then
+        if batch.doubtful and self._numbering.is_numbered and not over:
             # Its number may be taken: it is sent until that is known, or nothing could follow it.
             self._counts["tombstone"] += 1
             self._back_off(partition, now)
@@ -270,7 +250,7 @@ class Delivery:
         partition.outstanding.remove(batch)
         if partition.confirm is batch:
             partition.confirm = None
-        if self._path.identity is not None and not partition.broken:
+        if self._numbering.is_numbered and not partition.broken:
             self._counts["number given up"] += 1
             partition.broken = True
             partition.proven = None
@@ -284,7 +264,7 @@ class Delivery:
         if batch is not first:
             # Something before it has not come: that is sent first, and this again. Nothing is known but that.
             self._counts["waits for the one before"] += 1
-            self._tell_retried(batch, error, now)
+            self._outcomes.retried(batch, error, now)
         elif batch.doubtful and not partition.gap:
             self._ask_leader(partition, batch, now)
         else:
@@ -296,17 +276,16 @@ class Delivery:
                     f"{partition}: its leader refuses what follows the last acknowledged batch. It may have lost "
                     "records that were acknowledged, or forgotten this producer.",
                 )
-            self._start_anew(partition, batch, error, now)
+            self._restart_numbering(partition, batch, error, now)
 
     def _ends_with_its_transaction(self, partition: Partition, now: float) -> bool:
         """Whether the transaction is being aborted, and nothing that waits is to be sent again."""
-        transactions = self._path.transactions
-        if transactions is None or not transactions.is_failing:
-            return False
-        self.give_up(partition, transactions.aborted(), now, in_flight=False)
-        return True
+        aborted = self._numbering.abort_error()
+        if aborted is not None:
+            self.give_up(partition, aborted, now, in_flight=False)
+        return aborted is not None
 
-    def _start_anew(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+    def _restart_numbering(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """The leader will not take this batch under its number."""
         partition.proven = partition.confirm = None
         partition.last_error = error
@@ -315,19 +294,19 @@ class Delivery:
             partition.broken = True
         if batch.doubtful:  # and nobody can say any more whether it is there
             if not batch.done:
-                self.fail(batch, error, now)
+                self._outcomes.failed(batch, error, now)
             self.take_out(partition, batch)
         elif batch.done:
             self.take_out(partition, batch)
         elif now >= batch.deadline:
-            self.fail(batch, self._timed_out(batch, partition), now)
+            self._outcomes.failed(batch, self._outcomes.timed_out(batch, partition), now)
             self.take_out(partition, batch)
-        elif self._path.transactions is not None:  # under another epoch it would not belong to this transaction
-            self.fail(batch, error, now)
+        elif not self._numbering.restarts:  # under another epoch it would not belong to this transaction
+            self._outcomes.failed(batch, error, now)
             self.take_out(partition, batch)
         else:
             self._back_off(partition, now)
-            self._tell_retried(batch, error, now)
+            self._outcomes.retried(batch, error, now)
 
     def _ask_leader(self, partition: Partition, head: Batch, now: float) -> None:
         """A batch that may be in the log is refused as out of order: which is the last number the leader has?
@@ -343,14 +322,14 @@ class Delivery:
                 return  # another broker leads by now, and is sent the batch first
             partition.asking = None
             if head in partition.outstanding and not self._ends_with_its_transaction(partition, now):
-                self._told(partition, head, finding, now)
-            self._path.look(partition, now)
+                self._on_finding(partition, head, finding, now)
+            self._path.reconsider(partition, now)
             self._plan(partition, now)
 
         inquire = inquiry.inquire(self._services.calls, self._config.request_timeout, partition, head)
         Task(inquire, answered).start(now)
 
-    def _told(self, partition: Partition, head: Batch, finding: inquiry.Finding, now: float) -> None:
+    def _on_finding(self, partition: Partition, head: Batch, finding: inquiry.Finding, now: float) -> None:
         last, error = finding.last, inquiry.unknown(partition, head, finding.error)
         if finding.retry:
             self._counts["leader could not be asked"] += 1
@@ -358,12 +337,12 @@ class Delivery:
             self._back_off(partition, now)
         elif last is None:
             self._counts["leader cannot tell"] += 1
-            self._start_anew(partition, head, error, now)
+            self._restart_numbering(partition, head, error, now)
         elif last >= head.sequence + head.records - 1:
             there = [b for b in partition.outstanding if b.doubtful and b.sequence + b.records - 1 <= last]
             if there[-1].sequence + there[-1].records - 1 != last:
                 self._counts["leader cannot tell"] += 1
-                self._start_anew(partition, head, error, now)
+                self._restart_numbering(partition, head, error, now)
                 return
             # In the leader's log, but perhaps not committed yet. The last one is recognised when it comes again, and
             # answered once it is; that proves those before it.
@@ -383,7 +362,7 @@ class Delivery:
             self._back_off(partition, now)
         else:
             self._counts["leader cannot tell"] += 1
-            self._start_anew(partition, head, error, now)
+            self._restart_numbering(partition, head, error, now)
 
     def _not_there(self, partition: Partition, batch: Batch) -> None:
         """It is not in the log that the partition has now."""
@@ -391,11 +370,11 @@ class Delivery:
         if batch.done:
             self.take_out(partition, batch)
 
-    def on_topic_made_anew(self, partition: Partition) -> None:
+    def on_topic_recreated(self, partition: Partition) -> None:
         """Another topic has its name: numbers start anew there, and what may have been in the old log is not in its."""
-        if self._path.identity is None:
+        if not self._numbering.is_numbered:
             return
-        self._counts["topic made anew"] += 1
+        self._counts["topic recreated"] += 1
         partition.broken = True
         partition.proven = partition.confirm = None
         if partition.topic.named:
@@ -417,7 +396,7 @@ class Delivery:
         self._counts["split"] += 1
         partition.proven = None
         # Where it was in doubt for a while, other bytes must not come under its numbers.
-        partition.broken |= isinstance(self._path.identity, Identity) and batch.attempts > 1
+        partition.broken |= self._numbering.restarts and batch.attempts > 1
         sequence = batch.sequence
         for part in parts:
             part.sequence = sequence
@@ -449,10 +428,10 @@ class Delivery:
             if batch.in_flight:
                 continue
             if now >= batch.deadline + (self._config.delivery_timeout if batch.done else 0.0):
-                self._end(partition, batch, self._timed_out(batch, partition), now)
+                self._end(partition, batch, self._outcomes.timed_out(batch, partition), now)
         if partition.leader < 0 and partition.waiting:
             self._metadata.refresh(partition.topic.name, now)
-        self._path.look(partition, now)
+        self._path.reconsider(partition, now)
         self._plan(partition, now)
 
     def expire_unsent(self, batch: Batch, now: float) -> None:
@@ -461,27 +440,27 @@ class Delivery:
         partition = None
         if topic is not None and 0 <= batch.partition < len(topic.partitions):
             partition = topic.partitions[batch.partition]
-        self.fail(batch, self._timed_out(batch, partition), now)
+        self._outcomes.failed(batch, self._outcomes.timed_out(batch, partition), now)
 
-    def expire_in_flight(self, building: Building, now: float) -> None:
+    def expire_in_flight(self, pending: PendingRequest, now: float) -> None:
         """Say that time is over; the bytes stay with the request until the connection has let go of them."""
-        building.deadline = INFINITY
-        for partition, batch in building.sent.items():
+        pending.deadline = INFINITY
+        for partition, batch in pending.sent.items():
             if batch.done:
                 continue
             if batch.deadline <= now:
-                self.fail(batch, self._timed_out(batch, partition), now)
+                self._outcomes.failed(batch, self._outcomes.timed_out(batch, partition), now)
             else:
-                building.deadline = min(building.deadline, batch.deadline)
+                pending.deadline = min(pending.deadline, batch.deadline)
 
     def give_up(self, partition: Partition, error: KafkaError, now: float, *, in_flight: bool = True) -> None:
         """Fail all that this partition has, without another try; what is `in_flight` too, or that keeps its chance."""
         for batch in list(partition.outstanding):
             if not batch.done and (in_flight or not batch.in_flight):
-                self.fail(batch, error, now)
+                self._outcomes.failed(batch, error, now)
             if not batch.in_flight:
                 self.take_out(partition, batch)
-        self._path.look(partition, now)
+        self._path.reconsider(partition, now)
         self._plan(partition, now)
 
     def give_up_waiting(self, partition: Partition, error: KafkaError, now: float) -> None:
@@ -489,73 +468,5 @@ class Delivery:
         for batch in list(partition.outstanding):
             if not batch.in_flight:
                 self._end(partition, batch, error, now)
-        self._path.look(partition, now)
+        self._path.reconsider(partition, now)
         self._plan(partition, now)
-
-    # -- errors ------------------------------------------------------------------------------------------------------
-
-    def fail(self, batch: Batch, error: KafkaError, now: float) -> None:
-        """The outcome of a batch that was not acknowledged: an error of its own, which says whether it may be there."""
-        own = error.fresh()
-        in_doubt = batch.doubtful or batch.in_flight
-        own.persisted = Persisted.POSSIBLY_PERSISTED if in_doubt else Persisted.NOT_PERSISTED
-        self._counts[str(own.persisted)] += 1
-        self._tell_failed(batch, own, now)
-        batch.fail(own)
-        if self._path.transactions is not None:
-            self._path.transactions.on_batch_failed(own, now)
-
-    def _tell_failed(self, batch: Batch, error: KafkaError, now: float) -> None:
-        if self._listeners.batch_failed is not None:
-            seconds = now - batch.created
-            self._listeners.batch_failed(batch.topic, batch.partition, batch.records, batch.size, seconds, error, now)
-
-    def _tell_retried(self, batch: Batch, error: KafkaError, now: float) -> None:
-        if self._listeners.batch_retried is not None and not batch.done:
-            self._listeners.batch_retried(
-                batch.topic, batch.partition, batch.records, batch.size, batch.attempts, error, now
-            )
-
-    def _timed_out(self, batch: Batch, partition: Partition | None) -> KafkaTimeoutError:
-        """What happened to a batch that did not make it within the delivery timeout."""
-        name = batch.topic if batch.partition < 0 else f"{batch.topic}[{batch.partition}]"
-        known = self._metadata.snapshot.topics.get(batch.topic)
-        identity = self._path.identity
-        error: BaseException | None = partition.last_error if partition is not None else None
-        if error is None and batch.partition < 0:
-            topic = self._path.topics.get(batch.topic)
-            error = next((p.last_error for p in topic.partitions if p.last_error is not None), None) if topic else None
-        if error is None and identity is not None and identity.producer_id < 0:
-            error = identity.last_error
-        if error is None and known is not None:
-            error = known.error
-        if error is None and known is not None and known.partitions:
-            leaders = [partition.leader] if partition is not None else [place.leader for place in known.partitions]
-            if max(leaders) < 0:
-                error = for_code(Code.LEADER_NOT_AVAILABLE)
-        if error is None:
-            error = self._metadata.error
-        timeout = KafkaTimeoutError(
-            f"{batch.records} record{'s were' if batch.records > 1 else ' was'} not delivered to {name} within "
-            f"delivery_timeout_ms ({self._config.delivery_timeout * 1000:.0f} ms); times sent: {batch.attempts}."
-            + (f" The last failure: {error}" if error is not None else "")
-        )
-        timeout.__cause__ = error
-        return timeout
-
-
-def _record_errors(answer: Any, count: int) -> tuple[dict[int, KafkaError], KafkaError]:
-    """KIP-467: each bad record's own error, and that of the others, which were refused along with them."""
-    errors: dict[int, KafkaError] = {}
-    for entry in answer.record_errors:
-        if 0 <= entry.batch_index < count:
-            own = for_code(answer.error_code, entry.batch_index_error_message or answer.error_message) or answer.error
-            own = own.fresh()
-            own.persisted = Persisted.NOT_PERSISTED
-            errors[entry.batch_index] = own
-    other = InvalidRecordError(
-        f"refused along with {len(errors)} bad record{'s' if len(errors) != 1 else ''} of the same batch"
-        + (f": {answer.error_message}" if answer.error_message else "")
-    )
-    other.persisted = Persisted.NOT_PERSISTED
-    return errors, other

@@ -6,7 +6,7 @@ waiting to be sent (again). Its notes:
 `sequence`   the number of its first record under the partition's producer id and epoch; never wraps here, only on the
              wire. With `records` it is what brokers recognise a batch by, so it never changes once the batch may be in
              a log.
-`stamped`    whether it carries that number; not before its first sending, and not after numbering started anew.
+`stamped`    whether it carries that number; not before its first sending, and not after numbering started again.
 `in_flight`  whether a request with it is unanswered.
 `doubtful`   whether it may be in the log: a request with it was lost, or its answer left that open. A batch that is not
              doubtful was never sent or refused each time.
@@ -33,7 +33,7 @@ MOST_IN_FLIGHT = 5
 SEQUENCES = 1 << 31
 
 
-class Link(NamedTuple):
+class SentOn(NamedTuple):
     """What a success proves to work: all of it must be the same for more than one batch to be in flight."""
 
     connection: int
@@ -59,8 +59,8 @@ class Partition:
         self.queue: Queue | None = None  # the accumulator's, while it may have something to send
         self.outstanding: deque[Batch] = deque()  # in the order of their numbers
         self.in_flight = 0  # of them
-        self.sent_on: Link | None = None  # those in flight
-        self.proven: Link | None = None  # since the last failure
+        self.sent_on: SentOn | None = None  # those in flight
+        self.proven: SentOn | None = None  # since the last failure
         self.listed = False  # in its leader's list of partitions with work
         self.not_before = 0.0  # backoff
         self.failures = 0  # in a row
@@ -88,7 +88,7 @@ class Partition:
         """How many of the outstanding batches are to be sent."""
         return len(self.outstanding) - self.in_flight
 
-    def may_send(self, link: Link, most: int) -> bool:
+    def may_send(self, link: SentOn, most: int) -> bool:
         """Whether one more batch may be in flight on this link.
 
         One, until something has succeeded on it: of two that come to a leader which knows nothing of the producer yet,
@@ -110,7 +110,7 @@ class Partition:
                 return batch
         return None
 
-    def number_anew(self, producer_id: int, epoch: int) -> None:
+    def restart_numbering(self, producer_id: int, epoch: int) -> None:
         """Nothing of this partition may be in the log under the numbers given so far, but for what was acknowledged."""
         assert self.in_flight == 0
         self.producer_id, self.epoch = producer_id, epoch

@@ -17,8 +17,11 @@ from kafka.core.cluster.snapshot import NO_ID, Snapshot
 from kafka.core.net.lanes import Lane
 from kafka.core.parts import Services
 from kafka.core.produce.delivery import Delivery
-from kafka.core.produce.identity import LARGEST_EPOCH, Identity
-from kafka.core.produce.partitions import MOST_IN_FLIGHT, SEQUENCES, Link, Partition, Topic
+from kafka.core.produce.identity import Identity
+from kafka.core.produce.numbering import IdempotentNumbering, Numbering, TransactionalNumbering
+from kafka.core.produce.outcomes import Outcomes
+from kafka.core.produce.partitions import MOST_IN_FLIGHT, Partition, Topic
+from kafka.core.produce.request import PendingRequest
 from kafka.core.transactions.transactions import Transactions
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import ProduceRequest
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
 INFINITY = float("inf")
 # The newest version that names topics by their names, not their ids.
 NEWEST_BY_NAME = 12
-
-TopicProduceData = ProduceRequest.TopicProduceData
-PartitionProduceData = ProduceRequest.PartitionProduceData
 
 
 class ProduceConfig(NamedTuple):
@@ -47,26 +47,10 @@ class ProduceConfig(NamedTuple):
     rack: str | None = None  # where this client is: keyless batches go to leaders there, while any can be reached
 
 
-class Building:
-    """A request being put together, and what is remembered of it until it is answered."""
-
-    __slots__ = ("node_id", "connection", "sent", "topics", "size", "deadline", "on_wire")
-
-    def __init__(self, node_id: int, connection: int) -> None:
-        self.node_id = node_id
-        self.connection = connection
-        self.sent: dict[Partition, Batch] = {}
-        self.topics: dict[bytes, Topic] = {}  # by the ids they had when it was sent
-        self.size = 0
-        self.deadline = INFINITY  # of its first batch
-        self.on_wire = False
-
-
 class Produce:
     """The part of a client that produces. `counts` says how often each rule of delivery was applied."""
 
     lane = Lane.PRODUCE
-    identity: Identity | Transactions | None
 
     def __init__(
         self,
@@ -81,22 +65,27 @@ class Produce:
         self.accumulator = accumulator
         self.config = config
         self.counts: Counter[str] = Counter()
-        self.identity = (
-            Identity(services.calls, config.request_timeout, self.on_identity) if config.idempotent else None
-        )
+        self._unnumbered: dict[Partition, None] = {}  # waiting for a producer id, or to be part of a transaction
         self.transactions = transactions
+        self.identity: Identity | Transactions | None = transactions
+        self.numbering = Numbering()
         if transactions is not None:
-            self.identity = transactions
             transactions.records = self
+            self.numbering = TransactionalNumbering(transactions, self._unnumbered)
+        elif config.idempotent:
+            self.identity = identity = Identity(services.calls, config.request_timeout, self.on_identity)
+            self.numbering = IdempotentNumbering(identity, self._unnumbered, self.counts)
         self.topics: dict[str, Topic] = {}
         self.closed_by: KafkaError | None = None
-        self.in_flight: dict[Building, None] = {}
+        self.in_flight: dict[PendingRequest, None] = {}
+        self.outcomes = Outcomes(
+            services.metadata, self.topics, services.events, self.numbering, self.counts, config.delivery_timeout
+        )
         self._delivery = Delivery(self)
         self._tell_sent = services.events.batches_sent
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
         self._unbound: dict[Topic, None] = {}  # topics with keyless batches that some leader may have room for
         self._full: dict[int, dict[Topic, None]] = {}  # by leader without room: topics it could take keyless ones of
-        self._unnumbered: dict[Partition, None] = {}  # waiting for a producer id
         self._due = INFINITY  # since when there is something for `tick`
 
     # -- what the core calls -----------------------------------------------------------------------------------------
@@ -147,14 +136,15 @@ class Produce:
         self._due = min(self._due, now)
         if self.transactions is not None and self.transactions.error is not None:
             self.drop_unsent(self.transactions.error, now)
-        waiting, self._unnumbered = self._unnumbered, {}
+        waiting = list(self._unnumbered)
+        self._unnumbered.clear()
         for partition in waiting:
             if self.identity.error is None:
-                self.look(partition, now)
+                self.reconsider(partition, now)
             else:
                 self._delivery.give_up(partition, self.identity.error, now)
                 self._give_up_topic(partition.topic, self.identity.error, now)
-                self.look(partition, now)  # the next record asks anew
+                self.reconsider(partition, now)  # the next record asks anew
 
     def tick(self, now: float) -> None:
         self._due = INFINITY
@@ -163,9 +153,9 @@ class Produce:
             self._delivery.expire_unsent(batch, now)
         for queue in accumulator.take_ready(now):
             self._on_queue_ready(queue, now)
-        for building in list(self.in_flight):
-            if building.deadline <= now:
-                self._delivery.expire_in_flight(building, now)
+        for pending in list(self.in_flight):
+            if pending.deadline <= now:
+                self._delivery.expire_in_flight(pending, now)
         if self._work or self._unbound:
             self._fill(now)
         if self.transactions is not None and self.transactions.is_ending and self.is_settled():
@@ -173,8 +163,8 @@ class Produce:
 
     def next_deadline(self) -> float:
         deadline = min(self._due, self.accumulator.next_deadline())
-        for building in self.in_flight:
-            deadline = min(deadline, building.deadline)
+        for pending in self.in_flight:
+            deadline = min(deadline, pending.deadline)
         return deadline
 
     def uses(self, name: str) -> bool:
@@ -213,7 +203,7 @@ class Produce:
                 self._delivery.give_up(partition, error, now)
         self.in_flight.clear()
         for batch in self.accumulator.take_expired(INFINITY):
-            self._delivery.fail(batch, error, now)
+            self.outcomes.failed(batch, error, now)
         for topic in self.topics.values():
             self._answer_waiters(topic, error)
 
@@ -225,7 +215,7 @@ class Produce:
         """The transaction is not to be committed: fail all but what is on the wire, and take nothing more."""
         self.accumulator.close()
         for batch in self.accumulator.take_expired(INFINITY):
-            self._delivery.fail(batch, error, now)
+            self.outcomes.failed(batch, error, now)
         for topic in self.topics.values():
             for partition in topic.partitions:
                 self._delivery.give_up(partition, error, now, in_flight=False)
@@ -249,12 +239,12 @@ class Produce:
             topic.id = id
         while len(topic.partitions) < len(known):
             topic.partitions.append(Partition(topic, len(topic.partitions)))
-        # A topic that was made anew may have fewer partitions than before: nobody leads the others.
+        # A topic that was recreated may have fewer partitions than before: nobody leads the others.
         places = [(entry.leader, entry.leader_epoch) for entry in known]
         places += [(-1, -1)] * (len(topic.partitions) - len(known))
         for partition, (leader, epoch) in zip(topic.partitions, places, strict=True):
             if anew:
-                self._delivery.on_topic_made_anew(partition)
+                self._delivery.on_topic_recreated(partition)
             if partition.leader != leader:
                 self.counts["old leader drained first"] += partition.in_flight > 0
                 if partition.listed:
@@ -267,7 +257,7 @@ class Produce:
             partition.leader_epoch = epoch
             partition.asking = None  # what the leader before would have said
             partition.not_before = 0.0  # this leader has refused nothing
-            self.look(partition, now)
+            self.reconsider(partition, now)
         topic.leaders = frozenset(partition.leader for partition in topic.partitions)
         if self.config.rack is not None and topic.unbound is not None:
             self._unbound[topic] = None  # which leaders are near may have changed
@@ -290,9 +280,9 @@ class Produce:
         for partition in topic.partitions:
             partition.queue = None
         for batch in batches:
-            self._delivery.fail(batch, error, now)
+            self.outcomes.failed(batch, error, now)
 
-    def look(self, partition: Partition, now: float) -> None:
+    def reconsider(self, partition: Partition, now: float) -> None:
         """Something about this partition has changed: see to it that what it has to send gets sent."""
         if partition.leader < 0 or partition.not_before > now or self.closed_by is not None:
             return
@@ -322,14 +312,14 @@ class Produce:
             if topic.free is None:
                 topic.free = {}
                 for partition in topic.partitions:
-                    self.look(partition, now)
+                    self.reconsider(partition, now)
             return
         partition = topic.partitions[queue.partition]
         partition.queue = queue
         if partition.leader < 0:
             self._metadata.refresh(topic.name, now)
         else:
-            self.look(partition, now)
+            self.reconsider(partition, now)
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -338,7 +328,7 @@ class Produce:
         if self.closed_by is not None:
             return
         while True:
-            requests: dict[int, Building] = {}
+            requests: dict[int, PendingRequest] = {}
             for node_id, work in list(self._work.items()):
                 if work:
                     if self.brokers.room(node_id) > 0:
@@ -347,44 +337,44 @@ class Produce:
                         self.brokers.ensure(node_id, now)
             for topic in list(self._unbound):
                 self._take_unbound(topic, requests, now)
-            requests = {node_id: building for node_id, building in requests.items() if building.sent}
+            requests = {node_id: pending for node_id, pending in requests.items() if pending.sent}
             if not requests:
                 return
-            for building in requests.values():
-                self._send(building, now)
+            for pending in requests.values():
+                self._send(pending, now)
 
-    def _has_space(self, building: Building) -> bool:
-        return not building.sent or building.size + self.accumulator.largest <= self.config.max_request_size
+    def _has_space(self, pending: PendingRequest) -> bool:
+        return not pending.sent or pending.size + self.accumulator.largest <= self.config.max_request_size
 
-    def _take_bound(self, node_id: int, work: deque[Partition], requests: dict[int, Building], now: float) -> None:
-        building = requests[node_id] = Building(node_id, self.brokers.connection_id(node_id))
+    def _take_bound(
+        self, node_id: int, work: deque[Partition], requests: dict[int, PendingRequest], now: float
+    ) -> None:
+        pending = requests[node_id] = PendingRequest(node_id, self.brokers.connection_id(node_id))
         for _ in range(len(work)):
-            if not self._has_space(building):
+            if not self._has_space(pending):
                 break
             partition = work.popleft()
             partition.listed = False
-            batch = self._next_batch(partition, building.connection, now)
+            batch = self._next_batch(partition, pending, now)
             if batch is not None:
-                self._put(building, partition, batch, now)
+                self._put(pending, partition, batch, now)
                 if partition.waiting or partition.queue is not None:
                     self._list(partition)  # behind the others: each gets its turn
 
-    def _next_batch(self, partition: Partition, connection: int, now: float) -> Batch | None:
-        """What this partition may send now. Where that is nothing, `look` is called when it may have changed."""
+    def _next_batch(self, partition: Partition, pending: PendingRequest, now: float) -> Batch | None:
+        """What this partition may send now. Where that is nothing, `reconsider` is called when it may have changed."""
         if not partition.waiting and (partition.queue is None or partition.queue.let_go()):
             partition.queue = None
             return None
-        link = Link(connection, partition.leader_epoch, partition.producer_id, partition.epoch)
-        if partition.not_before > now or not partition.may_send(link, self.config.max_in_flight):
+        if partition.not_before > now or not partition.may_send(pending.sent_on(partition), self.config.max_in_flight):
             return None
-        if self.transactions is not None and not self.transactions.admits(partition.topic.name, partition.index, now):
-            self._unnumbered[partition] = None
+        if not self.numbering.may_send(partition, now):
             return None
         if partition.waiting:
             batch = partition.next_waiting()
             if batch is not None or not partition.broken:
                 return batch
-        if not self._numbered(partition, now):
+        if not self.numbering.may_number(partition, now):
             return None
         if partition.waiting:
             return partition.next_waiting()
@@ -395,42 +385,7 @@ class Produce:
             partition.queue = None
         return batch
 
-    def _numbered(self, partition: Partition, now: float) -> bool:
-        """Whether the partition can number another batch; where numbering has to start anew, that is done."""
-        identity = self.identity
-        if isinstance(identity, Transactions):
-            return self._numbered_for(identity, partition, now)
-        if identity is None or (partition.producer_id >= 0 and not partition.broken):
-            return True
-        if partition.in_flight:
-            return False
-        if partition.producer_id >= 0 and partition.producer_id == identity.producer_id:
-            if partition.epoch < LARGEST_EPOCH:
-                # A partition's numbers are its own, so is its epoch: no other partition need hear of it.
-                self.counts["epoch bumped"] += 1
-                partition.number_anew(partition.producer_id, partition.epoch + 1)
-                return True
-            self.counts["producer id renewed"] += 1
-            identity.renew(partition.producer_id, now)
-        if identity.producer_id < 0:
-            self._unnumbered[partition] = None
-            identity.request(now)
-            return False
-        partition.number_anew(identity.producer_id, identity.epoch)
-        return True
-
-    def _numbered_for(self, transactions: Transactions, partition: Partition, now: float) -> bool:
-        """As `_numbered`: one id and epoch for the whole transaction, so what is broken stays so until the next one."""
-        if (partition.producer_id, partition.epoch) != (transactions.producer_id, transactions.epoch):
-            if partition.in_flight:
-                return False
-            partition.number_anew(transactions.producer_id, transactions.epoch)
-        if partition.broken:
-            error = IllegalStateError(f"{partition} cannot take more records of this transaction: some are missing.")
-            transactions.on_batch_failed(error, now)
-        return not partition.broken
-
-    def _take_unbound(self, topic: Topic, requests: dict[int, Building], now: float) -> None:
+    def _take_unbound(self, topic: Topic, requests: dict[int, PendingRequest], now: float) -> None:
         """Give keyless batches the partitions that are least busy, of those that could send at once."""
         while topic.unbound is not None:
             if topic.unbound.let_go():
@@ -440,15 +395,14 @@ class Produce:
             if partition is None:
                 self._unbound.pop(topic, None)
                 return
-            building = requests[partition.leader]
-            link = Link(building.connection, partition.leader_epoch, partition.producer_id, partition.epoch)
+            pending = requests[partition.leader]
             if (
-                partition in building.sent
+                partition in pending.sent
                 or partition.waiting
                 or partition.not_before > now
-                or not partition.may_send(link, self.config.max_in_flight)
-                or not self._admits_keyless(partition, now)
-                or not self._numbered(partition, now)
+                or not partition.may_send(pending.sent_on(partition), self.config.max_in_flight)
+                or not self.numbering.may_send_keyless(partition, now)
+                or not self.numbering.may_number(partition, now)
             ):
                 continue  # it is offered again when that has changed
             batch = topic.unbound.pull(now)
@@ -457,29 +411,23 @@ class Produce:
                 topic.offer(partition)
                 break
             batch.bind(partition.index)
-            self._put(building, partition, batch, now)
+            self._put(pending, partition, batch, now)
         self._unbound.pop(topic, None)  # what was called on the way may have given the topic up
 
-    def _admits_keyless(self, partition: Partition, now: float) -> bool:
-        if self.transactions is None or self.transactions.admits_keyless(partition.topic.name, partition.index, now):
-            return True
-        self._unnumbered[partition] = None
-        return False
-
-    def _least_busy(self, topic: Topic, requests: dict[int, Building], now: float) -> Partition | None:
+    def _least_busy(self, topic: Topic, requests: dict[int, PendingRequest], now: float) -> Partition | None:
         best = None
         for leader in self._leaders_for_keyless(topic, now):
             entry = topic.least_busy(leader)
             if entry is None or (best is not None and best <= entry):
                 continue
-            building = requests.get(leader)
-            if building is None:
+            pending = requests.get(leader)
+            if pending is None:
                 if self.brokers.room(leader) <= 0:
                     self._full.setdefault(leader, {})[topic] = None
                     self.brokers.ensure(leader, now)  # its partitions are to have their share
                     continue
-                building = requests[leader] = Building(leader, self.brokers.connection_id(leader))
-            if self._has_space(building):
+                pending = requests[leader] = PendingRequest(leader, self.brokers.connection_id(leader))
+            if self._has_space(pending):
                 best = entry
             else:
                 self._full.setdefault(leader, {})[topic] = None
@@ -496,17 +444,17 @@ class Produce:
             self.brokers.ensure(leader, now)
         return [leader for leader in near if not self.brokers.is_failing(leader)] or leaders
 
-    def _put(self, building: Building, partition: Partition, batch: Batch, now: float) -> None:
+    def _put(self, pending: PendingRequest, partition: Partition, batch: Batch, now: float) -> None:
         if batch.attempts == 0:
             try:
                 batch.compress()
             except Exception as cause:
                 error = KafkaError(f"{batch!r} could not be compressed: {cause!r}")
                 error.__cause__ = cause.with_traceback(None)  # whose frames hold the batch
-                self._delivery.fail(batch, error, now)
+                self.outcomes.failed(batch, error, now)
                 if batch in partition.outstanding:
                     self._delivery.take_out(partition, batch)
-                self.look(partition, now)
+                self.reconsider(partition, now)
                 return
             partition.taken_bytes += batch.size
             if not batch.stamped and batch not in partition.outstanding:
@@ -515,64 +463,34 @@ class Produce:
                 partition.outstanding.append(batch)
         if not batch.stamped:
             batch.stamped = True
-            if self.identity is None:
-                batch.stamp()
-            else:
-                if (batch.sequence + batch.records) % SEQUENCES < batch.records:
-                    self.counts["sequence wrapped"] += 1
-                batch.stamp(
-                    partition.producer_id, partition.epoch, batch.sequence % SEQUENCES,
-                    transactional=self.transactions is not None,
-                )  # fmt: skip
+            self.numbering.stamp(partition, batch)
         batch.attempts += 1
-        if self.transactions is not None:
-            self.transactions.on_batch_sent()
+        self.numbering.on_batch_sent()
         batch.in_flight = True
         partition.in_flight += 1
-        partition.sent_on = Link(building.connection, partition.leader_epoch, partition.producer_id, partition.epoch)
-        building.sent[partition] = batch
-        building.size += batch.size
-        building.deadline = min(building.deadline, batch.deadline)
+        partition.sent_on = pending.sent_on(partition)
+        pending.add(partition, batch)
 
-    def _send(self, building: Building, now: float) -> None:
-        topics: dict[Topic, list[PartitionProduceData]] = {}
-        for partition, batch in building.sent.items():
-            data = PartitionProduceData(index=partition.index, records=memoryview(batch))
-            entries = topics.get(partition.topic)
-            if entries is None:
-                topics[partition.topic] = [data]
-            else:
-                entries.append(data)
-        acks = self.config.acks
-        transactions = self.transactions
-        request = ProduceRequest(
-            transactional_id=None if transactions is None else transactions.transactional_id,
-            acks=acks,
-            timeout_ms=int(self.config.request_timeout * 1000),
-            topic_data=[
-                TopicProduceData(name=topic.name, topic_id=topic.id, partition_data=data)
-                for topic, data in topics.items()
-            ],
-        )
-        building.topics = {topic.id: topic for topic in topics}
-        # By id (KIP-516) a topic that was made anew is not mistaken for the one before.
-        newest = NEWEST_BY_NAME if any(topic.id == NO_ID for topic in topics) else None
-        if transactions is not None and not transactions.is_v2:
-            newest = transactions.newest_produce_version
-        version = self.brokers.version_for(building.node_id, ProduceRequest, newest)
+    def _send(self, pending: PendingRequest, now: float) -> None:
+        config = self.config
+        message = pending.message(self.numbering.transactional_id, config.acks, config.request_timeout)
+        # By id (KIP-516) a topic that was recreated is not mistaken for the one before.
+        newest = NEWEST_BY_NAME if NO_ID in pending.topics else None
+        newest = self.numbering.newest_produce_version(newest)
+        version = self.brokers.version_for(pending.node_id, ProduceRequest, newest)
         if isinstance(version, int) and version <= NEWEST_BY_NAME:
-            for topic in topics:
-                topic.named = True
-        self.in_flight[building] = None
+            for partition in pending.sent:
+                partition.topic.named = True
+        self.in_flight[pending] = None
         self.brokers.send(
-            building.node_id, ProduceRequest, request, partial(self._delivery.answered, building), now,
-            self.config.request_timeout, newest=newest, answered=acks != 0,
+            pending.node_id, ProduceRequest, message, partial(self._delivery.answered, pending), now,
+            config.request_timeout, newest=newest, answered=config.acks != 0,
         )  # fmt: skip
-        building.on_wire = building in self.in_flight
-        if self._tell_sent is not None and building.on_wire:
-            self._tell_sent(building.sent, now)
-        for partition in building.sent:
-            self.look(partition, now)
+        pending.on_wire = pending in self.in_flight
+        if self._tell_sent is not None and pending.on_wire:
+            self._tell_sent(pending.sent, now)
+        for partition in pending.sent:
+            self.reconsider(partition, now)
 
 
 def closed_error() -> KafkaError:
