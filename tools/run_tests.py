@@ -3,6 +3,7 @@
     python tools/run_tests.py quick     the unit tests without the slow ones
     python tools/run_tests.py test      every group that `make test` promises
     python tools/run_tests.py full      what `make test-full` adds: sanitizers, -X dev, every Python, long fuzzing
+    python tools/run_tests.py due       those of them that are due (see slow_groups.py)
     python tools/run_tests.py GROUP...  some groups by name
 
 A group whose folder is not there, or that holds no test, fails: a typo must not pass for a success.
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import slow_groups
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "test"
 # What is in groups of its own: it needs more than a compiler, or the machine to itself.
@@ -42,6 +45,7 @@ class Counts:
     seconds: float = 0.0
     tests: int = 0
     skips: int = 0
+    failures: int = 0
     failed: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
 
@@ -79,6 +83,7 @@ def pytest(
     for suite in ElementTree.parse(report).iter("testsuite"):
         counts.tests += int(suite.get("tests", 0))
         counts.skips += int(suite.get("skipped", 0))
+        counts.failures += int(suite.get("failures", 0)) + int(suite.get("errors", 0))
         for skipped in suite.iter("skipped"):
             reason = skipped.get("message", "")
             counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
@@ -269,39 +274,112 @@ GROUPS: dict[str, Group] = {
         many_seeds,
     )
 }
+# The slow groups, in the order they run in, and the files that each of them is about in particular: when one of those
+# differs from what the group last passed with, the group is due. `*` stands for folders too.
+NATIVE = ("*.pyx", "*.px[di]", "setup.py")
+SLOW: dict[str, tuple[str, ...]] = {
+    "versions": (
+        "tests/broker/*",
+        "tests/kafka_jars.py",
+        "kafka/protocol/*",
+        "kafka/core/net/*",
+        "kafka/core/transactions/*",
+    ),
+    "sustained": (
+        "tests/chaos/*",
+        "kafka/core/produce/*",
+        "kafka/drivers/*",
+        "kafka/*region.pxi",
+        "kafka/*accumulator.pxi",
+        "kafka/*cell.pxi",
+    ),
+    "dev-mode": (*NATIVE, "kafka/drivers/*", "kafka/testing/*", "kafka/cli/*"),
+    "leaks": (*NATIVE, "tests/test_leaks.py"),
+    "sanitizer": (*NATIVE, "tests/golden/*"),
+    "pythons": ("pyproject.toml", "setup.py", "MANIFEST.in", "tools/python.sh", "kafka/__init__.py", "kafka/drivers/*"),
+    "fuzz": ("*.pxi", "kafka/_codec_py.py", "kafka/records/*", "tests/protocol/*", "tests/records/*", "tests/golden/*"),
+    "many-seeds": ("kafka/core/*", "kafka/testing/sim*", "tests/sim/*"),
+}
+# Seconds for the slow groups of one `make test-due`. Of the 40 minutes of .ci/run the rest is for what comes before.
+BUDGET = 20 * 60
 SETS = {
     "quick": ["quick"],
     "test": ["unit", "kafka", "compat", "examples", "perf", "chaos", "seeds"],
-    "full": ["versions", "sustained", "dev-mode", "leaks", "sanitizer", "pythons", "fuzz", "many-seeds"],
+    "full": list(SLOW),
 }
+# Settings that make a group smaller than it is: that it passed with one of them is not written down.
+SMALLER = ("PYTEST_ADDOPTS", "SUSTAINED_SECONDS")
+
+
+def run_group(name: str) -> Counts:
+    print(f"\n=== {name}", flush=True)
+    counts = Counts()
+    commit = slow_groups.clean_commit(ROOT)
+    started = time.monotonic()
+    GROUPS[name](counts)
+    counts.seconds = time.monotonic() - started
+    if counts.tests == 0:
+        counts.failed = True
+    if name in SLOW and not counts.failed and commit == slow_groups.clean_commit(ROOT):
+        note_pass(name, counts, commit)
+    return counts
+
+
+def note_pass(name: str, counts: Counts, commit: str | None) -> None:
+    """Writes down that a slow group has passed at a commit; None: at no commit alone, others' clones lack the rest."""
+    if commit and not counts.skips and not any(os.environ.get(setting) for setting in ("CI", *SMALLER)):
+        passed = {**slow_groups.read(ROOT), name: slow_groups.Passed(commit, round(counts.seconds))}
+        slow_groups.write(ROOT, {group: passed[group] for group in SLOW if group in passed})
+        print(f"{name} passed at {commit}: written to {slow_groups.FILE}, which is to be committed")
+
+
+def due() -> list[slow_groups.Choice]:
+    passed = slow_groups.read(ROOT)
+    commits = [entry.commit for entry in passed.values()]
+    return slow_groups.choose(SLOW, passed, slow_groups.history(ROOT, commits), BUDGET)
+
+
+def summary(results: dict[str, Counts], choices: list[slow_groups.Choice]) -> str:
+    """The table, the reasons of the skips, what became of the slow groups, and a last line as pytest writes it."""
+    total = Counts(
+        seconds=sum(counts.seconds for counts in results.values()),
+        tests=sum(counts.tests for counts in results.values()),
+        skips=sum(counts.skips for counts in results.values()),
+        failures=sum(counts.failures for counts in results.values()),
+    )
+    lines = [f"{'group':<12}{'seconds':>9}{'tests':>8}{'skips':>7}"]
+    for name, counts in {**results, "all": total}.items():
+        failed = "  FAILED" if counts.failed else ""
+        lines.append(f"{name:<12}{counts.seconds:>9.1f}{counts.tests:>8}{counts.skips:>7}{failed}")
+    for name, counts in results.items():
+        lines += [f"skipped in {name}, {number}: {reason}" for reason, number in counts.reasons.items()]
+    for group, state, why in choices:
+        ran = state.replace("runs", "FAILED" if results[group].failed else "ran") if group in results else state
+        lines.append(f"{group:<12}{ran}: {why}")
+    if left_out := [choice.group for choice in choices if choice.state == "LEFT OUT"]:
+        lines.append(f"LEFT OUT although they are due: {', '.join(left_out)}; `make test-slow` runs them")
+    passed = total.tests - total.skips - total.failures
+    numbers = f"{total.failures} failed, " if total.failures else ""
+    lines.append(f"=== {numbers}{passed} passed, {total.skips} skipped in {total.seconds:.2f}s ===")
+    return "\n".join(lines)
 
 
 def main(names: list[str]) -> int:
-    wanted = [group for name in names or ["test"] for group in SETS.get(name, [name])]
+    names = names or ["test"]
+    choices = due() if "due" in names else []
+    sets = {**SETS, "due": [choice.group for choice in choices if choice.state == "runs"]}
+    wanted = [group for name in names for group in sets.get(name, [name])]
     unknown = [name for name in wanted if name not in GROUPS]
     if unknown:
         print(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}", file=sys.stderr)
         return 2
-    results: dict[str, Counts] = {}
-    for name in wanted:
-        print(f"\n=== {name}", flush=True)
-        counts = results[name] = Counts()
-        started = time.monotonic()
-        GROUPS[name](counts)
-        counts.seconds = time.monotonic() - started
-        if counts.tests == 0:
-            counts.failed = True
-    print(f"\n{'group':<12}{'seconds':>9}{'tests':>8}{'skips':>7}")
-    for name, counts in results.items():
-        print(
-            f"{name:<12}{counts.seconds:>9.1f}{counts.tests:>8}{counts.skips:>7}{'  FAILED' if counts.failed else ''}"
-        )
-    total = sum(counts.seconds for counts in results.values())
-    skips = sum(counts.skips for counts in results.values())
-    print(f"{'all':<12}{total:>9.1f}{sum(c.tests for c in results.values()):>8}{skips:>7}")
-    for name, counts in results.items():
-        for reason, number in counts.reasons.items():
-            print(f"skipped in {name}, {number}: {reason}")
+    for group, state, why in choices:
+        print(f"{group:<12}{state}: {why}")
+    results = {name: run_group(name) for name in wanted}
+    text = summary(results, choices)
+    print(f"\n{text}")
+    # For .ci/run, which shows the tables of all its steps at the end.
+    (BUILD / f"{'-'.join(names)}.txt").write_text(text + "\n", "utf-8")
     return int(any(counts.failed for counts in results.values()))
 
 
