@@ -15,7 +15,6 @@ from kafka.protocol._program import FieldSpec
 from kafka.result import Err, Ok, Result
 
 FORMATS = {"int8": ">b", "int16": ">h", "uint16": ">H", "int32": ">i", "int64": ">q", "float64": ">d"}
-INT32_MAX = 2**31 - 1
 LONGEST_STRING = 0x7FFF
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE = ROOT / "kafka"
 
 # Whoever imports one of these does IO, waits, takes locks, reads a clock, or cannot be repeated.
 WORLD = ("socket", "select", "selectors", "ssl", "threading", "asyncio", "time", "datetime", "random", "os", "queue",

@@ -9,8 +9,8 @@ import sys
 
 from kafka.version import __version__
 
-#: Exit codes: all good, something failed, wrong arguments (argparse's own), Ctrl-C.
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+#: Exit codes: all good, something failed, Ctrl-C. Wrong arguments end with argparse's own, 2.
+OK, FAILED, INTERRUPTED = 0, 1, 130
 
 
 class Failure(Exception):

@@ -53,11 +53,6 @@ class FieldSpec:
             return text == "True"
         return type(zero)(text)
 
-    def make_default(self) -> Any:
-        if self.struct is not None and not self.array and self.default is not None:
-            return self.struct()
-        return self.default
-
     def is_default(self, value: Any) -> bool:
         if self.default is None or value is None:
             return value is self.default
