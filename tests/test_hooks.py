@@ -56,6 +56,7 @@ class Everything:
 def test_every_event_is_in_this_table() -> None:
     assert EVENTS.keys() == set(Listeners.__slots__)
     assert {method for method, _, _ in EVENTS.values()} == set(hooks.METHODS)
+    assert set(hooks.METHODS) == {name for name in dir(Hooks) if name.startswith("on_")}
 
 
 @pytest.mark.parametrize("event", EVENTS)
