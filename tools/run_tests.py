@@ -34,7 +34,7 @@ ALONE = ("compat", "examples", "perf", "sim/test_seeds.py", "sim/test_mutants.py
 OWN_GROUP = [f"--ignore=tests/{path}" for path in ALONE]
 UNIT = "not kafka and not full"
 KAFKA = "kafka and not full and not versions and not chaos"
-WORKERS = str(min(os.cpu_count() or 1, 4))
+CORES = min(os.cpu_count() or 1, 4)
 NO_TEST_FOUND = 5
 
 
@@ -89,15 +89,15 @@ def pytest(
             counts.reasons[reason] = counts.reasons.get(reason, 0) + 1
 
 
-def on_every_core(counts: Counts, name: str, marks: str, *args: str, **where: Any) -> None:
+def on_every_core(counts: Counts, name: str, marks: str, *args: str, workers: int = CORES, **where: Any) -> None:
     """The tests that `marks` selects, without those marked `timing`. `where` is passed to `pytest`."""
-    workers = ("-n", WORKERS, "--dist", "loadfile") if WORKERS != "1" else ()
-    pytest(counts, name, "-m", f"({marks}) and not timing", *workers, *args, **where)
+    spread = ("-n", str(workers), "--dist", "loadfile") if workers > 1 else ()
+    pytest(counts, name, "-m", f"({marks}) and not timing", *spread, *args, **where)
 
 
-def all_of(counts: Counts, name: str, marks: str, *args: str, **where: Any) -> None:
+def all_of(counts: Counts, name: str, marks: str, *args: str, workers: int = CORES, **where: Any) -> None:
     """The tests that `marks` selects, those marked `timing` after the others; one report of both."""
-    on_every_core(counts, name, marks, *args, **where)
+    on_every_core(counts, name, marks, *args, workers=workers, **where)
     alone = f"{name}-timing"
     pytest(counts, alone, "-m", f"({marks}) and timing", *args, may_be_empty=True, **where)
     merge(BUILD / f"{name}.xml", BUILD / f"{alone}.xml")
@@ -117,7 +117,8 @@ def quick(counts: Counts) -> None:
 
 
 def unit(counts: Counts) -> None:
-    all_of(counts, "unit", UNIT, *OWN_GROUP, "--durations=5")
+    # Two workers a core: most of the time they wait, for connections to fail and brokers to answer.
+    all_of(counts, "unit", UNIT, *OWN_GROUP, "--durations=5", workers=2 * CORES)
 
 
 def kafka(counts: Counts) -> None:
