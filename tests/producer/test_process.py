@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -130,30 +131,39 @@ def test_what_nobody_closed_is_delivered_at_the_end(cluster: ScriptedCluster, co
     assert log == "" and out == ""
 
 
-@pytest.mark.parametrize("end", ["", "sys.exit(0)", "for future in futures: future.add_errback(lambda error: None)"])
-def test_at_the_end_a_frozen_broker_gets_5_seconds_and_a_warning(cluster: ScriptedCluster, end: str) -> None:
-    script = Script(
-        f"""
-        producers = [KafkaProducer(bootstrap_servers=bootstrap) for _ in range(2)]
-        producers[0].send("t", b"warm").get(10)
-        print("freeze", flush=True)
-        sys.stdin.readline()
-        futures = [producers[0].send("t", b"%d" % number) for number in range(7)]
-        print("ending", flush=True)
-        {end}
-        """,
-        cluster.bootstrap,
-    )
-    assert script.line() == "freeze"
+def test_at_the_end_a_frozen_broker_gets_5_seconds_and_a_warning(cluster: ScriptedCluster) -> None:
+    ends = ("", "sys.exit(0)", "for future in futures: future.add_errback(lambda error: None)")
+    scripts = [
+        Script(
+            f"""
+            producers = [KafkaProducer(bootstrap_servers=bootstrap) for _ in range(2)]
+            producers[0].send("t", b"warm").get(10)
+            print("freeze", flush=True)
+            sys.stdin.readline()
+            futures = [producers[0].send("t", b"%d" % number) for number in range(7)]
+            print("ending", flush=True)
+            {end}
+            """,
+            cluster.bootstrap,
+        )
+        for end in ends
+    ]
+    assert [script.line() for script in scripts] == ["freeze"] * 3
     cluster.freeze()
-    script.go_on()
-    assert script.line() == "ending"
-    began = time.monotonic()
-    _, log = script.end(20)
-    assert 4 < time.monotonic() - began < 7.5
-    warnings = [line for line in log.splitlines() if line.startswith("LOG")]
-    assert len(warnings) == 1 and "WARNING" in warnings[0] and "7" in warnings[0], log
-    assert "Traceback" not in log
+
+    def end_of(script: Script) -> tuple[float, str]:
+        script.go_on()
+        assert script.line() == "ending"
+        began = time.monotonic()
+        _, log = script.end(20)
+        return time.monotonic() - began, log
+
+    with ThreadPoolExecutor(len(scripts)) as pool:
+        for end, (seconds, log) in zip(ends, pool.map(end_of, scripts), strict=True):
+            assert 4 < seconds < 7.5, end
+            warnings = [line for line in log.splitlines() if line.startswith("LOG")]
+            assert len(warnings) == 1 and "WARNING" in warnings[0] and "7" in warnings[0], (end, log)
+            assert "Traceback" not in log, end
 
 
 def test_at_the_end_a_kept_traceback_of_the_io_thread_disturbs_nothing(cluster: ScriptedCluster) -> None:
