@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
-from kafka.core.transactions.states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, State
+from kafka.core.transactions.states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, TransactionState
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, TransactionAbortableError
 from kafka.producer.config import encoded_size
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
@@ -124,7 +124,7 @@ class TransactionMethods:
         transactions, accumulator = self._coordinated(COMMIT), self._accumulator
 
         def commit(answer: Done, now: float) -> None:
-            if transactions.state is State.IN_TRANSACTION:
+            if transactions.state is TransactionState.IN_TRANSACTION:
                 accumulator.close()  # nothing more is taken, and nothing lingers
             transactions.commit(answer, now)
 
@@ -167,7 +167,10 @@ class TransactionMethods:
     def _abort_at_close(self, timeout: float | None) -> None:
         """What a producer leaves open would keep consumers from reading on, until the coordinator's patience ends."""
         transactions = self._transactions
-        if transactions is None or transactions.state not in (State.IN_TRANSACTION, State.ABORTABLE_ERROR):
+        if transactions is None or transactions.state not in (
+            TransactionState.IN_TRANSACTION,
+            TransactionState.ABORTABLE_ERROR,
+        ):
             return
         log.warning("close() aborts the transaction that is open")
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kafka.core.net.connection import Connection
-from kafka.core.net.states import Event, State
+from kafka.core.net.states import ConnectionEvent, ConnectionState
 from kafka.errors import CorrelationError, DecodeError, KafkaConnectionError, KafkaError, UnsupportedVersionError
 from kafka.protocol import (
     ApiVersionsResponse,
@@ -32,7 +32,7 @@ def connection(limit: int = 1000, ready: bool = True) -> Connection:
         patience=30.0,
         on_throttle=lambda seconds, now: None,
     )  # fmt: skip
-    made.handle(Event.CONNECTED)
+    made.handle(ConnectionEvent.CONNECTED)
     if ready:
         made.negotiated(
             ApiVersionsResponse(
@@ -199,7 +199,7 @@ def test_closing_fails_what_is_in_flight_in_order_and_once() -> None:
     on.send(InitProducerIdRequest(), VERSION, lambda result, now: order.append(3), 0.0, 30.0, answered=False)
     on.close(KafkaError("over"), 1.0)
     assert order == [0, 1, 2, 3]
-    assert on.state is State.CLOSED
+    assert on.state is ConnectionState.CLOSED
     with pytest.raises(KeyError):
         on.close(KafkaError("again"), 1.0)
 

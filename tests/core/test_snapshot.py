@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka.core.cluster.snapshot import EMPTY, Broker, Snapshot, merge, still_unclear, with_leader, without
+from kafka.core.cluster.snapshot import EMPTY, BrokerInfo, Snapshot, merge, still_unclear, with_leader, without
 from kafka.protocol import MetadataResponse
 
 ID, OTHER_ID = b"1" * 16, b"2" * 16
@@ -37,7 +37,7 @@ def snapshot(*topics: Any, version: int = 12, after: Snapshot = EMPTY, now: floa
 
 def test_a_first_answer() -> None:
     known = snapshot(topic("t", [(0, 3), (1, 4)]))
-    assert known.brokers[1] == Broker(1, "k1", 9092, None)
+    assert known.brokers[1] == BrokerInfo(1, "k1", 9092, None)
     assert (known.partitions("t"), known.leader("t", 0), known.leader("t", 1)) == (2, 0, 1)
     assert (known.leader("t", 2), known.leader("t", -1), known.leader("u", 0), known.partitions("u")) == (-1, -1, -1, 0)
     assert (known.cluster_id, known.controller_id, known.version, known.time) == ("c", 0, 1, 1.0)
@@ -227,11 +227,11 @@ def test_a_leader_hint_is_merged_if_newer() -> None:
     assert with_leader(known, "t", 1, 7, 6, None) is known  # nobody said where broker 7 is
     assert with_leader(known, "u", 0, 1, 6, None) is known
     assert with_leader(known, "t", 2, 1, 6, None) is known
-    added = with_leader(known, "t", 1, 7, 6, Broker(7, "k7", 9092))
+    added = with_leader(known, "t", 1, 7, 6, BrokerInfo(7, "k7", 9092))
     assert added.brokers[7].host == "k7" and added.leader("t", 1) == 7 and list(added.brokers) == [0, 1, 7]
-    assert with_leader(known, "t", 1, 7, 6, Broker(8, "k8", 9092)) is known  # still not
-    elsewhere = with_leader(known, "t", 1, 1, 6, Broker(1, "new", 9093, "a"))
-    assert elsewhere.brokers == {0: known.brokers[0], 1: Broker(1, "new", 9093, "a")}
+    assert with_leader(known, "t", 1, 7, 6, BrokerInfo(8, "k8", 9092)) is known  # still not
+    elsewhere = with_leader(known, "t", 1, 1, 6, BrokerInfo(1, "new", 9093, "a"))
+    assert elsewhere.brokers == {0: known.brokers[0], 1: BrokerInfo(1, "new", 9093, "a")}
 
 
 def test_an_answer_without_brokers_does_not_forget_them() -> None:

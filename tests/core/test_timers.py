@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kafka.core.backoff import Backoff
-from kafka.core.net.states import TRANSITIONS, Event, State, diagram
+from kafka.core.net.states import TRANSITIONS, ConnectionEvent, ConnectionState, diagram
 from kafka.core.timers import Timers
 
 
@@ -77,19 +77,24 @@ def test_backoff_doubles_to_its_limit_with_jitter() -> None:
 
 
 def test_every_state_is_in_the_table_and_can_end() -> None:
-    assert set(TRANSITIONS) == set(State)
+    assert set(TRANSITIONS) == set(ConnectionState)
     for state, row in TRANSITIONS.items():
-        assert all(isinstance(event, Event) and isinstance(after, State) for event, after in row.items())
-        assert (row.get(Event.CLOSE) is State.CLOSED) == (state is not State.CLOSED)
+        assert all(
+            isinstance(event, ConnectionEvent) and isinstance(after, ConnectionState) for event, after in row.items()
+        )
+        assert (row.get(ConnectionEvent.CLOSE) is ConnectionState.CLOSED) == (state is not ConnectionState.CLOSED)
 
 
 def test_only_a_negotiated_connection_is_ready() -> None:
     into_ready = [
-        (state, event) for state, row in TRANSITIONS.items() for event, to in row.items() if to is State.READY
+        (state, event) for state, row in TRANSITIONS.items() for event, to in row.items() if to is ConnectionState.READY
     ]
-    assert into_ready == [(State.NEGOTIATING, Event.NEGOTIATED), (State.AUTHENTICATING, Event.AUTHENTICATED)]
+    assert into_ready == [
+        (ConnectionState.NEGOTIATING, ConnectionEvent.NEGOTIATED),
+        (ConnectionState.AUTHENTICATING, ConnectionEvent.AUTHENTICATED),
+    ]
     with pytest.raises(KeyError):
-        TRANSITIONS[State.CONNECTING][Event.NEGOTIATED]
+        TRANSITIONS[ConnectionState.CONNECTING][ConnectionEvent.NEGOTIATED]
 
 
 def test_the_documentation_shows_the_table() -> None:

@@ -147,7 +147,7 @@ def test_durations_of_0(make_producer: Make, configs: dict[str, int]) -> None:
 @pytest.fixture
 def producer() -> Iterator[KafkaProducer]:
     """Its transactions are ready to begin, although no coordinator has said so."""
-    from kafka.core.transactions.states import State
+    from kafka.core.transactions.states import TransactionState
 
     with EmbeddedCluster(topics={"t": 1}) as cluster:
         producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="t", max_block_ms=200)
@@ -155,7 +155,7 @@ def producer() -> Iterator[KafkaProducer]:
 
         def make_ready(now: float) -> None:
             assert producer._transactions is not None
-            producer._transactions.state = State.READY
+            producer._transactions.state = TransactionState.READY
             producer._transactions.producer_id, producer._transactions.epoch = 1, 0
             done.set()
 

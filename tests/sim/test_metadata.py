@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kafka.core.cluster.routes import Leader
-from kafka.core.cluster.snapshot import Broker
+from kafka.core.cluster.snapshot import BrokerInfo
 from kafka.errors import (
     KafkaError,
     Persisted,
@@ -523,7 +523,7 @@ def test_a_hint_is_taken_and_a_refresh_follows() -> None:
     # A broker that nobody has heard of is reachable once the hint names its endpoint.
     world.core.metadata.hint("t", 5, 9, 7, None, world.now)
     assert world.core.snapshot.leader("t", 5) == 2
-    world.core.metadata.hint("t", 5, 9, 7, Broker(9, "kafka9", 9092), world.now)
+    world.core.metadata.hint("t", 5, 9, 7, BrokerInfo(9, "kafka9", 9092), world.now)
     assert world.core.snapshot.leader("t", 5) == 9 and 9 in world.core.nodes.nodes
     assert len(world.core.snapshot.brokers) == 4
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.transactions.states import State
+from kafka.core.transactions.states import TransactionState
 from kafka.errors import KafkaError, ProducerFencedError, TransactionAbortedError, UnknownError
 from kafka.protocol import EndTxnRequest, ProduceRequest
 from tests.sim.test_metadata import on_metadata
@@ -113,7 +113,7 @@ def test_a_topic_made_anew_while_a_transaction_ends(version: int) -> None:
     world.cluster.create_topic("t", 6)
     world.core.metadata.refresh("t", world.now)
     world.run(20.0)
-    assert answers == [None] and producer.transactions.state is State.READY
+    assert answers == [None] and producer.transactions.state is TransactionState.READY
 
 
 @both

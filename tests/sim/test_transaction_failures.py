@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.transactions.states import State
+from kafka.core.transactions.states import TransactionState
 from kafka.errors import (
     GroupAuthorizationFailedError,
     IllegalStateError,
@@ -37,7 +37,7 @@ def test_a_failed_record_means_abort(version: int) -> None:
     assert producer.add(0)
     failure = KafkaTimeoutError("too slow")
     producer.transactions.on_batch_failed(failure, producer.world.now)
-    assert producer.transactions.state is State.ABORTABLE_ERROR
+    assert producer.transactions.state is TransactionState.ABORTABLE_ERROR
     assert not producer.transactions.admits("t", 0, producer.world.now)
     error = producer.commit()
     assert isinstance(error, TransactionAbortableError) and error.__cause__ is failure and "too slow" in str(error)
@@ -146,7 +146,7 @@ def test_an_old_epoch_at_a_leader_is_not_yet_proof() -> None:
     producer = opened(NEW)
     assert producer.add(0)
     producer.transactions.on_batch_failed(InvalidProducerEpochError(), producer.world.now)
-    assert producer.transactions.state is State.ABORTABLE_ERROR
+    assert producer.transactions.state is TransactionState.ABORTABLE_ERROR
     assert producer.abort() is None
 
 
@@ -191,7 +191,7 @@ def test_a_producer_that_is_refused_from_the_start(code: int) -> None:
     )
     error = producer.do(producer.transactions.init)
     assert getattr(error, "errno", 0) == code and "Hint" in str(error)
-    assert producer.transactions.state is State.FATAL_ERROR
+    assert producer.transactions.state is TransactionState.FATAL_ERROR
     assert producer.do(producer.transactions.begin) is error
 
 

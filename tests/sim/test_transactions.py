@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.transactions.states import TRANSITIONS, Event, State, diagram
+from kafka.core.transactions.states import TRANSITIONS, TransactionEvent, TransactionState, diagram
 from kafka.core.transactions.transactions import Transactions
 from kafka.errors import (
     CommitFailedError,
@@ -209,7 +209,7 @@ def test_transactions_one_after_the_other(version: int) -> None:
         assert producer.offsets() is None
         assert producer.model.state == "Ongoing"
         assert (producer.commit() if number % 2 else producer.abort()) is None
-        assert producer.transactions.state is State.READY
+        assert producer.transactions.state is TransactionState.READY
         epochs.append(producer.transactions.epoch)
     assert producer.coordinators.counts["committed"] == producer.coordinators.counts["aborted"] == 2
     assert epochs == ([0] * 5 if version == OLD else [0, 1, 2, 3, 4])
@@ -536,7 +536,7 @@ def test_waiting_may_be_given_up_and_resumed(version: int) -> None:
     producer.begin()
     assert producer.offsets() is None
     give_up(transactions.commit)
-    assert producer.world.run(20.0, lambda: transactions.state is State.READY)
+    assert producer.world.run(20.0, lambda: transactions.state is TransactionState.READY)
     error = producer.do(transactions.begin)
     assert isinstance(error, IllegalStateError) and "commit_transaction() timed out" in str(error)
     assert producer.commit() is None, "the outcome is kept for whoever asks again"
@@ -563,11 +563,13 @@ def test_a_commit_that_failed_unheard_leaves_the_way_to_abort() -> None:
 
 
 def test_the_table_has_no_way_from_an_error_to_a_commit() -> None:
-    assert TRANSITIONS[State.FATAL_ERROR] == {}
-    assert Event.COMMIT not in TRANSITIONS[State.ABORTABLE_ERROR]
-    assert [state for state, row in TRANSITIONS.items() if Event.COMMIT in row] == [State.IN_TRANSACTION]
-    reached = {State.UNINITIALIZED} | {after for row in TRANSITIONS.values() for after in row.values()}
-    assert reached == set(State)
+    assert TRANSITIONS[TransactionState.FATAL_ERROR] == {}
+    assert TransactionEvent.COMMIT not in TRANSITIONS[TransactionState.ABORTABLE_ERROR]
+    assert [state for state, row in TRANSITIONS.items() if TransactionEvent.COMMIT in row] == [
+        TransactionState.IN_TRANSACTION
+    ]
+    reached = {TransactionState.UNINITIALIZED} | {after for row in TRANSITIONS.values() for after in row.values()}
+    assert reached == set(TransactionState)
 
 
 def test_the_documentation_has_this_table() -> None:

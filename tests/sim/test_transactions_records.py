@@ -14,7 +14,7 @@ import pytest
 
 from kafka._codec import FutureRecordMetadata
 from kafka.core.produce.path import Produce
-from kafka.core.transactions.states import State
+from kafka.core.transactions.states import TransactionState
 from kafka.core.transactions.transactions import Transactions
 from kafka.errors import (
     IllegalStateError,
@@ -484,7 +484,7 @@ class Story:
 
     def replace(self, error: KafkaError) -> None:
         """A fatal error: the application makes a new producer."""
-        assert self.producer.transactions.state is State.FATAL_ERROR, error
+        assert self.producer.transactions.state is TransactionState.FATAL_ERROR, error
         assert isinstance(error, ProducerFencedError), error
         COUNTS["fenced"] += 1
         self.producer, self.heir = self.heir or self.producer.another(**self.options), None

@@ -19,9 +19,9 @@ from kafka.core.cluster.routes import ANY
 from kafka.core.cluster.snapshot import (
     EMPTY,
     NO_ID,
-    Broker,
+    BrokerInfo,
     Snapshot,
-    Topic,
+    TopicInfo,
     is_unknown,
     merge,
     still_unclear,
@@ -104,7 +104,7 @@ class Metadata:
             self.topics[topic] = now
         self._need(topic, now)
 
-    def hint(self, topic: str, partition: int, leader: int, epoch: int, broker: Broker | None, now: float) -> None:
+    def hint(self, topic: str, partition: int, leader: int, epoch: int, broker: BrokerInfo | None, now: float) -> None:
         """A produce or fetch answer named a newer leader (KIP-951). A refresh follows all the same."""
         snapshot = with_leader(self.snapshot, topic, partition, leader, epoch, broker)
         if snapshot is not self.snapshot:
@@ -275,7 +275,7 @@ class Metadata:
             if node is not None:
                 self._nodes.drop(node, error, now)
 
-    def _set_brokers(self, brokers: dict[int, Broker]) -> None:
+    def _set_brokers(self, brokers: dict[int, BrokerInfo]) -> None:
         controller = self.snapshot.controller_id
         self.snapshot = self.snapshot._replace(
             brokers=MappingProxyType(brokers),
@@ -309,7 +309,7 @@ class Metadata:
             self._fruitless.pop(topic, None)
 
 
-def _alike(one: Topic | None, other: Topic | None) -> bool:
+def _alike(one: TopicInfo | None, other: TopicInfo | None) -> bool:
     if one is None or other is None:
         return one is other
     return one._replace(failing_since=None, as_of=0.0) == other._replace(failing_since=None, as_of=0.0)

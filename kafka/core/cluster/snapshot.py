@@ -14,14 +14,14 @@ _OLDER_FOR = 10.0  # seconds for which answers may give an older leader epoch be
 _UNKNOWN = frozenset((Code.UNKNOWN_TOPIC_OR_PARTITION, Code.UNKNOWN_TOPIC_ID))
 
 
-class Broker(NamedTuple):
+class BrokerInfo(NamedTuple):
     id: int
     host: str
     port: int
     rack: str | None = None
 
 
-class Partition(NamedTuple):
+class PartitionInfo(NamedTuple):
     id: int
     leader: int  # broker id, -1: none at present
     leader_epoch: int  # -1: unknown
@@ -32,10 +32,10 @@ class Partition(NamedTuple):
     older_since: float | None = None  # since when all answers have given an older epoch, clock seconds
 
 
-class Topic(NamedTuple):
+class TopicInfo(NamedTuple):
     name: str
     id: bytes  # 16 bytes, all zero: unknown. Another id under the same name is another topic: it was recreated
-    partitions: tuple[Partition, ...]  # by partition id; empty: nothing known yet
+    partitions: tuple[PartitionInfo, ...]  # by partition id; empty: nothing known yet
     error: KafkaError | None  # of the last answer about it; partitions may still be those of an earlier one
     failing_since: float | None  # since when `error` has been set, clock seconds; anew when "unknown" comes or goes
     is_internal: bool = False
@@ -53,8 +53,8 @@ class Topic(NamedTuple):
 class Snapshot(NamedTuple):
     cluster_id: str | None
     controller_id: int  # -1: unknown
-    brokers: MappingProxyType[int, Broker]
-    topics: MappingProxyType[str, Topic]
+    brokers: MappingProxyType[int, BrokerInfo]
+    topics: MappingProxyType[str, TopicInfo]
     version: int  # grows with every change
     time: float  # when the last of it was learned, clock seconds
     touched: tuple[str, ...] = ()  # the topics that the version before may have known differently
@@ -85,7 +85,7 @@ def merge(old: Snapshot, response: Any, version: int, now: float, grace: float =
 
     A topic that has been unknown to brokers for `grace` seconds is gone: see `Topic.is_gone`.
     """
-    brokers = {b.node_id: Broker(b.node_id, b.host, b.port, b.rack) for b in response.brokers}
+    brokers = {b.node_id: BrokerInfo(b.node_id, b.host, b.port, b.rack) for b in response.brokers}
     topics = old.topics.copy()  # many times faster than dict(), as this is no dict
     for entry in response.topics:
         if entry.name is not None:
@@ -109,7 +109,7 @@ def without(old: Snapshot, topics: Iterable[str]) -> Snapshot:
     return old._replace(topics=MappingProxyType(left), version=old.version + 1, touched=(*old.touched, *topics))
 
 
-def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grace: float) -> Topic:
+def _merge_topic(known: TopicInfo | None, entry: Any, version: int, now: float, grace: float) -> TopicInfo:
     if entry.error is not None:
         return _merge_error(known, entry.name, entry.error, now, grace)
     topic_id, id_since, former_id = entry.topic_id, now, NO_ID
@@ -126,7 +126,7 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
     highest = max((p.partition_index for p in entry.partitions), default=-1)
     # A restarted broker may briefly know of fewer partitions; a topic's count never shrinks.
     partitions = [
-        before[index] if index < len(before) else Partition(index, -1, -1)
+        before[index] if index < len(before) else PartitionInfo(index, -1, -1)
         for index in range(max(len(before), highest + 1))
     ]
     for p in entry.partitions:
@@ -143,20 +143,20 @@ def _merge_topic(known: Topic | None, entry: Any, version: int, now: float, grac
                 continue
             newest = -1  # nobody else knows of that epoch: it was perhaps of a former topic of this name
         # An answer without an epoch is believed (it comes from an older release), and the newest epoch remembered.
-        partitions[index] = Partition(
+        partitions[index] = PartitionInfo(
             index, p.leader_id, max(epoch, newest), p.replica_nodes, p.isr_nodes, p.offline_replicas, p.error
         )
     # The same tuple where nothing changed, the id included, so that "is it the same" is a cheap question.
     after = tuple(partitions)
     if known is not None and known.id == topic_id and before == after:
         after = before
-    return Topic(entry.name, topic_id, after, None, None, entry.is_internal, id_since, former_id, as_of=now)
+    return TopicInfo(entry.name, topic_id, after, None, None, entry.is_internal, id_since, former_id, as_of=now)
 
 
-def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, grace: float) -> Topic:
+def _merge_error(known: TopicInfo | None, name: str, error: KafkaError, now: float, grace: float) -> TopicInfo:
     """One broker's word that a topic is gone or out of order does not take back what is known of its partitions."""
     if known is None:
-        known = Topic(name, NO_ID, (), None, None)
+        known = TopicInfo(name, NO_ID, (), None, None)
     since = known.failing_since
     unknown = error.errno in _UNKNOWN
     if since is None or unknown != is_unknown(known):
@@ -171,7 +171,7 @@ def _merge_error(known: Topic | None, name: str, error: KafkaError, now: float, 
     return known._replace(error=error, failing_since=since, as_of=now)
 
 
-def _is_recreated(known: Topic, topic_id: bytes, now: float) -> bool:
+def _is_recreated(known: TopicInfo, topic_id: bytes, now: float) -> bool:
     """Whether to believe that the topic was deleted and recreated, because an answer has another id for it.
 
     The answer may as well be older than what is known. But brokers are behind for seconds only, so an id that was held
@@ -183,7 +183,9 @@ def _is_recreated(known: Topic, topic_id: bytes, now: float) -> bool:
     return topic_id != known.former_id and (topic_id == known.rival_id or is_unknown(known))
 
 
-def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: int, broker: Broker | None) -> Snapshot:
+def with_leader(
+    old: Snapshot, topic: str, partition: int, leader: int, epoch: int, broker: BrokerInfo | None
+) -> Snapshot:
     """`old` with a leader named in a produce or fetch answer (KIP-951), if that is strictly newer and reachable.
 
     Everything else stays: the other partitions, and the other brokers.
@@ -212,12 +214,12 @@ def with_leader(old: Snapshot, topic: str, partition: int, leader: int, epoch: i
     )
 
 
-def is_unknown(topic: Topic) -> bool:
+def is_unknown(topic: TopicInfo) -> bool:
     """Whether the last answer said that there is no such topic (yet)."""
     return topic.error is not None and topic.error.errno in _UNKNOWN
 
 
-def still_unclear(topic: Topic | None, brokers: Collection[int]) -> bool:
+def still_unclear(topic: TopicInfo | None, brokers: Collection[int]) -> bool:
     """Whether another look may tell more: no answer yet, an error that passes, a partition without a leader among the
     known `brokers`, or an id that contradicts the one that is known."""
     if topic is None:

@@ -1,7 +1,7 @@
 """How a connection comes up: the name's addresses in turn, and at each TCP, then what the peers agree on.
 
-Where TLS and SASL belong: between TCP and ApiVersions the driver secures the connection (State.SECURING), between
-ApiVersions and the first request the client authenticates (State.AUTHENTICATING).
+Where TLS and SASL belong: between TCP and ApiVersions the driver secures the connection (ConnectionState.SECURING), between
+ApiVersions and the first request the client authenticates (ConnectionState.AUTHENTICATING).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from kafka.core.effects import Address
 from kafka.core.flows import Wish
 from kafka.core.net.connection import Connection
 from kafka.core.net.failures import BRING_UP, connection_error
-from kafka.core.net.states import Event
+from kafka.core.net.states import ConnectionEvent
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.protocol import ApiVersionsRequest
 from kafka.protocol.codes import Code
@@ -63,7 +63,7 @@ async def _introduce(
             return _failure(channel, connection, result.error, now), now
         answer = result.value
         if answer.error_code == Code.UNSUPPORTED_VERSION and version > 0:
-            connection.handle(Event.RENEGOTIATE)
+            connection.handle(ConnectionEvent.RENEGOTIATE)
             theirs = [api.max_version for api in answer.api_keys if api.api_key == answer.API_KEY]
             version = min([version - 1, *theirs]) if theirs else 0
         elif answer.error_code != Code.NONE:

@@ -27,7 +27,7 @@ from kafka.core.net.failures import (
 )
 from kafka.core.net.lanes import Lane
 from kafka.core.net.network import Network
-from kafka.core.net.states import Event, State
+from kafka.core.net.states import ConnectionEvent, ConnectionState
 from kafka.core.timers import Timer
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.result import Err, Ok, Result
@@ -69,7 +69,7 @@ class Channel:
     @property
     def is_ready(self) -> bool:
         connection = self.connection  # read once: `health` is for other threads too
-        return connection is not None and connection.state is State.READY
+        return connection is not None and connection.state is ConnectionState.READY
 
     @property
     def is_open(self) -> bool:
@@ -167,7 +167,7 @@ class Channel:
 
     def on_connected(self, now: float) -> None:
         assert self.connection is not None
-        self.connection.handle(Event.CONNECTED)
+        self.connection.handle(ConnectionEvent.CONNECTED)
         self._go_on(None, now)
 
     def write(self, connection: Connection, buffers: Any) -> None:
@@ -229,7 +229,7 @@ class Channel:
     ) -> KafkaError | None:
         """See `Connection.send`. It must be ready. Only if this returns None will the callback be called."""
         connection = self.connection
-        assert connection is not None and connection.state is State.READY
+        assert connection is not None and connection.state is ConnectionState.READY
         encoded = connection.send(message, version, callback, now, answer_within, answered=answered, timed=timed)
         if isinstance(encoded, Err):
             return encoded.error
@@ -292,9 +292,9 @@ class Channel:
         """The driver reports that it could not be opened or has ended; cause None: an orderly end."""
         connection, hint = self.connection, None
         assert connection is not None
-        if connection.state is State.CONNECTING:
+        if connection.state is ConnectionState.CONNECTING:
             stage, hint = CONNECT, self._hint()
-        elif connection.state is State.NEGOTIATING:
+        elif connection.state is ConnectionState.NEGOTIATING:
             stage = BRING_UP
             if not connection.heard:
                 connection.was_refused = True
@@ -302,7 +302,7 @@ class Channel:
         else:
             stage = REQUEST
         error = connection_error(connection.name, stage, describe(cause), hint)
-        if connection.state is State.READY and not connection.is_busy:
+        if connection.state is ConnectionState.READY and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
             self.retry_at = now + self._network.reconnect.delay(1)
             self._drop(connection, None, now)
@@ -361,17 +361,17 @@ class Channel:
         del self._network.by_connection[connection.id]
         self.connection = None
         self._cancel_timer()
-        if connection.state is State.READY and self._network.events.disconnected is not None:
+        if connection.state is ConnectionState.READY and self._network.events.disconnected is not None:
             self._network.events.disconnected(self.node, told, now)
 
     def _lost(self, connection: Connection, error: KafkaError, now: float) -> None:
         state = connection.state
         self._drop(connection, error, now)
-        if state is State.READY:
+        if state is ConnectionState.READY:
             self._note_failure([error], now)  # type: ignore[list-item]
             connection.close(error, now)
             self._network.owner.on_down(self, self.error or error, now)
-        elif state is State.CONNECTING:  # the attempt goes on, with the next address
+        elif state is ConnectionState.CONNECTING:  # the attempt goes on, with the next address
             connection.close(error, now)
             self._go_on(error, now)
         else:
@@ -430,10 +430,10 @@ class Channel:
             stage = DNS if self.is_connecting else CONNECT
         else:
             name = connection.name
-            if connection.state is State.CONNECTING:
+            if connection.state is ConnectionState.CONNECTING:
                 stage = CONNECT
             else:
-                stage = BRING_UP if connection.state is State.NEGOTIATING else REQUEST
+                stage = BRING_UP if connection.state is ConnectionState.NEGOTIATING else REQUEST
                 hint = None if connection.heard else silent_hint()
         return connection_error(name, stage, f"no answer within {waited:.1f} s", hint)
 

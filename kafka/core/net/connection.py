@@ -14,7 +14,7 @@ from typing import Any
 
 from kafka.core.effects import Address, Buffer
 from kafka.core.net.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
-from kafka.core.net.states import TRANSITIONS, Event, State
+from kafka.core.net.states import TRANSITIONS, ConnectionEvent, ConnectionState
 from kafka.core.net.window import Window
 from kafka.errors import CorrelationError, KafkaError, ProtocolError, UnsupportedVersionError
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
@@ -111,7 +111,7 @@ class Connection:
         self.id = id
         self.address = address
         self.name = name  # for error messages: "broker 3 at kafka3:9092 (10.0.0.3)"
-        self.state = State.CONNECTING
+        self.state = ConnectionState.CONNECTING
         self.in_flight: deque[InFlight] = deque()  # oldest first; answers come in this order
         # Requests that have no answer (acks=0) and are over once written: (callback, deadline), oldest first.
         self.unwritten: deque[tuple[Callback, float]] = deque()
@@ -137,12 +137,12 @@ class Connection:
         self._needed = 4  # bytes that `_rest` must hold before another look pays
         self._chosen: dict[Any, int] = {}
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: ConnectionEvent) -> None:
         self.state = TRANSITIONS[self.state][event]
 
     @property
     def is_closed(self) -> bool:
-        return self.state is State.CLOSED
+        return self.state is ConnectionState.CLOSED
 
     @property
     def is_busy(self) -> bool:
@@ -192,7 +192,7 @@ class Connection:
         self.versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
         self.features = {feature.name: feature.max_version_level for feature in response.finalized_features}
         self.features_epoch = response.finalized_features_epoch
-        self.handle(Event.NEGOTIATED)
+        self.handle(ConnectionEvent.NEGOTIATED)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ class Connection:
                 if entry.place and now >= entry.due:  # held back, it says nothing of how busy the broker is
                     self.window.answered(entry.due, entry.place, now)
             entry.callback(result, now)
-            if self.state is State.CLOSED:  # closed by the callback
+            if self.state is ConnectionState.CLOSED:  # closed by the callback
                 return None
         return self._keep(view, position, end)
 
@@ -351,7 +351,7 @@ class Connection:
 
     def close(self, error: KafkaError, now: float) -> None:
         """Fails everything in flight, in order. Callbacks must not expect to find this connection usable."""
-        self.handle(Event.CLOSE)
+        self.handle(ConnectionEvent.CLOSE)
         self._rest = bytearray()
         failed = Err(error)
         while self.in_flight:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import enum
 
 
-class State(enum.Enum):
+class ConnectionState(enum.Enum):
     CONNECTING = "connecting"
     SECURING = "securing"
     NEGOTIATING = "negotiating"
@@ -29,7 +29,7 @@ class State(enum.Enum):
         return self.name
 
 
-class Event(enum.Enum):
+class ConnectionEvent(enum.Enum):
     CONNECTED = "connected"  # the socket is open
     SECURE = "connected, TLS follows"
     SECURED = "secured"  # the peer's certificate holds
@@ -43,28 +43,34 @@ class Event(enum.Enum):
         return self.name
 
 
-TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.CONNECTING: {
-        Event.CONNECTED: State.NEGOTIATING,
-        Event.SECURE: State.SECURING,
-        Event.CLOSE: State.CLOSED,
+TRANSITIONS: dict[ConnectionState, dict[ConnectionEvent, ConnectionState]] = {
+    ConnectionState.CONNECTING: {
+        ConnectionEvent.CONNECTED: ConnectionState.NEGOTIATING,
+        ConnectionEvent.SECURE: ConnectionState.SECURING,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
     },
-    State.SECURING: {Event.SECURED: State.NEGOTIATING, Event.CLOSE: State.CLOSED},
-    State.NEGOTIATING: {
-        Event.RENEGOTIATE: State.NEGOTIATING,
-        Event.NEGOTIATED: State.READY,
-        Event.AUTHENTICATE: State.AUTHENTICATING,
-        Event.CLOSE: State.CLOSED,
+    ConnectionState.SECURING: {
+        ConnectionEvent.SECURED: ConnectionState.NEGOTIATING,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
     },
-    State.AUTHENTICATING: {Event.AUTHENTICATED: State.READY, Event.CLOSE: State.CLOSED},
-    State.READY: {Event.CLOSE: State.CLOSED},
-    State.CLOSED: {},
+    ConnectionState.NEGOTIATING: {
+        ConnectionEvent.RENEGOTIATE: ConnectionState.NEGOTIATING,
+        ConnectionEvent.NEGOTIATED: ConnectionState.READY,
+        ConnectionEvent.AUTHENTICATE: ConnectionState.AUTHENTICATING,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
+    },
+    ConnectionState.AUTHENTICATING: {
+        ConnectionEvent.AUTHENTICATED: ConnectionState.READY,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
+    },
+    ConnectionState.READY: {ConnectionEvent.CLOSE: ConnectionState.CLOSED},
+    ConnectionState.CLOSED: {},
 }
 
 
 def diagram() -> str:
     """The table as a Mermaid state diagram; docs/connection-states.md holds it, and a test compares."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.CONNECTING!r}"]
+    lines = ["stateDiagram-v2", f"    [*] --> {ConnectionState.CONNECTING!r}"]
     for state, row in TRANSITIONS.items():
         lines += [f"    {state!r} --> {after!r}: {event.value}" for event, after in row.items()]
-    return "\n".join([*lines, f"    {State.CLOSED!r} --> [*]"])
+    return "\n".join([*lines, f"    {ConnectionState.CLOSED!r} --> [*]"])

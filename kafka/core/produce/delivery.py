@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.backoff import Backoff
-from kafka.core.cluster.snapshot import Broker
+from kafka.core.cluster.snapshot import BrokerInfo
 from kafka.core.flows import Task
 from kafka.core.produce import inquiry
 from kafka.core.produce.partitions import Partition
@@ -189,7 +189,7 @@ class Delivery:
         """KIP-951: who has it now, said by the broker that had it before."""
         if leader.leader_id < 0:
             return
-        places = [Broker(e.node_id, e.host, e.port, e.rack) for e in endpoints if e.node_id == leader.leader_id]
+        places = [BrokerInfo(e.node_id, e.host, e.port, e.rack) for e in endpoints if e.node_id == leader.leader_id]
         before = partition.leader_epoch
         name, index = partition.topic.name, partition.index
         self._metadata.hint(name, index, leader.leader_id, leader.leader_epoch, places[0] if places else None, now)

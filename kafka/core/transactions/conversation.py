@@ -17,7 +17,7 @@ from kafka.core.flows import Signal, first, pause
 from kafka.core.timers import Timer
 from kafka.core.transactions import requests
 from kafka.core.transactions.requests import Place
-from kafka.core.transactions.states import State
+from kafka.core.transactions.states import TransactionState
 from kafka.errors import (
     BrokerResponseError,
     KafkaError,
@@ -116,13 +116,13 @@ class Conversation:
     async def transact(self, transaction: Transaction, now: float) -> None:
         """One transaction: what is to be part of it is said as it comes, then it is ended."""
         owner = self._owner
-        while owner.state is not State.FATAL_ERROR:
+        while owner.state is not TransactionState.FATAL_ERROR:
             due = [place for place in transaction.new if transaction.later.get(place, now) <= now]
             if due:
                 now = await self._add_partitions(transaction, due, now)
             elif transaction.offsets:
                 now = await self._commit_offsets(transaction, transaction.offsets[0], now)
-            elif owner.state in (State.COMMITTING, State.ABORTING) and owner.is_settled():
+            elif owner.state in (TransactionState.COMMITTING, TransactionState.ABORTING) and owner.is_settled():
                 transaction.ended, now = await self._end(transaction, now)
                 if transaction.ended:
                     error, now = await self._get_producer_id() if self.needs_epoch else (None, now)
@@ -267,7 +267,7 @@ class Conversation:
     async def _end(self, transaction: Transaction, now: float) -> tuple[bool, float]:
         """Whether it is over, one way or the other; if not, it has to be aborted, or the producer is of no more use."""
         owner = self._owner
-        committed = owner.state is State.COMMITTING
+        committed = owner.state is TransactionState.COMMITTING
         in_doubt = written = False  # an EndTxn may have been carried out, although no answer says so
         markers_by = INFINITY  # until when "fenced" is believed to mean that the transaction before is not complete
         newest = None if transaction.is_v2 else requests.NEWEST_END

@@ -19,7 +19,7 @@ from __future__ import annotations
 import enum
 
 
-class State(enum.Enum):
+class TransactionState(enum.Enum):
     UNINITIALIZED = "uninitialized"
     INITIALIZING = "initializing"
     READY = "ready"
@@ -33,7 +33,7 @@ class State(enum.Enum):
         return self.name
 
 
-class Event(enum.Enum):
+class TransactionEvent(enum.Enum):
     INIT = "init_transactions"
     READY = "done"  # an id is there, and no transaction is open
     BEGIN = "begin_transaction"
@@ -46,24 +46,39 @@ class Event(enum.Enum):
         return self.name
 
 
-TRANSITIONS: dict[State, dict[Event, State]] = {
-    State.UNINITIALIZED: {Event.INIT: State.INITIALIZING, Event.FATAL: State.FATAL_ERROR},
-    State.INITIALIZING: {Event.READY: State.READY, Event.FATAL: State.FATAL_ERROR},
-    State.READY: {Event.BEGIN: State.IN_TRANSACTION, Event.FATAL: State.FATAL_ERROR},
-    State.IN_TRANSACTION: {
-        Event.COMMIT: State.COMMITTING,
-        Event.ABORT: State.ABORTING,
-        Event.ABORTABLE: State.ABORTABLE_ERROR,
-        Event.FATAL: State.FATAL_ERROR,
+TRANSITIONS: dict[TransactionState, dict[TransactionEvent, TransactionState]] = {
+    TransactionState.UNINITIALIZED: {
+        TransactionEvent.INIT: TransactionState.INITIALIZING,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
     },
-    State.COMMITTING: {
-        Event.READY: State.READY,
-        Event.ABORTABLE: State.ABORTABLE_ERROR,
-        Event.FATAL: State.FATAL_ERROR,
+    TransactionState.INITIALIZING: {
+        TransactionEvent.READY: TransactionState.READY,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
     },
-    State.ABORTING: {Event.READY: State.READY, Event.FATAL: State.FATAL_ERROR},
-    State.ABORTABLE_ERROR: {Event.ABORT: State.ABORTING, Event.FATAL: State.FATAL_ERROR},
-    State.FATAL_ERROR: {},
+    TransactionState.READY: {
+        TransactionEvent.BEGIN: TransactionState.IN_TRANSACTION,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
+    },
+    TransactionState.IN_TRANSACTION: {
+        TransactionEvent.COMMIT: TransactionState.COMMITTING,
+        TransactionEvent.ABORT: TransactionState.ABORTING,
+        TransactionEvent.ABORTABLE: TransactionState.ABORTABLE_ERROR,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
+    },
+    TransactionState.COMMITTING: {
+        TransactionEvent.READY: TransactionState.READY,
+        TransactionEvent.ABORTABLE: TransactionState.ABORTABLE_ERROR,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
+    },
+    TransactionState.ABORTING: {
+        TransactionEvent.READY: TransactionState.READY,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
+    },
+    TransactionState.ABORTABLE_ERROR: {
+        TransactionEvent.ABORT: TransactionState.ABORTING,
+        TransactionEvent.FATAL: TransactionState.FATAL_ERROR,
+    },
+    TransactionState.FATAL_ERROR: {},
 }
 
 
@@ -72,25 +87,25 @@ INIT, BEGIN, OFFSETS, COMMIT, ABORT = (
     "init_transactions", "begin_transaction", "send_offsets_to_transaction", "commit_transaction", "abort_transaction",
 )  # fmt: skip
 ALLOWED = {
-    INIT: (State.UNINITIALIZED, State.INITIALIZING, State.READY),
-    BEGIN: (State.READY,),
-    OFFSETS: (State.IN_TRANSACTION,),
-    COMMIT: (State.IN_TRANSACTION, State.COMMITTING),
-    ABORT: (State.IN_TRANSACTION, State.ABORTABLE_ERROR, State.ABORTING),
+    INIT: (TransactionState.UNINITIALIZED, TransactionState.INITIALIZING, TransactionState.READY),
+    BEGIN: (TransactionState.READY,),
+    OFFSETS: (TransactionState.IN_TRANSACTION,),
+    COMMIT: (TransactionState.IN_TRANSACTION, TransactionState.COMMITTING),
+    ABORT: (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR, TransactionState.ABORTING),
 }
 WHY_NOT = {
-    State.UNINITIALIZED: "init_transactions() must be called first",
-    State.INITIALIZING: "init_transactions() has not succeeded yet; call it again to go on waiting",
-    State.READY: "no transaction is open; begin_transaction() opens one",
-    State.IN_TRANSACTION: "a transaction is open; commit or abort it first",
-    State.COMMITTING: "commit_transaction() is not over yet; call it again to learn what becomes of it",
-    State.ABORTING: "abort_transaction() is not over yet; call it again to go on waiting",
+    TransactionState.UNINITIALIZED: "init_transactions() must be called first",
+    TransactionState.INITIALIZING: "init_transactions() has not succeeded yet; call it again to go on waiting",
+    TransactionState.READY: "no transaction is open; begin_transaction() opens one",
+    TransactionState.IN_TRANSACTION: "a transaction is open; commit or abort it first",
+    TransactionState.COMMITTING: "commit_transaction() is not over yet; call it again to learn what becomes of it",
+    TransactionState.ABORTING: "abort_transaction() is not over yet; call it again to go on waiting",
 }
 
 
 def diagram() -> str:
     """The table as a Mermaid state diagram; docs/transactions.md holds it, and a test compares."""
-    lines = ["stateDiagram-v2", f"    [*] --> {State.UNINITIALIZED!r}"]
+    lines = ["stateDiagram-v2", f"    [*] --> {TransactionState.UNINITIALIZED!r}"]
     for state, row in TRANSITIONS.items():
         lines += [f"    {state!r} --> {after!r}: {event.value}" for event, after in row.items()]
     return "\n".join(lines)

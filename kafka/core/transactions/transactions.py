@@ -31,8 +31,8 @@ from kafka.core.transactions.states import (
     OFFSETS,
     TRANSITIONS,
     WHY_NOT,
-    Event,
-    State,
+    TransactionEvent,
+    TransactionState,
 )
 from kafka.errors import (
     CommitFailedError,
@@ -46,7 +46,12 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 if TYPE_CHECKING:
     from kafka.core.parts import Services
 
-_OPEN = (State.IN_TRANSACTION, State.COMMITTING, State.ABORTING, State.ABORTABLE_ERROR)
+_OPEN = (
+    TransactionState.IN_TRANSACTION,
+    TransactionState.COMMITTING,
+    TransactionState.ABORTING,
+    TransactionState.ABORTABLE_ERROR,
+)
 
 
 class Records(Protocol):
@@ -71,7 +76,7 @@ class Transactions:
         self.transactional_id = transactional_id
         self.timeout = timeout
         self.records: Records | None = None
-        self.state = State.UNINITIALIZED
+        self.state = TransactionState.UNINITIALIZED
         self.producer_id = -1
         self.epoch = -1
         self.error: KafkaError | None = None  # fatal
@@ -107,7 +112,7 @@ class Transactions:
 
     def admits(self, topic: str, partition: int, now: float) -> bool:
         """Whether a batch for this partition may be sent. If not, it waits; `Records.on_identity` says when to ask."""
-        if self.state is not State.IN_TRANSACTION and self.state is not State.COMMITTING:
+        if self.state is not TransactionState.IN_TRANSACTION and self.state is not TransactionState.COMMITTING:
             return False
         if self.is_v2:
             return True
@@ -154,12 +159,15 @@ class Transactions:
     @property
     def is_ending(self) -> bool:
         """Whether `on_settled` is awaited."""
-        return self.state in (State.COMMITTING, State.ABORTING) and self._conversation.changed.is_awaited
+        return (
+            self.state in (TransactionState.COMMITTING, TransactionState.ABORTING)
+            and self._conversation.changed.is_awaited
+        )
 
     @property
     def is_failing(self) -> bool:
         """Whether what was on the wire in vain is not worth another attempt."""
-        return self.state in (State.ABORTING, State.ABORTABLE_ERROR, State.FATAL_ERROR)
+        return self.state in (TransactionState.ABORTING, TransactionState.ABORTABLE_ERROR, TransactionState.FATAL_ERROR)
 
     def aborted(self) -> KafkaError:
         """What becomes of batches that an abort leaves unsent."""
@@ -179,13 +187,13 @@ class Transactions:
         """Get a producer id. An earlier producer with this transactional id is fenced, its open transaction ended."""
         if self._answered_at_once(INIT, callback, now):
             return
-        if self.state is State.READY:
+        if self.state is TransactionState.READY:
             callback(None, now)
             return
         self._waiters.append(callback)
-        if self.state is State.UNINITIALIZED:
+        if self.state is TransactionState.UNINITIALIZED:
             self._operation = INIT
-            self._handle(Event.INIT)
+            self._handle(TransactionEvent.INIT)
             self._converse(self._conversation.initialize(now), now)
 
     def begin(self, callback: Done, now: float) -> None:
@@ -194,7 +202,7 @@ class Transactions:
         self._unclaimed = None
         self.cause = None
         self._transaction = Transaction(self._speaks_v2())
-        self._handle(Event.BEGIN)
+        self._handle(TransactionEvent.BEGIN)
         self._converse(self._conversation.transact(self._transaction, now), now)
         callback(None, now)
         self.tell_records(now)
@@ -224,9 +232,9 @@ class Transactions:
         if self._answered_at_once(COMMIT, callback, now):
             return
         self._waiters.append(callback)
-        if self.state is State.IN_TRANSACTION:
+        if self.state is TransactionState.IN_TRANSACTION:
             self._operation = COMMIT
-            self._handle(Event.COMMIT)
+            self._handle(TransactionEvent.COMMIT)
             self._conversation.changed.happens(now)
 
     def abort(self, callback: Done, now: float) -> None:
@@ -234,10 +242,10 @@ class Transactions:
         if self._answered_at_once(ABORT, callback, now):
             return
         self._waiters.append(callback)
-        if self.state is not State.ABORTING:
+        if self.state is not TransactionState.ABORTING:
             self._give_up_additions(self.aborted(), now)
             self._operation = ABORT
-            self._handle(Event.ABORT)
+            self._handle(TransactionEvent.ABORT)
             self._drop_unsent(now)
             self._conversation.changed.happens(now)
 
@@ -252,7 +260,7 @@ class Transactions:
     def waits_for(self) -> str:
         """What the present operation waits for, for the message of a timeout."""
         coordinator = f"the coordinator of transactional id {self.transactional_id!r}"
-        if self.state is State.INITIALIZING:
+        if self.state is TransactionState.INITIALIZING:
             text = f"a producer id from {coordinator}"
         elif self._transaction.ended:
             text = f"a new producer id from {coordinator}; the transaction itself is over"
@@ -276,7 +284,7 @@ class Transactions:
             )
         elif self.state in ALLOWED[operation]:
             return False
-        elif self.state is State.ABORTABLE_ERROR:
+        elif self.state is TransactionState.ABORTABLE_ERROR:
             error = self._must_be_aborted()
         else:
             error = IllegalStateError(f"{operation}(): {WHY_NOT[self.state]}.")
@@ -287,9 +295,9 @@ class Transactions:
         """Why records are not taken at present. May be called from any thread."""
         if self.error is not None:
             return self.error
-        if self.state is State.IN_TRANSACTION:
+        if self.state is TransactionState.IN_TRANSACTION:
             return IllegalStateError("A record was sent while another thread begins or ends a transaction.")
-        if self.state is State.ABORTABLE_ERROR:
+        if self.state is TransactionState.ABORTABLE_ERROR:
             return self._must_be_aborted()
         return IllegalStateError(f"A record was sent outside of a transaction: {WHY_NOT[self.state]}.")
 
@@ -310,7 +318,7 @@ class Transactions:
         versions = [(brokers.version_for(coordinator, asked), least) for asked, least in requests.V2_NEEDS]
         return all(isinstance(version, int) and version >= least for version, least in versions)
 
-    def _handle(self, event: Event) -> None:
+    def _handle(self, event: TransactionEvent) -> None:
         self.state = TRANSITIONS[self.state][event]
 
     # -- what the conversation tells -----------------------------------------------------------------------------------
@@ -321,22 +329,22 @@ class Transactions:
 
     def ready(self, now: float) -> None:
         """There is a producer id, and no transaction is open."""
-        self._handle(Event.READY)
+        self._handle(TransactionEvent.READY)
         self._over(None, now)
         self.tell_records(now)
 
     def abortable(self, error: KafkaError, now: float) -> None:
         """The transaction can only be aborted."""
-        if self.state not in (State.IN_TRANSACTION, State.COMMITTING):
+        if self.state not in (TransactionState.IN_TRANSACTION, TransactionState.COMMITTING):
             return
-        was_committing = self.state is State.COMMITTING
+        was_committing = self.state is TransactionState.COMMITTING
         if error.errno in requests.STALE_MEMBER:
             stale = CommitFailedError(
                 f"The consumer is not a member of its group any more, or in another place: {error}"
             )
             stale.__cause__ = error
             error = stale
-        self._handle(Event.ABORTABLE)
+        self._handle(TransactionEvent.ABORTABLE)
         self.cause = error
         self._give_up_additions(error, now)
         if was_committing and self._waiters:
@@ -345,14 +353,18 @@ class Transactions:
 
     def fatal(self, error: KafkaError, now: float) -> None:
         """This producer is of no further use."""
-        if self.state is State.FATAL_ERROR:
+        if self.state is TransactionState.FATAL_ERROR:
             return
         if self._task is not None:
             self._task.cancel()
         # What was committed before, is.
         outcome = None if self._transaction.ended and self._operation == COMMIT else error
-        is_waited_for = self.state in (State.INITIALIZING, State.COMMITTING, State.ABORTING)
-        self._handle(Event.FATAL)
+        is_waited_for = self.state in (
+            TransactionState.INITIALIZING,
+            TransactionState.COMMITTING,
+            TransactionState.ABORTING,
+        )
+        self._handle(TransactionEvent.FATAL)
         self.error = error
         self._give_up_additions(error, now)
         if is_waited_for:
@@ -381,7 +393,7 @@ class Transactions:
         if self._drop is not None:
             self._drop.cancel()
             self._drop = None
-        if self.state is State.FATAL_ERROR:
+        if self.state is TransactionState.FATAL_ERROR:
             self.tell_records(now)
         elif self.records is not None:
             self.records.drop_unsent(self.aborted(), now)
