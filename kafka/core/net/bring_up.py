@@ -1,7 +1,7 @@
 """How a connection comes up: the name's addresses in turn, and at each TCP, then what the peers agree on.
 
-Where TLS and SASL belong: between TCP and ApiVersions the driver secures the connection (ConnectionState.SECURING), between
-ApiVersions and the first request the client authenticates (ConnectionState.AUTHENTICATING).
+Where TLS and SASL belong: between TCP and ApiVersions the driver secures the connection (SECURING), between ApiVersions
+and the first request the client authenticates (AUTHENTICATING).
 """
 
 from __future__ import annotations
