@@ -31,6 +31,7 @@ class Mutant(NamedTuple):
     bug: str  # what it is, and whose it was
     module: str  # of kafka.core
     changes: tuple[tuple[str, str], ...]  # each text occurs once in the module
+    tests: str = ""  # the file of tests in which it has to die, where the seeds do not know what it is about
 
 
 MUTANTS = (
@@ -159,7 +160,7 @@ MUTANTS = (
             (
                 '            self._counts["waits for the one before"] += 1\n',
                 (
-                    "            self.fail(batch, error, now)\n"
+                    "            self._outcomes.failed(batch, error, now)\n"
                     "            self.take_out(partition, batch)\n"
                     "            return\n"
                 ),
@@ -384,6 +385,81 @@ MUTANTS = (
             ),
         ),
     ),
+    Mutant(
+        "fetch before the rest",
+        "every heartbeat, commit and metadata request waits behind a long poll of the same broker",
+        "net.lanes",
+        (("Lane.FETCH: Lane.FETCH", "Lane.FETCH: Lane.CONTROL"),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "one time to answer for everything",
+        "a JoinGroup that is held back by right is written again and again, each time on a new connection",
+        "net.connection",
+        (("            held = answer_within - patience\n", "            held = 0.0\n"),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "held back for ever",
+        "who waits behind an answer that came early is granted the time that this one might have taken",
+        "net.connection",
+        (("            if now < entry.due:\n                self._go_on_early(now)\n", ""),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "a long poll is a slow broker",
+        "the window narrows because answers are held back by right",
+        "net.connection",
+        (("self.window.answered(entry.due, entry.place, now)", "self.window.answered(entry.sent, entry.place, now)"),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "a long poll is a silent broker",
+        "whoever rightly holds an answer back is asked last, and reported",
+        "net.connection",
+        (("return max(self.in_flight[0].due, self._answered)", "return max(self.in_flight[0].sent, self._answered)"),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "a lane down, the broker down",
+        "the produce path gives up a broker because another lane has lost its connection",
+        "core",
+        (("CONNECTION_OF[part.lane] is channel.lane", "True"),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "the throttle of a dropped broker is forgotten",
+        "a fetch lane that must be left alone is not, once its broker was forgotten and named again",
+        "net.nodes",
+        (("channel = node.channel(key[1])", "channel = node.channel(Lane.CONTROL)"),),
+        "tests/sim/test_lanes.py",
+    ),
+    Mutant(
+        "coordinators one by one",
+        "to describe many groups takes a lookup for each",
+        "cluster.coordinators",
+        (("        if len(new) == 1:", "        self._start(route.kind, now)\n        if False:"),),
+        "tests/sim/test_routes.py",
+    ),
+    Mutant(
+        "NOT_CONTROLLER reaches the user",
+        "confluent-kafka-python #1132: the first broker's answer is taken for the cluster's",
+        "cluster.routes",
+        (("return self.controller and error.errno == Code.NOT_CONTROLLER", "return False"),),
+        "tests/sim/test_routes.py",
+    ),
+    Mutant(
+        "the cluster is changed twice",
+        "a slow controller's request goes to a second broker meanwhile",
+        "cluster.calls",
+        (
+            (
+                "AnyBroker) or call.route.controller:\n            return call.deadline",
+                "AnyBroker):\n            return call.deadline",
+            ),
+        ),
+        "tests/sim/test_routes.py",
+    ),
 )
 
 
@@ -436,6 +512,10 @@ def kill(mutant: Mutant, seeds: int = SEEDS) -> Death:
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     found = re.search(r"^killed after (\d+): (.*)$", run.stdout, re.MULTILINE)
+    if re.search(r"(Attribute|Name|Import|Syntax)Error", found[2] if found is not None else run.stderr):
+        raise ValueError(
+            f"{mutant.name} is no client with a bug, but no client: {run.stdout[-300:]}{run.stderr[-300:]}"
+        )
     if found is not None:
         return Death(mutant, int(found[1]), found[2][:150])
     if run.returncode == -signal.SIGXCPU or "survived" not in run.stdout:
@@ -456,6 +536,12 @@ def _play(name: str, seeds: int) -> None:
 
     mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
     sys.meta_path.insert(0, Finder(mutant))
+    if mutant.tests:
+        import pytest
+
+        result = pytest.main(["-x", "-q", "--no-header", "-p", "no:cacheprovider", mutant.tests])
+        print("killed after 1: a test fails" if result == pytest.ExitCode.TESTS_FAILED else "survived")
+        return
     from tests.sim.scenario import play
 
     for seed in range(seeds):

@@ -1,4 +1,4 @@
-"""Bugs that other producers had are seen by the big test, each within the seeds of `make test`."""
+"""Bugs that other clients had are seen: by the big test within the seeds of `make test`, or by the tests of their room."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from kafka.protocol import (
     InitProducerIdRequest,
     InitProducerIdResponse,
     MetadataRequest,
+    MetadataResponse,
 )
 from kafka.protocol.codes import Code
 from kafka.result import Err
@@ -132,7 +133,7 @@ def test_an_answer_that_does_not_name_the_key() -> None:
 # -- the controller ----------------------------------------------------------------------------------------------------
 
 
-def refusing(world: World, *who: int, inner: bool = False) -> list[int]:
+def refusing(world: World, *who: int) -> list[int]:
     """These brokers say NOT_CONTROLLER; returns the list of who was asked."""
     order: list[int] = []
 
@@ -173,6 +174,29 @@ def test_not_controller_means_another_one_at_once() -> None:
     assert world.run(2.0, lambda: promise.result is not None)
     assert promise.result.unwrap().producer_id == 2  # type: ignore[union-attr]
     assert len(order) == len(set(order)) and world.now - start < 0.05
+
+
+def test_not_controller_inside_an_answer_means_another_one_too() -> None:
+    """As CreateTopics has it: for each topic, not for the whole."""
+    world = ready()
+    connect_all(world)
+    order: list[int] = []
+    original = world.cluster.brokers[0].handlers[MetadataRequest.API_KEY]
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        if not request.topics:
+            return original(broker, header, request)
+        order.append(broker.id)
+        code = Code.NONE if broker.id == 2 else Code.NOT_CONTROLLER
+        return MetadataResponse(topics=[MetadataResponse.MetadataResponseTopic(name="t", error_code=code)])
+
+    for broker in world.cluster.brokers:
+        broker.handlers[MetadataRequest.API_KEY] = handler
+    asked_for = [MetadataRequest.MetadataRequestTopic(name="t")]
+    promise = world.request(CONTROLLER, MetadataRequest, lambda version: MetadataRequest(topics=asked_for))
+    assert world.run(2.0, lambda: promise.result is not None)
+    assert promise.result.unwrap().topics[0].error_code == 0  # type: ignore[union-attr]
+    assert order[-1] == 2 and len(order) == len(set(order))
 
 
 def test_while_all_say_not_controller_they_are_asked_with_pauses() -> None:
