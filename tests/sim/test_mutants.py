@@ -1,4 +1,4 @@
-"""Bugs that other clients had are seen: by the big test within the seeds of `make test`, or by the tests of their room."""
+"""Bugs that other clients had are seen: by the big test, within the seeds of `make test`, or by tests of their own."""
 
 from __future__ import annotations
 
