@@ -23,7 +23,7 @@ def warn_if_overwritten() -> None:
             f"    python -m pip uninstall -y {' '.join(others)} kafka-turbo\n"
             f"    python -m pip install kafka-turbo",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,  # whoever called the constructor of a subclass of Client
         )
 
 

@@ -6,19 +6,15 @@ partitions of a broker share its connection, so that a wait for one delays the o
 
 from __future__ import annotations
 
-import queue
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, TypeVar
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+from kafka.client import Answer, Client
+from kafka.config import ClientConfig
 from kafka.core.cluster.routes import ANY, CONTROLLER, Leader
-from kafka.core.config import Config
-from kafka.core.core import Core
-from kafka.drivers._turn import Turn
-from kafka.drivers.threads import Driver
-from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
-from kafka.producer.config import ProducerConfig
+from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest
 from kafka.records import RecordBatch, read_batches
 from kafka.result import Err
@@ -30,44 +26,43 @@ _BY_NAME = 12  # the last version of Fetch that names topics by name
 _WAIT_MS = 250  # for records at the end of a partition
 _RETRY_PAUSE = 0.1
 
-T = TypeVar("T")
+
+class Arrivals:
+    """Answers to several requests, in the order in which they come. On the IO thread only."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Any] = deque()
+        self._answer: Answer | None = None
+
+    def put(self, value: Any) -> None:
+        if self._answer is None:
+            self._waiting.append(value)
+        else:
+            answer, self._answer = self._answer, None
+            answer(value)
+
+    def next(self, answer: Answer, now: float) -> None:
+        """Call `answer` with the next one, now or when it comes."""
+        if self._waiting:
+            answer(self._waiting.popleft())
+        else:
+            self._answer = answer
 
 
-class Reader:
+class Reader(Client):
     """`bootstrap_servers` as KafkaProducer takes them. Every method raises KafkaError where the cluster does."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        addresses = ProducerConfig({"bootstrap_servers": bootstrap_servers}).bootstrap_servers
-        turn = Turn()
-        self._core = Core(Config(bootstrap=tuple(addresses), client_id="kafka-turbo-cli"), random.Random())
-        self._driver = Driver(self._core, turn, name="kafka-turbo-reader")
-        self._driver.start()
-        try:
-            self._wait(lambda answer, now: self._core.bootstrap(answer, now, 10.0))
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._driver.call(lambda now: self._core.close(IllegalStateError("The reader is closed."), now))
-        self._driver.stop(5.0)
-
-    def _wait(self, start: Callable[[Callable[[Any, float], None], float], None]) -> Any:
-        """Starts something on the IO thread, waits for its result."""
-        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._driver.call(lambda now: start(lambda result, now: answers.put(result), now))
-        result = _next(answers)
-        if isinstance(result, Err):
-            raise result.error.fresh()
-        return result.value
+        super().__init__(
+            ClientConfig(
+                {
+                    "bootstrap_servers": bootstrap_servers,
+                    "client_id": "kafka-turbo-cli",
+                    "bootstrap_timeout_ms": 10_000,  # a person waits
+                    "reconnect_backoff_max_ms": 1000,
+                }
+            )
+        )
 
     def partitions(self, topic: str) -> list[int]:
         """Raises UnknownTopicOrPartitionError if there is no such topic: none is created."""
@@ -76,8 +71,10 @@ class Reader:
             asked = MetadataRequest.MetadataRequestTopic(name=topic)
             return MetadataRequest(topics=[asked], allow_auto_topic_creation=False)
 
-        response = self._wait(
-            lambda answer, now: self._core.calls.request(ANY, MetadataRequest, build, answer, now, _TIMEOUT)
+        response = self._obtain(
+            lambda answer, now: self._core.calls.request(ANY, MetadataRequest, build, answer, now, _TIMEOUT),
+            _TIMEOUT + 5,
+            f"topic {topic}",
         )
         (found,) = response.topics
         if found.error is not None:
@@ -88,10 +85,12 @@ class Reader:
         """With the cluster's default replication; raises TopicAlreadyExistsError, ..."""
         wanted = CreateTopicsRequest.CreatableTopic(name=topic, num_partitions=partitions, replication_factor=-1)
         request = CreateTopicsRequest(topics=[wanted])
-        response = self._wait(
+        response = self._obtain(
             lambda answer, now: self._core.calls.request(
                 CONTROLLER, CreateTopicsRequest, lambda version: request, answer, now, _TIMEOUT
-            )
+            ),
+            _TIMEOUT + 5,
+            f"the creation of topic {topic}",
         )
         for found in response.topics:
             if found.error is not None:
@@ -99,33 +98,19 @@ class Reader:
 
     def offsets(self, topic: str, partitions: Sequence[int], which: int) -> dict[int, int]:
         """The offset of each partition's beginning (`EARLIEST`) or end (`LATEST`)."""
-        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        arrivals = Arrivals()
         for partition in partitions:
-            self._ask_offset(topic, partition, which, answers)
+            asked = ListOffsetsRequest.ListOffsetsPartition(partition_index=partition, timestamp=which)
+            named = ListOffsetsRequest.ListOffsetsTopic(name=topic, partitions=[asked])
+            self._request(topic, partition, ListOffsetsRequest(replica_id=-1, topics=[named]), arrivals)
         found: dict[int, int] = {}
         while len(found) < len(partitions):
-            partition, result = _next(answers)
-            ((answer,),) = (each.partitions for each in _value(result).topics)
+            partition, response = self._next(topic, arrivals)
+            ((answer,),) = (each.partitions for each in response.topics)
             if answer.error is not None:
                 raise answer.error.fresh()
             found[partition] = answer.offset
         return found
-
-    def _ask_offset(self, topic: str, partition: int, which: int, answers: queue.SimpleQueue[Any]) -> None:
-        asked = ListOffsetsRequest.ListOffsetsPartition(partition_index=partition, timestamp=which)
-        request = ListOffsetsRequest(
-            replica_id=-1, topics=[ListOffsetsRequest.ListOffsetsTopic(name=topic, partitions=[asked])]
-        )
-        self._driver.call(
-            lambda now: self._core.calls.request(
-                Leader(topic, partition),
-                ListOffsetsRequest,
-                lambda version: request,
-                lambda result, now: answers.put((partition, result)),
-                now,
-                _TIMEOUT,
-            )
-        )
 
     def batches(
         self, topic: str, positions: Mapping[int, int], ends: Mapping[int, int] | None = None
@@ -135,20 +120,24 @@ class Reader:
         Ends when every partition has come to its offset in `ends`, never without. The first batch of a partition may
         begin before its position. Control batches are left out.
         """
-        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._check_open()
+        process = os.getpid()
+        arrivals = Arrivals()
         positions = {p: at for p, at in positions.items() if ends is None or at < ends[p]}
         trouble: dict[int, int] = {}
         for partition, position in positions.items():
-            self._fetch(topic, partition, position, answers)
+            self._fetch(topic, partition, position, arrivals)
         while positions:
-            partition, result = _next(answers)
-            ((answer,),) = (each.partitions for each in _value(result).responses)
+            if os.getpid() != process:
+                raise IllegalStateError(f"The process forked; its parent reads topic {topic}. Begin again.")
+            partition, response = self._next(topic, arrivals)
+            ((answer,),) = (each.partitions for each in response.responses)
             position = positions[partition]
             if answer.error is not None:
                 trouble[partition] = trouble.get(partition, 0) + 1
                 if not answer.error.retriable or trouble[partition] * _RETRY_PAUSE > _TIMEOUT:
                     raise answer.error.fresh()
-                self._fetch(topic, partition, position, answers, pause=_RETRY_PAUSE)
+                self._fetch(topic, partition, position, arrivals, pause=_RETRY_PAUSE)
                 continue
             trouble.pop(partition, None)
             found = [result.unwrap() for result in read_batches(answer.records, topic=topic, partition=partition)]
@@ -157,14 +146,12 @@ class Reader:
             if ends is not None and position >= ends[partition]:
                 del positions[partition]
             else:
-                self._fetch(topic, partition, position, answers)
+                self._fetch(topic, partition, position, arrivals)
             for batch in found:
                 if not batch.is_control:
                     yield partition, batch
 
-    def _fetch(
-        self, topic: str, partition: int, position: int, answers: queue.SimpleQueue[Any], pause: float = 0.0
-    ) -> None:
+    def _fetch(self, topic: str, partition: int, position: int, arrivals: Arrivals, pause: float = 0.0) -> None:
         wanted = FetchRequest.FetchPartition(partition=partition, fetch_offset=position, partition_max_bytes=_MOST)
         request = FetchRequest(
             max_wait_ms=_WAIT_MS,
@@ -172,18 +159,31 @@ class Reader:
             max_bytes=_MOST,
             topics=[FetchRequest.FetchTopic(topic=topic, partitions=[wanted])],
         )
+        self._request(topic, partition, request, arrivals, newest=_BY_NAME, pause=pause)
+
+    def _request(
+        self,
+        topic: str,
+        partition: int,
+        request: Any,
+        arrivals: Arrivals,
+        *,
+        newest: int | None = None,
+        pause: float = 0.0,
+    ) -> None:
+        """Send the partition's leader a request, after `pause` seconds; (partition, Result) is among the arrivals."""
 
         def start(now: float) -> None:
             if pause:
                 self._core.metadata.refresh(topic, now)
             self._core.calls.request(
                 Leader(topic, partition),
-                FetchRequest,
+                type(request),
                 lambda version: request,
-                lambda result, now: answers.put((partition, result)),
+                lambda result, now: arrivals.put((partition, result)),
                 now,
                 _TIMEOUT,
-                newest=_BY_NAME,
+                newest=newest,
             )
 
         def begin(now: float) -> None:
@@ -192,18 +192,13 @@ class Reader:
             else:
                 start(now)
 
+        self._check_open()
         self._driver.call(begin)
 
-
-def _next(answers: queue.SimpleQueue[Any]) -> Any:
-    try:
-        return answers.get(timeout=_TIMEOUT + 5)
-    except queue.Empty:
-        raise KafkaTimeoutError(f"No answer came within {_TIMEOUT + 5:g} s.") from None
-
-
-def _value(result: Any) -> Any:
-    if isinstance(result, Err):
-        error: KafkaError = result.error
-        raise error.fresh()
-    return result.value
+    def _next(self, topic: str, arrivals: Arrivals) -> tuple[int, Any]:
+        """(partition, response) of the next answer."""
+        partition, result = self._ask(arrivals.next, _TIMEOUT + 5, f"topic {topic}")
+        if isinstance(result, Err):
+            error: KafkaError = result.error
+            raise error.fresh()
+        return partition, result.unwrap()

@@ -7,8 +7,6 @@ A driver carries them out in order and answers with inputs: `Resolve` with `Core
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from kafka.result import Result
-
 Buffer = bytes | bytearray | memoryview
 
 # A socket address as the operating system has it: (ip, port) for IPv4, (ip, port, flow, scope) for IPv6.
@@ -48,13 +46,6 @@ class Close(NamedTuple):
     connection_id: int
 
 
-class Complete(NamedTuple):
-    """A submitted command is over; `promise` is what the caller handed in."""
-
-    promise: Any
-    result: Result[Any, Any]
-
-
 class Notice(NamedTuple):
     """Something an operator would want to read in the log: "warning" or "info", and a sentence."""
 
@@ -62,4 +53,4 @@ class Notice(NamedTuple):
     text: str
 
 
-Effect = Resolve | Connect | Send | Close | Complete | Notice
+Effect = Resolve | Connect | Send | Close | Notice

@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
-from kafka.core.effects import Close, Complete, Connect, Notice, Resolve, Send
+from kafka.core.effects import Close, Connect, Notice, Resolve, Send
 from kafka.drivers._turn import Turn
+from kafka.drivers.base import BaseDriver, Desk
+from kafka.errors import KafkaError, Persisted
 
 if TYPE_CHECKING:
-    from kafka._codec import Accumulator
     from kafka.core.core import Core
 
 log = Log("kafka.driver")
@@ -23,28 +24,29 @@ log = Log("kafka.driver")
 LONGEST_SLEEP = 5.0
 
 
-class Driver:
-    """Runs a `Core` on a thread of its own. All methods but the private ones may be called from any thread."""
+class Driver(BaseDriver):
+    """Runs a `Core` on a thread of its own. Any thread may call the methods without an underscore."""
 
     def __init__(
         self,
         core: Core,
         turn: Turn,
-        accumulator: Accumulator | None = None,
+        desk: Desk | None = None,
         *,
-        socket_options: Sequence[tuple[int, int, int]] = (),
+        socket_options: Sequence[tuple[int, int, int | bytes]] = (),
         name: str = "kafka-io",
     ) -> None:
-        self.core = core
+        super().__init__(core)
         self.error: BaseException | None = None  # what ended the thread, where it was not `stop`
         self._turn = turn
-        self._accumulator = accumulator
+        self._desk = desk
         self._socket_options = socket_options
         self._sockets: dict[int, socket.socket] = {}
         self._notify: deque[int] = deque()  # connections with a Send that wants to hear of its writing
         self._look_again = False  # whether such a Send was queued in the last turn
         self._calls: deque[Callable[[float], None]] = deque()
-        self._stopping = False
+        self._stopped_by: KafkaError | None = None  # what `stop` was given
+        self._forked = False
         self._lookups: set[tuple[str, int]] = set()  # under way
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -52,7 +54,11 @@ class Driver:
         self._thread.start()
 
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        return not self._forked and self._thread.is_alive()
+
+    def is_current(self) -> bool:
+        """Whether the caller is on the IO thread."""
+        return not self._forked and self._thread.ident == threading.get_ident()
 
     def call(self, function: Callable[[float], None]) -> None:
         """Have the IO thread call `function(now)` between two turns."""
@@ -63,74 +69,70 @@ class Driver:
         """Have the IO thread look for work."""
         self._turn.wake()
 
-    def stop(self, timeout: float | None = None) -> bool:
-        """End the thread after the calls made before; False where it still runs after `timeout` seconds."""
-        self._stopping = True
+    def stop(self, error: KafkaError, timeout: float | None = None) -> bool:
+        """End the thread after the calls made before; what is under way then fails with `error`.
+
+        False where it still runs after `timeout` seconds.
+        """
+        if self._stopped_by is None:
+            self._stopped_by = error
         self._turn.wake()
-        if self._thread is not threading.current_thread():
+        if self.is_alive() and not self.is_current():
             self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return not self.is_alive()
+
+    def forked(self) -> None:
+        """In the child of a fork: the thread and what is said on the connections are the parent's alone."""
+        self._forked = True
+        for connection in self._sockets.values():
+            connection.close()  # else one that the parent closes would stay open as long as the child lives
+        self._sockets.clear()
 
     # -- the IO thread -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        accumulator = self._accumulator
-        if accumulator is not None:
-            accumulator.io_thread = threading.get_ident()
+        desk = self._desk
+        if desk is not None:
+            desk.begin()
+        error: KafkaError | None
         try:
-            while True:
-                while self._calls:
-                    self._calls.popleft()(self._turn.now())
-                self._carry_out()
-                if self._stopping and not self._calls:
-                    return
-                self._one_turn()
-        except BaseException as error:
-            # A bug: nobody would ever hear of the records that wait, so every one of them is told.
-            self.error = error
+            error = self._until_stopped()
+        except BaseException as bug:
+            # Nobody would ever hear of what waits, so all of it is told.
+            self.error = bug
             log.exception("the IO thread ended")
-            self._fail_everything(error)
-        finally:
-            if accumulator is not None:
-                accumulator.close()
-                accumulator.io_thread = 0
-            for connection in self._sockets.values():
-                connection.close()
-            self._sockets.clear()
+            error = KafkaError(
+                f"The client's IO thread ended by a bug in kafka-turbo: {bug!r}. Nothing is sent any more."
+            )
+            error.__cause__ = bug
+            error.persisted = Persisted.POSSIBLY_PERSISTED
+        if error is not None:
+            self._end(desk, error, self._turn.now())
+        for connection_id in list(self._sockets):
+            self._drop(connection_id)
 
-    def _fail_everything(self, error: BaseException) -> None:
-        from kafka.errors import KafkaError, Persisted
-
-        ended = KafkaError(
-            f"The producer's IO thread ended by a bug in kafka-turbo: {error!r}. Nothing is sent any more."
-        )
-        ended.__cause__ = error
-        ended.persisted = Persisted.POSSIBLY_PERSISTED
-        if self._accumulator is not None:
-            self._accumulator.close()  # what came after a look at what there is would never be told
-        try:
-            for part in self.core.parts:
-                part.close(ended, self._turn.now())
-        except BaseException:
-            log.exception("and what it left behind cannot be put in order")
-        if self._accumulator is not None:
-            for batch in self._accumulator.take_expired(float("inf")):
-                batch.fail(ended)
-            for cell in self._accumulator.unresolved():
-                cell.give_up(ended)
+    def _until_stopped(self) -> KafkaError | None:
+        while not self._forked:  # by a callback, which returned in the child
+            while self._calls:
+                self._calls.popleft()(self._turn.now())
+            self.carry_out()
+            if self._stopped_by is not None and not self._calls:
+                return self._stopped_by
+            self._one_turn()
+        return None
 
     def _one_turn(self) -> None:
-        core, turn, accumulator = self.core, self._turn, self._accumulator
+        core, turn, desk = self.core, self._turn, self._desk
         now = turn.now()
         until = min(core.next_deadline(), now + LONGEST_SLEEP)
         wait = until - now
-        if wait > 0 and accumulator is not None and not accumulator.sleep(until):
+        if wait > 0 and desk is not None and not desk.sleep(until):
             wait = 0.0
         # No answer will wake the thread after a request that has none: look at once whether it was written.
         events = turn.run(0.0 if self._calls or self._look_again else wait)
         self._look_again = False
-        if accumulator is not None:
-            accumulator.awake()
+        if desk is not None:
+            desk.awake()
         now = turn.now()
         for connection_id, event in events:
             if type(event) is bytes:
@@ -148,33 +150,24 @@ class Driver:
                 else:
                     core.written(connection_id, now)
         core.tick(now)
-        self._carry_out()
+        self.carry_out()
         del events
-        if accumulator is not None:
-            accumulator.wake_waiters()
+        if desk is not None:
+            desk.after_turn()
 
-    def _carry_out(self) -> None:
-        core = self.core
-        effects = core.effects()
-        while effects:
-            for effect in effects:
-                kind = type(effect)
-                if kind is Send:
-                    self._turn.send(effect.connection_id, effect.buffers)  # type: ignore[union-attr]
-                    if effect.notify:  # type: ignore[union-attr]
-                        self._notify.append(effect.connection_id)  # type: ignore[union-attr]
-                        self._look_again = True
-                elif kind is Connect:
-                    self._connect(effect)  # type: ignore[arg-type]
-                elif kind is Close:
-                    self._drop(effect.connection_id)  # type: ignore[union-attr]
-                elif kind is Resolve:
-                    self._resolve(effect.host, effect.port)  # type: ignore[union-attr]
-                elif kind is Notice:
-                    (log.warning if effect.level == "warning" else log.info)("%s", effect.text)  # type: ignore[union-attr]
-                elif kind is Complete:
-                    effect.promise(effect.result)  # type: ignore[union-attr]
-            effects = core.effects()
+    # -- effects -----------------------------------------------------------------------------------------------------
+
+    def _send(self, effect: Send) -> None:
+        self._turn.send(effect.connection_id, effect.buffers)
+        if effect.notify:
+            self._notify.append(effect.connection_id)
+            self._look_again = True
+
+    def _close(self, effect: Close) -> None:
+        self._drop(effect.connection_id)
+
+    def _notice(self, effect: Notice) -> None:
+        (log.warning if effect.level == "warning" else log.info)("%s", effect.text)
 
     def _connect(self, effect: Connect) -> None:
         family = socket.AF_INET6 if len(effect.address) == 4 else socket.AF_INET
@@ -203,8 +196,9 @@ class Driver:
             connection.close()
             self._notify = deque(id for id in self._notify if id != connection_id)
 
-    def _resolve(self, host: str, port: int) -> None:
+    def _resolve(self, effect: Resolve) -> None:
         # getaddrinfo may take many seconds, and cannot be interrupted: no name waits for another's answer.
+        host, port = effect.host, effect.port
         if (host, port) not in self._lookups:
             self._lookups.add((host, port))
             thread = threading.Thread(target=self._look_up, args=(host, port), name="kafka-resolver", daemon=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
+from kafka.client import Answer, Client
+from kafka.config import encoded_size
 from kafka.core.transactions.states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, TransactionState
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, TransactionAbortableError
-from kafka.producer.config import encoded_size
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from kafka._codec import Accumulator
     from kafka.core.transactions.conversation import Done
     from kafka.core.transactions.transactions import Transactions
-    from kafka.drivers.threads import Driver
     from kafka.producer.config import ProducerConfig
 
 log = Log("kafka.producer")
@@ -31,7 +30,7 @@ _ABORT_PATIENCE = 5.0
 _LONGEST = 32767  # bytes, of a string in a request
 
 
-class TransactionMethods:
+class TransactionMethods(Client):
     """Each waits at most `max_block_ms`, then raises a KafkaTimeoutError that says what it waited for.
 
     What was begun goes on nevertheless; the same method called again waits on, or gives the outcome. Only
@@ -45,15 +44,7 @@ class TransactionMethods:
 
     _accumulator: Accumulator
     _checked: ProducerConfig
-    _closed: bool
-    _driver: Driver
     _transactions: Transactions | None
-
-    if TYPE_CHECKING:
-
-        def _check_open(self) -> None: ...
-        def _refuse_on_io_thread(self, what: str) -> None: ...
-        def _trouble(self) -> str: ...
 
     def init_transactions(self) -> None:
         """Get a producer id for the transactional id. To be called once, before all other methods.
@@ -186,51 +177,24 @@ class TransactionMethods:
 
     def _transact(self, method: str, call: Callable[[Done, float], None], timeout: float | None = None) -> None:
         """Have the IO thread call this, and wait for the outcome; Ctrl-C interrupts."""
-        self._refuse_on_io_thread(f"{method}()")
-        answers: list[KafkaError | None] = []
-        answered = threading.Event()
+        waits_for = "the IO thread, which is busy"
 
-        def answer(error: KafkaError | None, now: float) -> None:
-            answers.append(error)
-            answered.set()
+        def forget(answer: Answer) -> None:
+            nonlocal waits_for
+            assert self._transactions is not None
+            self._transactions.forget(answer)
+            waits_for = self._transactions.waits_for()
 
         limit = self._checked.max_block_ms / 1000 if timeout is None else timeout
-        deadline = time.monotonic() + limit
-        self._driver.call(lambda now: call(answer, now))
         try:
-            while not answered.wait(max(0.0, min(deadline - time.monotonic(), 1.0))):
-                if not self._driver.is_alive():
-                    raise IllegalStateError(f"{method}(): the producer was closed meanwhile.") from self._driver.error
-                if time.monotonic() >= deadline:
-                    break
-        except BaseException:
-            self._stop_waiting(answer)
-            raise
-        if not answers:
-            waits_for = self._stop_waiting(answer)
-            if not answers:  # which it may have been just then
-                raise KafkaTimeoutError(
-                    f"{method}() was not over within {limit:g} s. It waits for {waits_for}. "
-                    f"Call it again to wait on.{self._trouble()}"
-                )
-        if answers[0] is not None:
-            raise answers[0].fresh()
-
-    def _stop_waiting(self, answer: Done) -> str:
-        """Tell that nobody waits for this answer any more; what it waited for."""
-        assert self._transactions is not None
-        transactions = self._transactions
-        said: list[str] = []
-        over = threading.Event()
-
-        def stop(now: float) -> None:
-            transactions.forget(answer)
-            said.append(transactions.waits_for())
-            over.set()
-
-        self._driver.call(stop)
-        over.wait(1.0)
-        return said[0] if said else "the IO thread, which is busy"
+            error = self._ask(call, limit, f"{method}()", forget)
+        except KafkaTimeoutError:
+            raise KafkaTimeoutError(
+                f"{method}() was not over within {limit:g} s. It waits for {waits_for}. "
+                f"Call it again to wait on.{self._trouble()}"
+            ) from None
+        if error is not None:
+            raise error.fresh()
 
 
 def _check_group(group: ConsumerGroupMetadata) -> None:

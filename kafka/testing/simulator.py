@@ -20,8 +20,8 @@ from typing import Any
 
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.core.effects import Buffer, Close, Complete, Connect, Notice, Resolve, Send
-from kafka.result import Result
+from kafka.core.effects import Buffer, Close, Connect, Notice, Resolve, Send
+from kafka.drivers.base import BaseDriver
 from kafka.testing.sim_broker import SimBroker, SimCluster
 from kafka.testing.sim_network import Link, Network, Simulation
 
@@ -33,15 +33,14 @@ def _unchanged(buffers: Sequence[Buffer], data: bytes) -> None:
     assert b"".join(buffers) == data, "a buffer was changed while a request could still read it"
 
 
-class SimDriver:
+class SimDriver(BaseDriver):
     """Carries out a core's effects on the simulated network. After calling the core directly, call `turn()`."""
 
     def __init__(self, network: Network, config: Config) -> None:
         self.network = network
         self.simulation = network.simulation
         # The core draws from a generator of its own, so that a change in the network model does not change its choices.
-        self.core = Core(config, random.Random(self.simulation.random.random()))
-        self.completed: list[tuple[Any, Result[Any, Any]]] = []
+        super().__init__(Core(config, random.Random(self.simulation.random.random())))
         self.stopped = False  # a driver that has died: nothing more reaches the core
         self._links: dict[int, Link | None] = {}  # by connection id; None while connecting
         self._ids: dict[Link, int] = {}
@@ -50,44 +49,7 @@ class SimDriver:
 
     def turn(self) -> None:
         """Carries out what the core wants, and plans the next tick."""
-        note, tracing = self.simulation.note, self.simulation.tracing
-        watcher = self.network.watcher
-        while effects := self.core.effects():
-            for effect in effects:
-                if isinstance(effect, Send):
-                    data = b"".join(effect.buffers)
-                    if tracing:
-                        note("send", effect.connection_id, len(data), data[:12].hex())
-                    link = self._links.get(effect.connection_id)
-                    assert link is not None, f"Send on connection {effect.connection_id}, which is not open"
-                    if watcher is not None:
-                        watcher.sent(link, data)
-                    link.send(
-                        0,
-                        data,
-                        self._written(effect.connection_id) if effect.notify else None,
-                        arrives=None if watcher is None else partial(_unchanged, effect.buffers, data),
-                    )
-                elif isinstance(effect, Connect):
-                    note("connect", effect.connection_id, effect.address)
-                    assert effect.connection_id > self._highest, "a connection id was used again"
-                    self._highest = effect.connection_id
-                    self._connect(effect)
-                elif isinstance(effect, Close):
-                    note("close", effect.connection_id)
-                    assert effect.connection_id in self._links, f"Close of unknown connection {effect.connection_id}"
-                    link = self._links.pop(effect.connection_id)
-                    if link is not None:
-                        del self._ids[link]
-                        link.close(0)
-                elif isinstance(effect, Resolve):
-                    note("resolve", effect.host, effect.port)
-                    self._resolve(effect)
-                elif isinstance(effect, Notice):
-                    note(effect.level, effect.text)
-                else:
-                    assert isinstance(effect, Complete)
-                    self.completed.append((effect.promise, effect.result))
+        self.carry_out()
         deadline = self.core.next_deadline()
         if deadline < self._wake_at:
             self._wake_at = deadline
@@ -102,7 +64,40 @@ class SimDriver:
             self.core.tick(self.simulation.now)
         self.turn()
 
+    # -- effects ---------------------------------------------------------------------------------------------------
+
+    def _send(self, effect: Send) -> None:
+        id = effect.connection_id
+        data = b"".join(effect.buffers)
+        if self.simulation.tracing:
+            self.simulation.note("send", id, len(data), data[:12].hex())
+        link = self._links.get(id)
+        assert link is not None, f"Send on connection {id}, which is not open"
+        watcher = self.network.watcher
+        if watcher is not None:
+            watcher.sent(link, data)
+        link.send(
+            0,
+            data,
+            self._written(id) if effect.notify else None,
+            arrives=None if watcher is None else partial(_unchanged, effect.buffers, data),
+        )
+
+    def _close(self, effect: Close) -> None:
+        id = effect.connection_id
+        self.simulation.note("close", id)
+        assert id in self._links, f"Close of unknown connection {id}"
+        link = self._links.pop(id)
+        if link is not None:
+            del self._ids[link]
+            link.close(0)
+
+    def _notice(self, effect: Notice) -> None:
+        self.simulation.note(effect.level, effect.text)
+
     def _resolve(self, effect: Resolve) -> None:
+        self.simulation.note("resolve", effect.host, effect.port)
+
         def answer(result: list[tuple[Any, ...]] | BaseException) -> None:
             if not self.stopped:
                 self.simulation.note("resolved", effect.host)
@@ -113,6 +108,9 @@ class SimDriver:
 
     def _connect(self, effect: Connect) -> None:
         id = effect.connection_id
+        self.simulation.note("connect", id, effect.address)
+        assert id > self._highest, "a connection id was used again"
+        self._highest = id
         self._links[id] = None
 
         def opened(link: Link | OSError) -> None:

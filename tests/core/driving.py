@@ -1,57 +1,52 @@
-"""A core on its threaded driver, asked from the test's thread."""
+"""A client that does nothing of its own: the core on its threaded driver, asked from the test's thread."""
 
 from __future__ import annotations
 
-import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from kafka.client import Client
+from kafka.config import ClientConfig
 from kafka.core.cluster.routes import Route
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.drivers._turn import Turn
-from kafka.drivers.threads import Driver
-from kafka.errors import Cancelled
 
 
-class Client:
+class CoreConfig(ClientConfig):
+    """What the core is told, as it is: for settings that no client has."""
+
     def __init__(self, config: Config) -> None:
-        self.core = Core(config, random.Random())
-        self.driver = Driver(self.core, Turn())
-        self.driver.start()
+        super().__init__({"bootstrap_servers": "unused", "api_version": (0,)})  # nothing is asked before the test does
+        self.core = config
 
-    def ask(self, question: Callable[[Callable[[Any, float], None], float], None], timeout: float) -> Any:
-        """Has the IO thread call `question(callback, now)`; the result that the callback gets."""
-        results: list[Any] = []
-        answered = threading.Event()
+    def for_core(self) -> Config:
+        return self.core
 
-        def answer(result: Any, now: float) -> None:
-            results.append(result)
-            answered.set()
 
-        self.driver.call(lambda now: question(answer, now))
-        assert answered.wait(timeout + 5)
-        return results[0]
+class Asking(Client):
+    def __init__(self, config: Config) -> None:
+        super().__init__(CoreConfig(config))
+
+    @property
+    def core(self) -> Core:
+        return self._core
 
     def bootstrap(self, timeout: float = 10.0) -> Any:
-        return self.ask(lambda answer, now: self.core.bootstrap(answer, now, timeout), timeout)
-
-    def request(self, route: Route, message_class: Any, build: Callable[[int], Any], timeout: float = 30.0) -> Any:
-        return self.ask(
-            lambda answer, now: self.core.calls.request(route, message_class, build, answer, now, timeout), timeout
+        return self._ask(
+            lambda answer, now: self.core.bootstrap(answer, now, timeout), timeout + 5, "the cluster's brokers"
         )
 
-    def close(self) -> None:
-        self.driver.call(lambda now: self.core.close(Cancelled("The test is over."), now))
-        assert self.driver.stop(5)
+    def request(self, route: Route, message_class: Any, build: Callable[[int], Any], timeout: float = 30.0) -> Any:
+        return self._ask(
+            lambda answer, now: self.core.calls.request(route, message_class, build, answer, now, timeout),
+            timeout + 5,
+            str(route),
+        )
 
 
 @contextmanager
-def client(*places: tuple[str, int], **config: Any) -> Iterator[Client]:
-    made = Client(Config(bootstrap=places, **config))
-    try:
+def client(*places: tuple[str, int], **config: Any) -> Iterator[Asking]:
+    with Asking(Config(bootstrap=places, **config)) as made:
         yield made
-    finally:
-        made.close()
+    assert not made._driver.is_alive()
