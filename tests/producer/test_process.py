@@ -3,65 +3,16 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from tests.processes import Script
 from tests.producer.brokers import ScriptedCluster
 
 # They hold the clock to account: not for builds that are slower by design.
 pytestmark = pytest.mark.timing
-
-ROOT = Path(__file__).parents[2]
-
-PRELUDE = """
-import faulthandler, gc, logging, os, signal, sys, threading, time
-faulthandler.enable()
-logging.basicConfig(level=logging.WARNING, format="LOG %(levelname)s %(message)s", stream=sys.stderr)
-from kafka import KafkaProducer
-from kafka.errors import *
-bootstrap = sys.argv[1]
-"""
-
-
-class Script:
-    """A Python process that runs `code` after PRELUDE."""
-
-    def __init__(self, code: str, bootstrap: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code), bootstrap],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def go_on(self) -> None:
-        """It waits in `sys.stdin.readline()`."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
-    def end(self, timeout: float = 30.0) -> tuple[str, str]:
-        """What it printed and what it logged, once it has ended by itself with 0."""
-        try:
-            out, log = self.process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # where does it hang?
-            raise AssertionError(self.process.communicate()[1]) from None
-        assert self.process.returncode == 0, log
-        return out, log
-
 
 # -- Ctrl-C ------------------------------------------------------------------------------------------------------------
 
