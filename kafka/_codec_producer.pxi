@@ -88,8 +88,12 @@ cdef class ProducerBase:
 
     # What KafkaProducer provides; each may wait.
 
+    def _takes_records_again(self):
+        """Whether records are taken after all: after a fork it starts again, with a new accumulator."""
+        return False
+
     def _refuse(self):
-        """Raise what says why no record is accepted any more; return only with a new accumulator in place."""
+        """Raise what says why no record is taken any more."""
         raise NotImplementedError
 
     def _await_partitions(self, topic):
@@ -170,7 +174,8 @@ cdef class ProducerBase:
         if why == OUT_OF_MEMORY:
             raise MemoryError()
         # It was closed after the call began.
-        self._refuse()
+        if not self._takes_records_again():
+            self._refuse()
         raise Errors.IllegalStateError("the process forked while send() was at work; send again")
 
     def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None):
@@ -204,7 +209,8 @@ cdef class ProducerBase:
         cdef Appended appended
         cdef FutureRecordMetadata future
         if accumulator.closed:
-            self._refuse()
+            if not self._takes_records_again():
+                self._refuse()
             accumulator = self.accumulator      # a new one after a fork
             queues = None
         if value is None and key is None:
@@ -317,7 +323,8 @@ cdef class ProducerBase:
         cdef bint chosen = False
         cdef bint in_turn = False
         if accumulator.closed:
-            self._refuse()
+            if not self._takes_records_again():
+                self._refuse()
             accumulator = self.accumulator      # a new one after a fork
         queues = self.topic_queues(topic)
         values = _items_of(values, "values", -1)

@@ -1,7 +1,7 @@
 """Reading a topic without a consumer: one Fetch request per partition at a time, on a core and IO thread of its own.
 
 For the command line and the demo, until there is the real consumer: no group, no transactions' isolation, and the
-partitions of a broker share its connection, so that a wait for one delays the others.
+partitions of a broker share its connection for fetches, so that a wait for one delays the others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from kafka.client import Answer, Client
 from kafka.config import ClientConfig
 from kafka.core.cluster.routes import ANY, CONTROLLER, Leader
+from kafka.core.net.lanes import Lane
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest
 from kafka.records import RecordBatch, read_batches
@@ -159,7 +160,7 @@ class Reader(Client):
             max_bytes=_MOST,
             topics=[FetchRequest.FetchTopic(topic=topic, partitions=[wanted])],
         )
-        self._request(topic, partition, request, arrivals, newest=_BY_NAME, pause=pause)
+        self._request(topic, partition, request, arrivals, newest=_BY_NAME, pause=pause, lane=Lane.FETCH)
 
     def _request(
         self,
@@ -170,6 +171,7 @@ class Reader(Client):
         *,
         newest: int | None = None,
         pause: float = 0.0,
+        lane: Lane = Lane.CONTROL,
     ) -> None:
         """Send the partition's leader a request, after `pause` seconds; (partition, Result) is among the arrivals."""
 
@@ -184,6 +186,7 @@ class Reader(Client):
                 now,
                 _TIMEOUT,
                 newest=newest,
+                lane=lane,
             )
 
         def begin(now: float) -> None:

@@ -253,18 +253,19 @@ class KafkaProducer(TransactionMethods, ProducerBase):
         if given_up:
             log.warning("%r was not closed before the interpreter's end: %s", self, given_up)
 
-    # -- checks ------------------------------------------------------------------------------------------------------
+    # -- where the accumulator is closed ---------------------------------------------------------------------------
 
-    def _refuse(self) -> None:  # type: ignore[override]  # in a forked child it mends rather than raises
-        if self._pid != os.getpid() and not self._closed:
-            self._start_in_child()
-            return
-        if not self._accumulator.closed:
-            return  # another thread has started it anew, or begun a transaction, since the caller looked
+    def _takes_records_again(self) -> bool:
+        if self._closed:
+            return False
+        self._check_open()  # starts again in the child of a fork
+        return not self._accumulator.closed  # another thread may have done that, or begun a transaction
+
+    def _refuse(self) -> NoReturn:
         self._check_open()
         if self._transactions is not None and self._driver.is_alive():
             raise self._transactions.refusal().fresh()
-        raise IllegalStateError("The producer's IO thread has ended; its log says why.") from self._driver.error
+        raise IllegalStateError(self._ended()) from self._driver.error
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
