@@ -143,6 +143,62 @@ def test_a_bug_fails_what_the_core_was_asked(cluster: ScriptedCluster) -> None:
         cluster.thaw()
 
 
+class Told:
+    """A desk that notes what the driver tells it."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.until = 0.0
+        self.has_work = False
+
+    def begin(self) -> None:
+        self.heard.append(("begin", threading.get_ident()))
+
+    def sleep(self, until: float) -> bool:
+        self.until = until
+        self.heard.append("sleep")
+        return not self.has_work
+
+    def awake(self) -> None:
+        self.heard.append("awake")
+
+    def after_turn(self) -> None:
+        self.heard.append("after_turn")
+
+    def close(self) -> None:
+        self.heard.append("close")
+
+    def abandon(self, error: KafkaError) -> None:
+        self.heard.append(error)
+
+
+class WithDesk(Reader):
+    def _equip(self, turn: Any) -> Told:
+        self.desk = Told()
+        return self.desk
+
+
+@pytest.mark.parametrize("bug", [False, True])
+def test_a_desk_is_told_of_every_turn_and_of_the_end(embedded: EmbeddedCluster, bug: bool) -> None:
+    reader = WithDesk(embedded.bootstrap)
+    desk, thread = reader.desk, reader._driver._thread
+    seen = len(desk.heard)
+    desk.has_work = True  # so that it does not sleep again
+    reader._driver.wake()
+    wait_for(lambda: len(desk.heard) > seen + 30)
+    desk.has_work = False
+    assert reader.partitions("t") == [0, 1]
+    if bug:
+        reader._driver.call(lambda now: 1 / 0)  # type: ignore[arg-type, return-value]
+        wait_for(lambda: not thread.is_alive())
+    reader.close()
+    assert desk.heard[0] == ("begin", thread.ident) and desk.until - time.monotonic() < 5
+    turns = [call for call in desk.heard[1:-2] if call != "sleep"]
+    assert turns == ["awake", "after_turn"] * (len(turns) // 2) and "sleep" in desk.heard
+    close, error = desk.heard[-2:]
+    assert close == "close" and ("ended by a bug" if bug else "WithDesk was closed") in str(error)
+
+
 # -- the end -----------------------------------------------------------------------------------------------------------
 
 
