@@ -77,7 +77,7 @@ def test_without_an_answer_it_says_what_was_asked_and_forgets(reader: Reader) ->
 def test_what_is_known_to_be_wrong_is_said(cluster: ScriptedCluster) -> None:
     with Reader(cluster.bootstrap) as reader:
         cluster.stop()
-        reader._driver.call(lambda now: reader._core.refresh(None, now))
+        reader._driver.call(lambda now: reader._core.metadata.refresh(None, now))
         wait_for(lambda: any(health.error for health in reader.health()))
         with pytest.raises(KafkaTimeoutError, match="of the weather within 0.05 s. .*refused"):
             reader._ask(never, 0.05, "the weather")
@@ -275,7 +275,7 @@ def test_moments_of_its_health_are_wall_clock(cluster: ScriptedCluster) -> None:
     with Reader(cluster.bootstrap) as reader:
         assert [health.node_id for health in reader.health()] == [1]
         cluster.stop()
-        reader._driver.call(lambda now: reader._core.refresh(None, now))
+        reader._driver.call(lambda now: reader._core.metadata.refresh(None, now))
         wait_for(lambda: reader.health()[0].failing_since is not None)
         failing_since = reader.health()[0].failing_since
         assert failing_since is not None and abs(failing_since - time.time()) < 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from kafka._log import Log
 from kafka.core.effects import Close, Connect, Notice, Resolve, Send
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import BaseDriver, Desk
+from kafka.drivers.native import get_ident, thread
 from kafka.errors import KafkaError, Persisted
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Driver(BaseDriver):
         self._stopped_by: KafkaError | None = None  # what `stop` was given
         self._forked = False
         self._lookups: set[tuple[str, int]] = set()  # under way
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = thread(self._run, name)
 
     def start(self) -> None:
         self._thread.start()
@@ -58,7 +58,7 @@ class Driver(BaseDriver):
 
     def is_current(self) -> bool:
         """Whether the caller is on the IO thread."""
-        return not self._forked and self._thread.ident == threading.get_ident()
+        return not self._forked and self._thread.ident == get_ident()
 
     def call(self, function: Callable[[float], None]) -> None:
         """Have the IO thread call `function(now)` between two turns."""
@@ -201,9 +201,8 @@ class Driver(BaseDriver):
         host, port = effect.host, effect.port
         if (host, port) not in self._lookups:
             self._lookups.add((host, port))
-            thread = threading.Thread(target=self._look_up, args=(host, port), name="kafka-resolver", daemon=True)
             try:
-                thread.start()
+                thread(partial(self._look_up, host, port), "kafka-resolver").start()
             except RuntimeError:  # there are too many already, or (from Python 3.12 on) the interpreter is ending
                 self._look_up(host, port)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 from kafka._codec import Accumulator
+from kafka.drivers.native import get_ident
 from kafka.errors import KafkaError
 
 
@@ -19,7 +18,7 @@ class ProducerDesk:
         self.close = accumulator.close
 
     def begin(self) -> None:
-        self._accumulator.io_thread = threading.get_ident()
+        self._accumulator.io_thread = get_ident()
 
     def abandon(self, error: KafkaError) -> None:
         for batch in self._accumulator.take_expired(float("inf")):
