@@ -208,6 +208,28 @@ def test_a_child_keeps_none_of_its_parents_connections_open(embedded: EmbeddedCl
     script.end()
 
 
+def test_a_fork_while_another_thread_starts_it(embedded: EmbeddedCluster) -> None:
+    forking(
+        """
+        reader = Reader(bootstrap)
+        held, done = threading.Event(), threading.Event()
+        def start():                                        # as a child does that has threads of its own
+            with reader._starting:
+                reader._is_starting = True
+                held.set()
+                done.wait()
+        thread = threading.Thread(target=start)
+        thread.start()
+        held.wait()
+        in_child(lambda: reader.partitions("t"))
+        done.set()
+        thread.join()
+        reader.close()
+        """,
+        embedded.bootstrap,
+    ).end()
+
+
 def test_a_fork_while_it_waits_is_told_to_the_child(embedded: EmbeddedCluster) -> None:
     """Its answer is the parent's."""
     forking(
@@ -253,13 +275,14 @@ def test_a_callback_that_forks_and_returns_in_both(embedded: EmbeddedCluster) ->
     ).end()
 
 
-def test_a_callback_that_forks_and_uses_it_in_the_child(embedded: EmbeddedCluster) -> None:
+@pytest.mark.parametrize("use", ["assert reader.partitions('t') == [0, 1]", "pass"])
+def test_a_callback_that_forks_and_closes_it_in_the_child(embedded: EmbeddedCluster, use: str) -> None:
     forking(
-        """
+        f"""
         reader = Reader(bootstrap)
         def fork(answer, now):
             def child():
-                assert reader.partitions("t") == [0, 1]     # on what was the IO thread, and is none here
+                {use}                     # on what was the IO thread, and is none here
                 reader.close()
             in_child(child)
             answer(None)
