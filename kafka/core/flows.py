@@ -143,18 +143,19 @@ class Task(Generic[T]):
                 except BaseException:
                     self._flow = None
                     raise
-                if self.is_over:  # cancelled by what it has just done
+                if self._flow is None:  # cancelled by what it has just done
                     flow.close()
                     return
-                step = self._step = self._step + 1
-                withdraw = wish.start(partial(self._resume, step), now)
+                self._step += 1
+                withdraw = wish.start(partial(self._resume, self._step), now)
+                if self.is_over:  # cancelled by what its wish began
+                    self._granted.clear()
+                    flow.close()
+                    if withdraw is not None:
+                        withdraw()
+                    return
                 if not self._granted:
-                    if self._step == step:
-                        self._withdraw = withdraw
-                    else:  # cancelled by what its wish began
-                        flow.close()
-                        if withdraw is not None:
-                            withdraw()
+                    self._withdraw = withdraw
                     return
                 answer = self._granted.pop()
                 now = answer[1]

@@ -41,7 +41,7 @@ _GAUGES: dict[str, tuple[str, Callable[[KafkaProducer, float], float]]] = {
     ),
     "connection-count": (
         "Connections that are up.",
-        lambda producer, now: sum(health.connected for health in producer._core.health(now)),
+        lambda producer, now: producer._core.nodes.connection_count(),
     ),
     "metadata-age": (
         "Seconds since the newest metadata came; infinite before.",

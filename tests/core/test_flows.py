@@ -157,6 +157,27 @@ def test_cancelled_by_the_wish_it_has_just_begun() -> None:
     assert task.is_over and results == [] and withdrawn == [True]
 
 
+def test_cancelled_after_its_wish_was_granted_at_once() -> None:
+    tasks: list[Task[Any]] = []
+    seen: list[str] = []
+
+    def start(resume: Resume[Any], now: float) -> None:
+        resume(None, now)
+        tasks[0].cancel()
+
+    desk = Desk()
+
+    async def flow() -> None:
+        await desk.wish("a")
+        await Wish(start)
+        seen.append("went on")
+
+    task, results = run(flow())
+    tasks.append(task)
+    desk.grant(None, 1.0)
+    assert task.is_over and results == [] and seen == []
+
+
 @pytest.mark.parametrize("again", ["value", "other"])
 def test_only_the_first_word_counts(again: str) -> None:
     desk = Desk()

@@ -26,7 +26,7 @@ from kafka.protocol import (
     ProduceRequest,
 )
 from kafka.result import Err, Ok
-from kafka.testing.sim_broker import ForeignPeer
+from kafka.testing.sim_broker import ForeignPeer, _Served
 from tests.sim.pump import Pump
 from tests.sim.world import World, batch, produce_request
 
@@ -391,6 +391,16 @@ def test_any_broker_never_asks_the_same_twice_in_a_round() -> None:
     assert len(rounds) >= 9
     for start in range(0, len(rounds) - 2, 3):
         assert sorted(rounds[start : start + 3]) == [0, 1, 2]
+
+
+def test_a_peer_that_answers_another_request_than_it_was_asked() -> None:
+    world = World(1, 1)
+    original = _Served._answer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Served, "_answer", lambda self, r, v, id: original(self, r, v, id + 7))
+        result = world.bootstrap()
+    assert isinstance(result, Err)
+    assert "sent response 7 where 0 was due" in str(result.error) and "api versions" in str(result.error)
 
 
 # -- the data path's part ------------------------------------------------------------------------------------------

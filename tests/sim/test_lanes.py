@@ -8,7 +8,7 @@ import pytest
 
 from kafka.core.cluster.routes import ADVERTISED, ToBroker
 from kafka.core.net.lanes import CONNECTION_OF, Lane
-from kafka.errors import KafkaConnectionError
+from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ProduceRequest
 from kafka.result import Err
 from kafka.testing.sim_broker import SimBroker
@@ -120,6 +120,17 @@ def test_what_waited_behind_an_answer_that_came_early_is_due_as_ever() -> None:
     assert behind.result is None
 
 
+def test_it_is_noticed_in_time_although_the_watch_was_set_for_later() -> None:
+    world = ready(request_timeout=2.0)
+    held(world.cluster.brokers[0], 5.0)
+    slow(world, Lane.GROUP, answer_within=62.0)
+    slow(world, Lane.GROUP, timeout=20.0)
+    world.run(5.1)
+    world.cluster.brokers[0].pause()
+    start = world.now
+    assert world.run(2.5, lambda: closes(world, start) > 0)
+
+
 def test_a_broker_that_rightly_holds_an_answer_is_not_silent() -> None:
     world = ready(brokers=2, any_broker_attempt=20.0)
     for node in (0, 1):
@@ -203,7 +214,6 @@ def test_each_lane_dies_alone(lane: Lane) -> None:
     assert pump.downs == [] and pump.failed == 0 and world.brokers.connection_id(0) == control
     assert world.channel(0).failures == world.channel(0, other).failures == 0
     assert not world.brokers.is_failing(0)
-    assert world.core.nodes.nodes[0].health(world.now).failures == 1  # but it shows
     # and the others' deaths leave it alone
     back = world.request(ToBroker(0), ListOffsetsRequest, offsets, 20.0, lane=lane)
     assert world.run(2.0, lambda: back.result is not None)
@@ -235,6 +245,86 @@ def test_a_lane_that_comes_up_ends_the_others_waiting() -> None:
     assert world.run(60.0, lambda: control.result is not None or again.result is not None)
     assert world.run(0.1, lambda: control.result is not None and again.result is not None)
     assert world.core.nodes.nodes[0].health(world.now).failing_since is None
+
+
+class Wanting:
+    """A part that always has a request for the broker."""
+
+    def __init__(self, world: World, lane: Lane) -> None:
+        self.lane = lane
+        self.brokers = world.core.services.brokers(lane)
+        self.due = world.now
+        world.core.attach(self)
+
+    def on_room(self, node_id: int, now: float) -> None:
+        self.brokers.send(0, InitProducerIdRequest, init, lambda result, now: None, now)
+
+    def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
+        self.due = now
+
+    def on_metadata(self, snapshot: Any, now: float) -> None: ...
+
+    def uses(self, topic: str) -> bool:
+        return False
+
+    def tick(self, now: float) -> None:
+        if self.due <= now:
+            self.due = float("inf")
+            if self.brokers.room(0) > 0:
+                self.on_room(0, now)
+            else:
+                self.brokers.ensure(0, now)
+
+    def next_deadline(self) -> float:
+        return self.due
+
+    def close(self, error: KafkaError, now: float) -> None: ...
+
+
+def hang_up(broker: SimBroker, header: Any, request: Any) -> None:
+    for link in list(broker.connections):
+        link.reset()
+
+
+def test_lanes_do_not_hurry_each_other_to_a_broker_that_lets_nobody_stay() -> None:
+    """It answers ApiVersions, and resets on the next request."""
+    counts = []
+    for lanes in ([Lane.PRODUCE], [Lane.PRODUCE, Lane.FETCH, Lane.GROUP]):
+        world = ready()
+        world.cluster.brokers[0].handlers[SLOW] = hang_up
+        for lane in lanes:
+            Wanting(world, lane)
+        start = world.now
+        world.run(10.0)
+        counts.append(connects(world, start) / len(lanes))
+    assert 20 < counts[0] < 250 and counts[1] < 1.5 * counts[0]
+
+
+def test_a_broker_that_moves_while_it_holds_an_answer_is_followed_at_once() -> None:
+    world = ready()
+    held(world.cluster.brokers[0], 300.0)
+    slow(world, Lane.GROUP, answer_within=330.0, timeout=400.0)
+    world.run(1.0)
+    before = world.channel(0, Lane.GROUP).connection
+    broker = world.cluster.brokers[0]
+    world.network.hosts["elsewhere"] = [(broker.ip,)]
+    world.core.nodes.learn(0, "elsewhere", broker.port, world.now)
+    world.client.turn()
+    other = world.request(ToBroker(0), ListOffsetsRequest, offsets, 20.0, lane=Lane.GROUP)
+    held(broker, 0.0)
+    assert world.run(1.0, lambda: other.result is not None)
+    assert world.channel(0, Lane.GROUP).connection is not before
+
+
+def test_a_failure_that_nobody_tries_to_mend_is_no_news_while_the_broker_answers() -> None:
+    world = ready(request_timeout=2.0)
+    pumping(world)
+    held(world.cluster.brokers[0], 30.0)
+    slow(world, Lane.FETCH, answer_within=3.0, timeout=2.9)
+    assert world.run(5.0, lambda: world.channel(0, Lane.FETCH).failures > 0)
+    world.run(10.0)
+    known = world.core.nodes.nodes[0].health(world.now)
+    assert (known.failing_since, known.failures, known.error) == (None, 0, None)
 
 
 def test_lanes_are_made_on_first_use_and_closed_when_idle() -> None:

@@ -76,7 +76,29 @@ def test_brokers_that_take_one_key_are_asked_for_each() -> None:
     promises = [ask(world, key) for key in ("a", "b", "c")]
     assert world.run(5.0, lambda: all(promise.result is not None for promise in promises))
     assert all(promise.result.is_ok() for promise in promises)  # type: ignore[union-attr]
-    assert seen == [["a"], ["b"], ["c"]]
+    assert sorted(seen) == [["a"], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize("code", [Code.GROUP_AUTHORIZATION_FAILED, Code.COORDINATOR_NOT_AVAILABLE])
+def test_what_is_wrong_with_one_key_is_no_others_affair(code: Code) -> None:
+    """Brokers that take one key say what is wrong with it of the whole answer."""
+    world = ready()
+    original = world.cluster.brokers[0].handlers[FIND]
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        return FindCoordinatorResponse(error_code=code) if request.key == "bad" else original(broker, header, request)
+
+    for broker in world.cluster.brokers:
+        broker.versions[FIND] = (0, 3)
+        broker.handlers[FIND] = handler
+    for link in list(world.network.links):
+        link.reset()
+    world.run(0.2)
+    bad, *good = [ask(world, key, timeout=5.0) for key in ("bad", "good", "better")]
+    assert world.run(0.2, lambda: all(promise.result is not None for promise in good))
+    assert all(promise.result.is_ok() for promise in good)  # type: ignore[union-attr]
+    world.run(5.0)
+    assert isinstance(bad.result, Err)
 
 
 def test_a_coordinator_that_is_not_there_yet_holds_up_no_other() -> None:
@@ -236,3 +258,37 @@ def test_a_controller_that_cannot_be_reached_is_passed_over() -> None:
     assert world.run(1.0, lambda: promise.result is not None)
     assert promise.result.is_ok() and order and 1 not in order  # type: ignore[union-attr]
     assert world.channel(1, Lane.CONTROL).failures > 0
+
+
+def test_a_call_that_waits_for_the_controller_follows_it() -> None:
+    world = ready()
+    connect_all(world)
+    refusing(world)
+    broker = world.cluster.brokers[1]
+    world.network.black_holes.add((broker.ip, broker.port))
+    world.channel(1).disconnect(world.now)
+    world.core.metadata.snapshot = world.core.snapshot._replace(controller_id=1)
+    promise = world.request(CONTROLLER, InitProducerIdRequest, init, 20.0)
+    world.run(0.2)
+    assert promise.result is None
+    world.core.metadata.snapshot = world.core.snapshot._replace(controller_id=2)
+    world.core.calls.on_metadata(world.now)
+    assert world.run(0.1, lambda: promise.result is not None)
+    assert promise.result.unwrap().producer_id == 2  # type: ignore[union-attr]
+
+
+def test_what_may_be_under_way_is_not_asked_of_another_at_once() -> None:
+    """CreateTopics twice is TopicAlreadyExists."""
+    world = ready()
+    connect_all(world)
+    order = refusing(world)
+    for broker in world.cluster.brokers:
+        broker.least_work = broker.most_work = 0.05
+    start = world.now
+    promise = world.request(CONTROLLER, InitProducerIdRequest, init, 20.0)
+    assert world.run(1.0, lambda: len(order) == 1)
+    for link in list(world.cluster.brokers[order[0]].connections):
+        link.reset()
+    assert world.run(2.0, lambda: promise.result is not None)
+    assert promise.result.is_ok() and len(order) == 2  # type: ignore[union-attr]
+    assert world.now - start > 0.08 + 0.05

@@ -227,7 +227,7 @@ class Calls:
             preferred = [node for node in untried if node.id == snapshot.controller_id]
         elif call.avoid is not None:
             preferred = [node for node in untried if node.id >= 0 and node.id != call.avoid]
-        well = [node for node in preferred if not node.channel(call.lane).failures]
+        well = [node for node in preferred if _is_well(node.channel(call.lane), now)]
         return self._best(well, call.lane, now) or self._best(untried, call.lane, now)
 
     def _best(self, nodes: list[Node], lane: Lane, now: float) -> Node | None:
@@ -243,7 +243,7 @@ class Calls:
                 rank, urgency = 3 if silent else 0, len(connection.in_flight)
             elif channel.is_ready:
                 rank, urgency = 4, channel.throttled_until
-            elif channel.failures or (channel.is_connecting and now - channel.connecting_since >= SILENT_AFTER):
+            elif not _is_well(channel, now):
                 rank = 6 + (node.id < 0)
             elif node.id < 0:  # an address of bootstrap_servers: one of the brokers by another name
                 rank = 5
@@ -321,10 +321,12 @@ class Calls:
         if call.node is not None:
             call.errors[call.node.name] = error
             call.tried[call.node.id] = None
-        if isinstance(call.route, AnyBroker):
-            self._route(call, now)  # the next broker, at once
-        else:
+        if not isinstance(call.route, AnyBroker):
             self._pause(call, now)
+        elif call.route.controller and error.errno is None:
+            self._pause(call, now)  # what it was asked may be under way: another one is not asked the same at once
+        else:
+            self._route(call, now)  # the next broker, at once
 
     def _round_over(self, call: Call, now: float) -> None:
         if now - call.started >= call.patience:
@@ -398,7 +400,11 @@ class Calls:
 
     def _has_moved(self, call: Call, channel: Channel) -> bool:
         """Whether a call that waits for a connection would by now wait for another one."""
-        return not isinstance(call.route, AnyBroker) and call.route.broker_id(self._view) not in (-1, channel.node.id)
+        if isinstance(call.route, AnyBroker):
+            goes_to = self._view.snapshot.controller_id if call.route.controller else -1
+        else:
+            goes_to = call.route.broker_id(self._view)
+        return goes_to not in (-1, channel.node.id)
 
     def on_coordinator(self, route: Coordinator, error: KafkaError | None, now: float) -> None:
         """The coordinator of this key is known, or (error) will not be."""
@@ -460,6 +466,11 @@ class Calls:
         for call in list(self._open):
             if not call.done:
                 self._finish(call, Err(error), now)
+
+
+def _is_well(channel: Channel, now: float) -> bool:
+    """Whether nothing says that this broker cannot be reached."""
+    return not channel.failures and not (channel.is_connecting and now - channel.connecting_since >= SILENT_AFTER)
 
 
 def _might_ask(call: Call, channel: Channel) -> bool:

@@ -14,7 +14,7 @@ from kafka.core.net.nodes import Nodes
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError, ProtocolError, for_code
 from kafka.protocol import FindCoordinatorRequest
-from kafka.result import Err, Ok, Result
+from kafka.result import Err, Result
 
 # From this version on a request may name many keys.
 _MANY_KEYS = 4
@@ -50,21 +50,30 @@ class Coordinators:
             self._timers.at(now, lambda now: self._start(route.kind, now))
 
     def _start(self, kind: int, now: float) -> None:
-        Task(self._find(self._new.pop(kind)), lambda result, now: None).start(now)
+        self._find_all(self._new.pop(kind), now)
 
-    async def _find(self, routes: list[Coordinator]) -> None:
+    def _find_all(self, routes: list[Coordinator], now: float) -> None:
+        Task(self._find(routes, now), lambda result, now: None).start(now)
+
+    async def _find(self, routes: list[Coordinator], now: float) -> None:
         """Looks up these, all of one kind."""
         failures = 0
+
+        def build(version: int) -> Any:
+            if version >= _MANY_KEYS:
+                keys = [route.key for route in routes]
+                return FindCoordinatorRequest(key_type=routes[0].kind, coordinator_keys=keys)
+            for route in routes[1:]:  # beside each other: what is wrong with one key is no other's affair
+                self._timers.at(now, partial(self._find_all, [route]))
+            del routes[1:]
+            return FindCoordinatorRequest(key_type=routes[0].kind, key=routes[0].key)
+
         while routes:
-            build = partial(_question, routes)
             result, now = await self._calls.ask(ADVERTISED, FindCoordinatorRequest, build, self._timeout)
-            named_one = isinstance(result, Ok) and result.value.version < _MANY_KEYS
-            asked, later = (routes[:1], routes[1:]) if named_one else (routes, [])
-            again = [route for route in asked if self._is_to_be_asked_again(route, result, now)]
-            routes = later + again
-            if again:
+            routes[:] = [route for route in routes if self._is_to_be_asked_again(route, result, now)]
+            if routes:
                 failures += 1
-                await pause(self._timers, self._backoff.delay(failures))
+                _, now = await pause(self._timers, self._backoff.delay(failures))
 
     def _is_to_be_asked_again(self, route: Coordinator, result: Result[Answer, KafkaError], now: float) -> bool:
         """Notes what the answer says of this one, and tells those who wait, unless another look may tell more."""
@@ -87,9 +96,3 @@ class Coordinators:
         del self._sought[route]
         self._calls.on_coordinator(route, error, now)
         return False
-
-
-def _question(routes: list[Coordinator], version: int) -> Any:
-    if version < _MANY_KEYS:
-        return FindCoordinatorRequest(key_type=routes[0].kind, key=routes[0].key)
-    return FindCoordinatorRequest(key_type=routes[0].kind, coordinator_keys=[route.key for route in routes])

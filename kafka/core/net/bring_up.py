@@ -80,8 +80,9 @@ def _ask_versions(channel: Channel, connection: Connection, version: int) -> Wis
 
 def _failure(channel: Channel, connection: Connection, error: KafkaError, now: float) -> KafkaConnectionError:
     """The error of a connection that has ended, or is ended here because of it."""
+    failure = error
+    if not isinstance(failure, KafkaConnectionError):  # an answer that cannot be read, or says no
+        failure = connection_error(connection.name, BRING_UP, error)
     if not connection.is_closed:
-        error = connection_error(connection.name, BRING_UP, error)
-        channel.end(connection, error, now)
-    assert isinstance(error, KafkaConnectionError)
-    return error
+        channel.end(connection, failure, now)
+    return failure

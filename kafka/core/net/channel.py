@@ -40,7 +40,7 @@ class Channel:
     __slots__ = (
         "node", "lane", "connection", "connecting_since", "retry_at", "failures", "failing_since", "failed_at", "error",
         "moved", "throttled_until", "throttle", "throttles", "throttle_seconds", "_network", "_attempt", "_resume",
-        "_timer",
+        "_looking_up", "_timer",
     )  # fmt: skip
 
     def __init__(self, node: Node, lane: Lane, network: Network) -> None:
@@ -61,6 +61,7 @@ class Channel:
         self._network = network
         self._attempt: Task[list[KafkaConnectionError]] | None = None  # to get a connection
         self._resume: Resume[Any] | None = None  # what the attempt waits for, where that is no answer
+        self._looking_up: tuple[str, int] | None = None  # the name whose addresses it waits for
         self._timer: Timer | None = None  # of connection set-up, of the next attempt, or of the requests in flight
 
     def __repr__(self) -> str:
@@ -79,6 +80,11 @@ class Channel:
     @property
     def is_connecting(self) -> bool:
         return self._attempt is not None
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether a connection is being made, or will be when the backoff is over."""
+        return self._attempt is not None or (self.connection is None and self._timer is not None)
 
     @property
     def room(self) -> int:
@@ -113,7 +119,7 @@ class Channel:
         def start(resume: Resume[Any], now: float) -> None:
             self._resume = resume
             self._arm_setup(now)
-            place = (self.node.host, self.node.port)
+            place = self._looking_up = (self.node.host, self.node.port)
             waiting = self._network.looking_up.setdefault(place, {})
             waiting[self] = None
             if len(waiting) == 1:
@@ -121,13 +127,21 @@ class Channel:
 
         return Wish(start)
 
-    def on_looked_up(self, result: list[Address] | BaseException, now: float) -> None:
+    def on_looked_up(self, place: tuple[str, int], result: list[Address] | BaseException, now: float) -> None:
+        if self._looking_up != place:
+            return  # given up in the meantime
+        self._looking_up = None
         self._cancel_timer()
         if isinstance(result, BaseException) or not result:
             cause = describe(result) if result else "the name has no address"
             self._go_on(Err(connection_error(self.node.name, DNS, cause, self._hint())), now)
         else:
             self._go_on(Ok(result), now)
+
+    def _stop_looking_up(self) -> None:
+        if self._looking_up is not None:
+            self._network.looking_up.get(self._looking_up, {}).pop(self, None)
+            self._looking_up = None
 
     def rotated(self, addresses: list[Address]) -> list[Address]:
         """A fixed order would send every client to the same one of several addresses first."""
@@ -191,15 +205,17 @@ class Channel:
         if connection.features_epoch > network.features_epoch:  # brokers learn of changes one by one
             network.features, network.features_epoch = connection.features, connection.features_epoch
         failing_since = node.failing_since
-        network.note(node.reporter.recovered(node, now))
         if network.events.connected is not None:
             network.events.connected(node, now - self.connecting_since, now)
         self._forget_failures()
-        others = [channel for channel in node.channels.values() if channel.connection is None]
+        # Those that failed after this attempt began have shown something that it does not disprove.
+        others = [c for c in node.channels.values() if c.connection is None and c.failed_at < self.connecting_since]
         for channel in others:
             channel._forget_failures()
-        if network.events.recovered is not None and failing_since is not None and node.failing_since is None:
-            network.events.recovered(node, now - failing_since, now)
+        if failing_since is not None and node.failing_since is None:
+            network.note(node.reporter.recovered(node, now - failing_since))
+            if network.events.recovered is not None:
+                network.events.recovered(node, now - failing_since, now)
         self._arm_requests(now + network.config.connections_max_idle)
         if self.is_open:
             network.owner.on_open(self, now)
@@ -247,10 +263,16 @@ class Channel:
 
     def on_received(self, data: Buffer, now: float) -> None:
         was_ready = self.is_ready
-        error = self.connection.receive(data, now)  # type: ignore[union-attr]
+        connection = self.connection
+        assert connection is not None
+        error = connection.receive(data, now)
         if error is not None:
             self.fail(error, now)
         elif was_ready:
+            if connection.is_earlier:
+                connection.is_earlier = False
+                if self.is_ready and connection.deadline() < self._timer.deadline:  # type: ignore[union-attr]
+                    self._arm_requests(connection.deadline())
             self._leave_old_place(now)
             if self.is_open:
                 self._network.owner.on_answers(self, now)
@@ -312,7 +334,10 @@ class Channel:
             self._lost(connection, error, now)
 
     def move(self, now: float) -> None:
-        """The broker is elsewhere by now. A connection to where it was ends with the answers that it owes."""
+        """The broker is elsewhere by now. A connection to where it was ends with the answers that it owes.
+
+        What it may hold back for long is not waited for.
+        """
         self.retry_at = 0.0  # what failed was the old place
         self.moved = self.connection is not None
         if self.is_connecting:
@@ -323,7 +348,9 @@ class Channel:
 
     def _leave_old_place(self, now: float) -> None:
         connection = self.connection
-        if connection is not None and self.moved and not connection.is_busy:
+        if connection is None or not self.moved:
+            return
+        if not connection.is_busy or now < connection.waiting_since < float("inf"):
             self.disconnect(now)
             self.ensure(now)
 
@@ -355,6 +382,9 @@ class Channel:
         if self.connection is not None:
             self._network.effects.append(Close(self.connection.id))
             self._lost(self.connection, error, now)
+        elif self._looking_up is not None:
+            self._stop_looking_up()
+            self._go_on(Err(error), now)
 
     def _drop(self, connection: Connection, told: KafkaError | None, now: float) -> None:
         """Settles the channel's own state, before any callback can look at it."""
@@ -382,8 +412,7 @@ class Channel:
             self._attempt.cancel()
             self._attempt = self._resume = None
             self._cancel_timer()
-            for waiting in self._network.looking_up.values():  # perhaps for the name it had before
-                waiting.pop(self, None)
+            self._stop_looking_up()
 
     def _failed(self, errors: list[KafkaConnectionError], now: float) -> None:
         self._cancel_timer()
@@ -414,12 +443,7 @@ class Channel:
     def _setup_timed_out(self, timeout: float, now: float) -> None:
         self._timer = None
         error = self.pending_error(timeout)
-        if self.connection is not None:
-            self.fail(error, now)
-        else:
-            for waiting in self._network.looking_up.values():
-                waiting.pop(self, None)
-            self._go_on(Err(error), now)
+        self.fail(error, now)
 
     def pending_error(self, waited: float) -> KafkaConnectionError:
         """What to say of a broker that was waited for in vain."""

@@ -1,7 +1,7 @@
 """One connection to one broker: frames in and out, correlation, the ApiVersions conversation, request deadlines.
 
 Bytes come in through `receive` in any segmentation; bytes to send are returned, never written. A connection knows
-neither which broker it should reach nor when to try again: that is `nodes.py`. It holds only requests that are on the
+neither which broker it should reach nor when to try again: that is `channel.py`. It holds only requests that are on the
 wire; nothing waits here for room.
 """
 
@@ -77,6 +77,7 @@ class Connection:
         "features_epoch",
         "heard",
         "used",
+        "is_earlier",
         "was_refused",
         "window",
         "_answered",
@@ -122,6 +123,7 @@ class Connection:
         self.features_epoch = -1
         self.heard = False  # whether the peer ever sent a byte
         self.used = 0.0  # when the last request was sent
+        self.is_earlier = False  # the requests in flight time out earlier than they did before an answer came
         self.was_refused = False  # the peer closed it on the first request, without a word
         self.window = Window(most_in_flight)
         self._answered = 0.0  # when the last answer came
@@ -152,7 +154,10 @@ class Connection:
     @property
     def waiting_since(self) -> float:
         """Since when an answer is waited for; it may lie ahead (see `InFlight.due`), and is inf where none is."""
-        return max(self.in_flight[0].due, self._answered) if self.in_flight else float("inf")
+        try:  # another thread may ask, for `health`
+            return max(self.in_flight[0].due, self._answered)
+        except IndexError:
+            return float("inf")
 
     # -- versions ------------------------------------------------------------------------------------------------
 
@@ -303,6 +308,7 @@ class Connection:
 
     def _go_on_early(self, now: float) -> None:
         """The broker has not held back an answer for as long as it might have: the next ones are due earlier."""
+        self.is_earlier = True
         due = now
         for entry in self.in_flight:
             due = max(due, entry.sent) + entry.held

@@ -30,7 +30,7 @@ class BrokerHealth(NamedTuple):
     error: KafkaError | None  # the last one, None once it is ready again
     in_flight: int  # requests it has not answered
     # Since when an answer is waited for: when the last one came, or the first of these requests was sent if that was
-    # later, or the broker may hold no longer back what it was asked to.
+    # later. None while the broker holds an answer back by right, as it does with long polls.
     waiting_since: float | None
     throttled_until: float | None  # its quota keeps this client from sending until then
     throttles: int  # how often it did so
@@ -74,11 +74,12 @@ class Reporter:
         self._quiet_until = now + self._repeat
         return Notice("warning", text)
 
-    def recovered(self, node: Node, now: float) -> Notice | None:
-        if not self._told or node.failing_since is None:
+    def recovered(self, node: Node, seconds: float) -> Notice | None:
+        """It had been failing for so long."""
+        if not self._told:
             return None
         self._told = False
-        return Notice("info", f"{_capital(node.name)} is back after {now - node.failing_since:.1f} s.")
+        return Notice("info", f"{_capital(node.name)} is back after {seconds:.1f} s.")
 
     def throttled(self, node: Node, seconds: float, now: float) -> Notice | None:
         if now < self._throttle_quiet_until:

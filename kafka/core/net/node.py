@@ -50,14 +50,14 @@ class Node:
 
     @property
     def failing_since(self) -> float | None:
-        """Since when some connection of it has failed, clock seconds. For any thread."""
-        return min((c.failing_since for c in list(self.channels.values()) if c.failing_since is not None), default=None)
+        """Since when some connection of it has failed, clock seconds."""
+        return min((c.failing_since for c in self.channels.values() if c.failing_since is not None), default=None)
 
     @property
     def error(self) -> KafkaError | None:
-        """Its newest failure, None where nothing fails. For any thread."""
-        failing = [(c.failed_at, c.error) for c in list(self.channels.values()) if c.error is not None]
-        return max(failing, key=lambda failure: failure[0])[1] if failing else None
+        """Its newest failure, None where nothing fails."""
+        failing = [c for c in self.channels.values() if c.error is not None]
+        return max(failing, key=lambda channel: channel.failed_at).error if failing else None
 
     def health(self, now: float) -> BrokerHealth:
         """How it is doing at `now`, clock seconds. For any thread."""
@@ -67,14 +67,20 @@ class Node:
         throttled = [channel.throttled_until for channel in channels if channel.throttle is not None]
         is_ready = any(channel.is_ready for channel in channels)
         is_connecting = any(channel.is_connecting for channel in channels)
+        # While the broker answers on one lane, the failure of another one counts only if that is tried again.
+        failing = [
+            (channel.failed_at, since, channel.failures, channel.error)
+            for channel in channels
+            if (since := channel.failing_since) is not None and (channel.is_tried or not is_ready)
+        ]
         return BrokerHealth(
             node_id=self.id,
             host=self.host,
             port=self.port,
             state="ready" if is_ready else "connecting" if is_connecting else "disconnected",
-            failing_since=self.failing_since,
-            failures=max((channel.failures for channel in channels), default=0),
-            error=self.error,
+            failing_since=min((since for _, since, _, _ in failing), default=None),
+            failures=max((failures for _, _, failures, _ in failing), default=0),
+            error=max(failing, key=lambda failure: failure[0])[3] if failing else None,
             in_flight=sum(len(connection.in_flight) for connection in connections),
             waiting_since=waiting_since if waiting_since <= now else None,
             throttled_until=max(throttled, default=None),

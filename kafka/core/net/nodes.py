@@ -80,7 +80,7 @@ class Nodes:
         for node in list(self.nodes.values()):
             if node.id < 0:
                 for channel in node.channels.values():
-                    if channel.is_ready and not channel.connection.in_flight:  # type: ignore[union-attr]
+                    if channel.is_open and not channel.connection.in_flight:  # type: ignore[union-attr]
                         channel.disconnect(now)
             elif node.id not in broker_ids and not node.is_used:
                 del self.nodes[node.id]
@@ -106,11 +106,15 @@ class Nodes:
             channel.close(error, now, told=error)
             self._owner.on_down(channel, error, now)  # whoever waits for it has to look elsewhere
 
+    def connection_count(self) -> int:
+        """How many connections are up. For any thread."""
+        return sum(channel.is_ready for node in list(self.nodes.values()) for channel in list(node.channels.values()))
+
     # -- what the driver reports -----------------------------------------------------------------------------------
 
     def resolved(self, host: str, port: int, result: list[Address] | BaseException, now: float) -> None:
-        for channel in self._network.looking_up.pop((host, port), ()):
-            channel.on_looked_up(result, now)
+        for channel in self._network.looking_up.pop((host, port), {}):
+            channel.on_looked_up((host, port), result, now)
 
     def connected(self, connection_id: int, now: float) -> None:
         if (channel := self._network.by_connection.get(connection_id)) is not None:
