@@ -22,8 +22,6 @@ class Identity:
     `error` says why there is none, where asking again would not help; it stays until somebody requests an id anew.
     """
 
-    transactional_id: str | None = None
-
     def __init__(self, calls: Calls, request_timeout: float, on_change: Callable[[float], None]) -> None:
         self._calls = calls
         self._timeout = request_timeout

@@ -79,7 +79,7 @@ class Transaction:
 
 
 class Conversation:
-    """`changed`: something may be to be said. `interrupted`: what is to be repeated may not be worth it any more."""
+    """`changed` happens when there may be more to say, `interrupted` when what is repeated may be pointless now."""
 
     def __init__(self, transactions: Transactions, services: Services) -> None:
         self._owner = transactions

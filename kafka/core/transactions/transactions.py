@@ -107,9 +107,6 @@ class Transactions:
         """The newest version of a produce request within the present transaction; None: any."""
         return None if self.is_v2 else requests.NEWEST_PRODUCE
 
-    def request(self, now: float) -> None:
-        """See to it that there is a producer id: it is init_transactions() that does, so there is nothing to do."""
-
     def admits(self, topic: str, partition: int, now: float) -> bool:
         """Whether a batch for this partition may be sent. If not, it waits; `Records.on_identity` says when to ask."""
         if self.state is not TransactionState.IN_TRANSACTION and self.state is not TransactionState.COMMITTING:
