@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import random
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,18 +15,33 @@ from types import TracebackType
 from typing import TypeVar
 
 from kafka.records import Record, read_batches
-from kafka.testing.log import PartitionLog
+from kafka.testing.model.cluster import Cluster, Partition, Topic
+from kafka.testing.model.log import Log
 from kafka.testing.node import Node
 from kafka.testing.storage import FolderStorage, MemoryStorage
-from kafka.testing.topics import Partition, Topic
 
 T = TypeVar("T")
-_NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _PARTITION_FOLDER = re.compile(r"(.+)-(\d+)")
 _PRODUCER_IDS = 1000  # producer ids are given out in blocks; a restart begins a new one
 
 
-class EmbeddedCluster:
+class _World:
+    """Time and chance for what the brokers do."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self) -> None:
+        self.random = random.Random()
+
+    @property
+    def now(self) -> float:
+        return self.loop.time()
+
+    def after(self, delay: float, happens: Callable[[], None]) -> object:
+        return self.loop.call_later(delay, happens)
+
+
+class EmbeddedCluster(Cluster):
     """Brokers that any Kafka client can talk to, on a thread of this process.
 
         with EmbeddedCluster(nodes=3) as cluster:
@@ -39,9 +55,12 @@ class EmbeddedCluster:
     counted, and the records are thrown away: for measuring producers. `auto_create`: a client's first mention of a
     topic creates it, with `default_partitions`.
 
-    What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, InitProducerId, FindCoordinator,
-    DescribeCluster, ApiVersions. Consumer groups, transactions, configuration, security and quotas are not.
+    What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, idempotence and transactions,
+    DescribeProducers, FindCoordinator, DescribeCluster, ApiVersions. Consumer groups, configuration, security and
+    quotas are not.
     """
+
+    world: _World
 
     def __init__(
         self,
@@ -62,19 +81,18 @@ class EmbeddedCluster:
         for name, count in (topics or {}).items():
             if not self.is_valid_name(name) or count < 1:
                 raise ValueError(f"there can be no topic {name!r} with {count} partitions")
+        super().__init__(_World(), base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode())
         self.discards = discard
         self.auto_create = auto_create
         self.default_partitions = default_partitions
         self.folder = None if folder is None else Path(folder)
-        self.topics: dict[str, Topic] = {}
-        self.topics_by_id: dict[bytes, Topic] = {}
         self.next_producer_id = _PRODUCER_IDS
         self.nodes: list[Node] = []
+        self.brokers = self.nodes
         self._first = (nodes, host, port)
         self._wanted = dict(topics or {})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.id = base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode()
 
     # -- life ---------------------------------------------------------------------------------------------------------
 
@@ -94,7 +112,7 @@ class EmbeddedCluster:
         for name, count in self._wanted.items():
             if name not in self.topics:
                 self.add_topic(name, count)
-        self._loop = asyncio.new_event_loop()
+        self._loop = self.world.loop = asyncio.new_event_loop()
         started: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(self._loop, started), name="kafka.testing", daemon=True)
         self._thread.start()
@@ -188,48 +206,27 @@ class EmbeddedCluster:
         return dict(enumerate(partitions))
 
     def records(self, topic: str, partition: int = 0) -> list[Record]:
-        """All records of a partition, in the order of their offsets."""
+        """All records of a partition, in the order of their offsets; those of aborted transactions, too."""
         log = self.topics[topic].partitions[partition].log
         if log.storage is None:
             raise ValueError("this cluster throws its records away (discard=True)")
         data = self._on_thread(log.read_all)
-        return [record for result in read_batches(data) for record in result.unwrap().records().unwrap()]
+        batches = [result.unwrap() for result in read_batches(data)]
+        return [record for batch in batches if not batch.is_control for record in batch.records().unwrap()]
 
-    # -- what the handlers use ----------------------------------------------------------------------------------------
+    def committed_offsets(self, group: str) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> offset that transactions have committed for the group."""
+        offsets = self._on_thread(lambda: dict(self.transactions.committed_offsets))
+        return {(topic, index): offset for (of, topic, index), offset in offsets.items() if of == group}
 
-    @staticmethod
-    def is_valid_name(name: str) -> bool:
-        return _NAME.fullmatch(name) is not None and name not in (".", "..")
+    # -- what the model asks for ---------------------------------------------------------------------------------------
 
-    def add_topic(
-        self,
-        name: str,
-        partitions: int | None = None,
-        *,
-        copies: int | None = None,
-        replicas: Sequence[Sequence[int]] | None = None,
-        configs: Mapping[str, str | None] | None = None,
-        dry_run: bool = False,
-    ) -> Topic:
-        """Leaders go round the nodes, each topic beginning one node further. `replicas`: each partition's node ids."""
-        count = len(self.nodes)
-        if replicas is None:
-            copies = min(3, count) if copies is None else copies
-            replicas = [
-                [self.nodes[(len(self.topics) + index + copy) % count].id for copy in range(copies)]
-                for index in range(partitions or self.default_partitions)
-            ]
-        if dry_run:
-            return Topic(name, os.urandom(16), [Partition(PartitionLog(None), ids) for ids in replicas], {})
-        topic = Topic(name, os.urandom(16), [], configs or {})
-        for index, ids in enumerate(replicas):
-            topic.partitions.append(Partition(PartitionLog(self._storage(topic, index)), ids))
-        self.topics[name] = self.topics_by_id[topic.id] = topic
-        return topic
+    def new_partition(self, topic: Topic, index: int, replicas: Sequence[int]) -> Partition:
+        return Partition(Log(self._storage(topic, index)), replicas)
 
     def remove_topic(self, topic: Topic) -> None:
-        del self.topics[topic.name], self.topics_by_id[topic.id]
-        for partition in topic.partitions:
+        super().remove_topic(topic)
+        for partition in topic:
             storage = partition.log.storage
             if isinstance(storage, FolderStorage):
                 storage.delete()
@@ -261,12 +258,15 @@ class EmbeddedCluster:
             topic = Topic(name, id, [], {})
             for index in range(len(paths)):
                 storage = FolderStorage(paths[index])
-                log = PartitionLog(storage)
+                log = Log(storage)
                 for batch in storage.reopen():
                     log.restore(batch)
-                used = log.highest_producer_id // _PRODUCER_IDS + 1
+                used = max(log.producers.known, default=-1) // _PRODUCER_IDS + 1
                 self.next_producer_id = max(self.next_producer_id, used * _PRODUCER_IDS)
                 count = len(self.nodes)
                 ids = [self.nodes[(len(self.topics) + index + copy) % count].id for copy in range(min(3, count))]
-                topic.partitions.append(Partition(log, ids))
+                partition = Partition(log, ids)
+                topic.partitions.append(partition)
+                for producer_id in list(log.producers.open):  # nobody knows any more what was to become of it
+                    partition.end_transaction(producer_id, log.producers.known[producer_id].epoch, False)
             self.topics[name] = self.topics_by_id[topic.id] = topic

@@ -1,42 +1,26 @@
-"""One broker of an embedded cluster: its address, its connections, a handler for each API."""
+"""One broker of an embedded cluster: the model's, at an address, with its connections."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kafka.protocol import InitProducerIdRequest
-from kafka.protocol._message import Request, Response
-from kafka.protocol.header import RequestHeader
-from kafka.testing import admin, data
-from kafka.testing.connection import Connection, Later
+from kafka.testing.connection import Connection
+from kafka.testing.model.broker import Broker
 
 if TYPE_CHECKING:
     from kafka.testing.cluster import EmbeddedCluster
 
-#: Gives the response, a `Later`, or None for no answer at all; raises `Hangup` to close the connection.
-Handler = Callable[["Node", RequestHeader, Any], "Response | Later | None"]
 
-HANDLERS: dict[type[Request], Handler] = {**data.HANDLERS, **admin.HANDLERS}
-# What the schemas have, but Kafka 4.3 keeps to itself unless unstable versions are enabled.
-_HIGHEST: dict[type[Request], int] = {InitProducerIdRequest: 5}
-
-
-class Node:
+class Node(Broker):
     """Its `handlers` and `versions` (lowest, highest) by API key may be changed, on the cluster's thread."""
 
+    cluster: EmbeddedCluster
+
     def __init__(self, cluster: EmbeddedCluster, id: int, host: str, port: int) -> None:
-        self.cluster = cluster
-        self.id = id
-        self.host = host
         self.socket = socket.create_server((host, port), backlog=1024)
-        self.port: int = self.socket.getsockname()[1]
-        self.handlers: dict[int, Handler] = {request.API_KEY: handler for request, handler in HANDLERS.items()}
-        self.versions: dict[int, tuple[int, int]] = {
-            request.API_KEY: (request.VERSIONS[0], _HIGHEST.get(request, request.VERSIONS[1])) for request in HANDLERS
-        }
+        super().__init__(cluster, id, host, self.socket.getsockname()[1])
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
 

@@ -1,15 +1,16 @@
-"""Brokers for the simulator, on the same generated codec as the client: one handler per API, one shared cluster state.
+"""Brokers for the simulator: the model's, in virtual time, with all that may go wrong.
 
 What a real broker was measured to do is done here too: one request per connection at a time, channels muted while
-throttled, leaders that move and are not known at once, a broker that dies with what it held. What a partition's log
-does is in `sim_log`; what each API answers in `sim_produce` and `sim_handlers`.
+throttled, leaders that move and are not known at once, a broker that dies with what it held. What a broker is in itself
+is in `kafka.testing.model`; a partition's replicas are in `sim_log`; what goes wrong in answers is in `sim_produce` and
+`sim_handlers`.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kafka.protocol import (
@@ -23,34 +24,24 @@ from kafka.protocol import (
     decode_request,
     encode_response,
 )
-from kafka.result import Err
-from kafka.testing.sim_handlers import (
-    api_versions,
-    describe_producers,
-    find_coordinator,
-    init_producer_id,
-    list_offsets,
-    metadata,
-)
+from kafka.protocol._message import Request
+from kafka.protocol.codes import Code
+from kafka.result import Err, Result
+from kafka.testing.model.cluster import Cluster, Partition, Topic
+from kafka.testing.model.handlers import HIGHEST
+from kafka.testing.model.log import Log
+from kafka.testing.model.producers import Producers
+from kafka.testing.model.serving import START, serve
+from kafka.testing.model.transactions import Transactions
+from kafka.testing.model.world import Hangup, Later
+from kafka.testing.sim_handlers import HANDLERS
 from kafka.testing.sim_log import SimPartition
 from kafka.testing.sim_network import Link, Network
-from kafka.testing.sim_produce import NOT_LEADER, produce
+from kafka.testing.sim_produce import ProducesBadly
 
-__all__ = ["HANDLERS", "NOT_LEADER", "ForeignPeer", "Injection", "SimBroker", "SimCluster"]
+__all__ = ["HANDLERS", "ForeignPeer", "Injection", "SimBroker", "SimCluster"]
 
 _SIZE = struct.Struct(">i")
-_API = struct.Struct(">hhi")
-UNSUPPORTED_VERSION = 35
-
-HANDLERS: dict[int, Callable[[Any, Any, Any], Any]] = {
-    ApiVersionsRequest.API_KEY: api_versions,
-    MetadataRequest.API_KEY: metadata,
-    ProduceRequest.API_KEY: produce,
-    InitProducerIdRequest.API_KEY: init_producer_id,
-    FindCoordinatorRequest.API_KEY: find_coordinator,
-    DescribeProducersRequest.API_KEY: describe_producers,
-    ListOffsetsRequest.API_KEY: list_offsets,
-}
 
 
 class Injection(NamedTuple):
@@ -61,27 +52,25 @@ class Injection(NamedTuple):
     until: float  # simulated seconds
 
 
-class View(NamedTuple):
-    """What a broker believes of the topics, when that is no longer true."""
+class SimCluster(Cluster):
+    brokers: list[SimBroker]
 
-    ids: dict[str, bytes]
-    leaders: dict[str, list[tuple[int, int]]]  # (leader, epoch) of each partition
-
-
-class SimCluster:
     def __init__(self, network: Network, brokers: int = 3, *, host: str = "kafka{}", port: int = 9092) -> None:
+        super().__init__(network.simulation, "simulated")
         self.network = network
         self.simulation = network.simulation
         self.random = network.simulation.random
-        self.topics: dict[str, list[SimPartition]] = {}
-        self.topic_ids: dict[str, bytes] = {}
+        self.transactions = Transactions(self, version=0)  # unless a test wants them: `SimTransactions`
+        self.next_producer_id = 1001
         self.names: dict[bytes, str] = {}  # by id, of all topics that ever were
-        self.deleted: dict[str, list[list[SimPartition]]] = {}  # earlier topics of the same name
+        self.deleted: dict[str, list[Topic]] = {}  # earlier topics of the same name
         self.limits: dict[str, int] = {}  # max.message.bytes of topics
         self.auto_create = 0  # partitions of a topic that a client's first mention creates; 0: none
-        self.next_producer_id = 1000
-        self.first_epoch = 0  # of new producer ids
-        self.coordinator_shift = 0  # grows when coordinators move
+        self.coordinator_shift = 0  # grows when all coordinators move
+        self.shifts: Counter[str] = Counter()  # how often the coordinator of a key was moved
+        self._homes: dict[str, int] = {}  # where each was last seen
+        self.loading: dict[str, float] = {}  # until when, by key
+        self.load_time = 0.2
         self.hints = 1.0  # how often a refusal names the new leader (KIP-951)
         self.spiteful_until = 0.0  # until when leaders move just after they refused a batch as out of order
         self.replication = (0.0003, 0.003)  # seconds until a batch is on all replicas
@@ -96,25 +85,71 @@ class SimCluster:
             broker.start()
         self.bootstrap = tuple((broker.host, broker.port) for broker in self.brokers)
 
-    def create_topic(self, name: str, partitions: int) -> None:
-        alive = [broker.id for broker in self.alive()] or [broker.id for broker in self.brokers]
-        self.topics[name] = [SimPartition(alive[index % len(alive)]) for index in range(partitions)]
-        self.topic_ids[name] = len(self.names).to_bytes(15, "big") + b"\1"
-        self.names[self.topic_ids[name]] = name
+    def offer(self, *requests: type[Request]) -> None:
+        """Brokers say that they have these APIs, too."""
+        for broker in self.brokers:
+            for request in requests:
+                lowest, highest = request.VERSIONS
+                broker.versions.setdefault(request.API_KEY, (lowest, HIGHEST.get(request, highest)))
+
+    def alive(self) -> list[SimBroker]:
+        return [broker for broker in self.brokers if broker.is_up]
+
+    # -- topics --------------------------------------------------------------------------------------------------------
+
+    def create_topic(self, name: str, partitions: int) -> Topic:
+        """Leaders go round the brokers that are up. A topic of that name is forgotten."""
+        if name in self.topics:
+            del self.topics_by_id[self.topics[name].id]
+        ids = [broker.id for broker in self.brokers]
+        alive = [broker.id for broker in self.alive()] or ids
+        leaders = [alive[index % len(alive)] for index in range(partitions)]
+        replicas = [[leader, *(id for id in ids if id != leader)] for leader in leaders]
+        topic = self.add_topic(name, replicas=replicas)
+        self.names[topic.id] = name
+        return topic
 
     def delete_topic(self, name: str) -> None:
-        self.deleted.setdefault(name, []).append(self.topics.pop(name))
-        del self.topic_ids[name]
+        self.remove_topic(self.topics[name])
 
-    def partition_of(self, topic_id: bytes, name: str, index: int) -> SimPartition | None:
-        if not name:
-            name = next((n for n, id in self.topic_ids.items() if id == topic_id), "")
-        partitions = self.topics.get(name, [])
-        return partitions[index] if 0 <= index < len(partitions) else None
+    def remove_topic(self, topic: Topic) -> None:
+        super().remove_topic(topic)
+        self.deleted.setdefault(topic.name, []).append(topic)
+
+    def mention(self, name: str) -> Topic:
+        return self.create_topic(name, self.auto_create)
+
+    def new_topic_id(self) -> bytes:
+        return len(self.names).to_bytes(15, "big") + b"\1"
+
+    def new_partition(self, topic: Topic, index: int, replicas: Sequence[int]) -> Partition:
+        return SimPartition(replicas[0], replicas)
+
+    def view(self) -> dict[str, Topic]:
+        """What is true of the topics now, and may be believed later."""
+        seen = {}
+        for name, topic in self.topics.items():
+            partitions = []
+            for partition in topic:
+                copy = Partition(Log(None), partition.replicas)
+                copy.leader, copy.epoch = partition.leader, partition.epoch
+                partitions.append(copy)
+            seen[name] = Topic(name, topic.id, partitions, topic.configs)
+        return seen
+
+    # -- leaders -------------------------------------------------------------------------------------------------------
+
+    def places(self) -> Iterator[tuple[str, int, SimPartition]]:
+        """Every partition, by topic and index."""
+        for name, topic in self.topics.items():
+            for index, partition in enumerate(topic):
+                assert isinstance(partition, SimPartition)
+                yield name, index, partition
 
     def move_leader(self, topic: str, partition: int, to: int) -> None:
         """`to` leads from now on; for a moment it may not know, and the one before may not have heard."""
         moved = self.topics[topic][partition]
+        assert isinstance(moved, SimPartition)
         before = moved.leader
         moved.move(to, self.random)
         moved.former = None
@@ -130,20 +165,38 @@ class SimCluster:
         self.events["leader moved after a refusal"] += 1
 
         def happens() -> None:
-            for name, partitions in self.topics.items():
-                if partition in partitions:
-                    self.move_leader(name, partitions.index(partition), to)
+            for topic, index, known in self.places():
+                if known is partition:
+                    self.move_leader(topic, index, to)
 
         self.simulation.after(self.random.uniform(0.0, 0.003), happens)
 
-    def alive(self) -> list[SimBroker]:
-        return [broker for broker in self.brokers if broker.is_up]
+    # -- coordinators --------------------------------------------------------------------------------------------------
 
-    def view(self) -> View:
-        return View(
-            dict(self.topic_ids),
-            {name: [(p.leader, p.epoch) for p in partitions] for name, partitions in self.topics.items()},
-        )
+    def home(self, key: str) -> SimBroker:
+        """The broker that coordinates this transactional id or group; where it is down, another one takes over."""
+        brokers = self.brokers
+        home = (sum(key.encode()) + self.shifts[key] + self.coordinator_shift) % len(brokers)
+        while not brokers[home].is_up:
+            home = (home + 1) % len(brokers)
+        if self._homes.setdefault(key, home) != home:
+            self._homes[key] = home
+            self.loading[key] = self.simulation.now + self.load_time
+            self.transactions.counts["coordinator moved"] += 1
+        return brokers[home]
+
+    def move_coordinator(self, key: str) -> None:
+        self.home(key)
+        self.shifts[key] += 1
+
+    def is_loading(self, key: str) -> bool:
+        return self.loading.get(key, 0.0) > self.simulation.now
+
+    def refusal(self, broker: Any, key: str) -> int:
+        error = super().refusal(broker, key) or self.injected_error(InitProducerIdRequest.API_KEY)
+        return error or (Code.COORDINATOR_LOAD_IN_PROGRESS if self.is_loading(key) else 0)
+
+    # -- troubles ------------------------------------------------------------------------------------------------------
 
     def injected_error(self, api_key: int) -> int:
         injection = self.injected.get(api_key)
@@ -152,18 +205,15 @@ class SimCluster:
         return self.random.choice(injection.codes) if self.random.random() < injection.probability else 0
 
 
-class SimBroker:
-    """One broker. `handlers` maps an API key to `handler(broker, header, request) -> response | None (no answer)`."""
+class SimBroker(ProducesBadly):
+    """What it claims to have is what a producer needs; `SimCluster.offer` adds to that, a test may narrow `versions` to
+    play an older release."""
 
-    # What it claims to know; a test may narrow it to play an older release.
-    versions: dict[int, tuple[int, int]]
+    cluster: SimCluster
 
     def __init__(self, cluster: SimCluster, id: int, host: str, port: int, ip: str) -> None:
-        self.cluster = cluster
-        self.id = id
-        self.host, self.port, self.ip = host, port, ip
-        self.advertised = (host, port)
-        self.rack: str | None = None
+        super().__init__(cluster, id, host, port)
+        self.ip = ip
         self.is_up = False
         self.is_paused = False  # accepts connections and bytes, does nothing (SIGSTOP)
         self.resets_unknown_versions = False  # instead of answering with error 35
@@ -172,12 +222,10 @@ class SimBroker:
         self.throttles_until = 0.0
         self.most_throttle = 0.5  # seconds
         self.mutes = True  # does not read from a connection for as long as it throttles it
-        self.stale: View | None = None  # what it says of the topics instead of the truth
-        # Set by a handler whose answer has to wait: seconds, and what completes the answer then.
-        self.waits: tuple[float, Callable[[], None]] | None = None
+        self.stale: Mapping[str, Topic] | None = None  # what it says of the topics instead of the truth
         self.connections: dict[Link, _Served] = {}
         self.requests: list[tuple[int, int]] = []  # (API key, version), in order of arrival
-        self.handlers: dict[int, Callable[[SimBroker, Any, Any], Any]] = dict(HANDLERS)
+        self.handlers = dict(HANDLERS)
         self.versions = {
             request.API_KEY: request.VERSIONS
             for request in (
@@ -191,6 +239,23 @@ class SimBroker:
             )
         }
 
+    @property
+    def topics(self) -> Mapping[str, Topic]:
+        return self.cluster.topics if self.stale is None else self.stale
+
+    def believes_up(self, other: Any) -> bool:
+        return self.stale is not None or super().believes_up(other)
+
+    def leads(self, partition: Any) -> bool:
+        return super().leads(partition) and self.cluster.simulation.now >= partition.aware_at
+
+    def producers(self, partition: Any) -> Producers:
+        if partition.leader == self.id:
+            return super().producers(partition)
+        self.cluster.events["producers described by a follower"] += 1
+        followed: Producers = partition.followed(self.cluster.random)
+        return followed
+
     def start(self, loading: float = 0.0) -> None:
         """Comes up (again), knowing only the last batch of each producer; its coordinator loads for so many seconds."""
         self.is_up = True
@@ -198,9 +263,8 @@ class SimBroker:
         self.stale = None
         self.loading_until = self.cluster.simulation.now + loading
         self.cluster.network.servers[(self.ip, self.port)] = self
-        for partitions in self.cluster.topics.values():
-            for partition in partitions:
-                partition.restarted(self.id)
+        for _, _, partition in self.cluster.places():
+            partition.restarted(self.id)
 
     def stop(self, *, keeps_leading: bool = False) -> None:
         """Dies: connections are reset, requests being worked on are lost, its leaderships go to brokers still alive.
@@ -214,10 +278,9 @@ class SimBroker:
         self.connections.clear()
         alive = self.cluster.alive()
         if alive and not keeps_leading:
-            for topic, partitions in self.cluster.topics.items():
-                for index, partition in enumerate(partitions):
-                    if partition.leader == self.id:
-                        self.cluster.move_leader(topic, index, alive[index % len(alive)].id)
+            for topic, index, partition in self.cluster.places():
+                if partition.leader == self.id:
+                    self.cluster.move_leader(topic, index, alive[index % len(alive)].id)
 
     def pause(self) -> None:
         self.is_paused = True
@@ -274,33 +337,21 @@ class _Served:
 
     def _serve(self, frame: bytes) -> None:
         broker = self.broker
-        api_key, version, correlation_id = _API.unpack_from(frame)
+        api_key, version, correlation_id = START.unpack_from(frame)
         broker.requests.append((api_key, version))
         low, high = broker.versions.get(api_key, (0, -1))
-        if not low <= version <= high:
-            if api_key != ApiVersionsRequest.API_KEY or broker.resets_unknown_versions:
-                self.link.reset()
-                return
-            answer = api_versions(broker, None, None)
-            answer.error_code = UNSUPPORTED_VERSION
-            self._answer(answer, 0, correlation_id)
+        if broker.resets_unknown_versions and not low <= version <= high:
+            self.link.reset()
             return
-        decoded = decode_request(frame)
-        if isinstance(decoded, Err):
-            raise AssertionError(f"the client sent what cannot be decoded: {decoded.error}")
-        header, request = decoded.value
-        response = broker.handlers[api_key](broker, header, request)
-        waits, broker.waits = broker.waits, None
-        if waits is None:
-            self._finish(response, version, correlation_id)
+        try:
+            answer, version, correlation_id = serve(broker, memoryview(frame), _decode)
+        except Hangup:
+            self.link.reset()
             return
-        delay, complete = waits
-
-        def happens() -> None:
-            complete()
-            self._finish(response, version, correlation_id)
-
-        broker.cluster.simulation.after(delay, lambda: self._when_awake(happens))
+        if isinstance(answer, Later):
+            answer.on_ready = lambda: self._when_awake(lambda: self._finish(answer.complete(), version, correlation_id))
+        else:
+            self._finish(answer, version, correlation_id)
 
     def _finish(self, response: Any, version: int, correlation_id: int) -> None:
         if response is not None:
@@ -329,6 +380,13 @@ class _Served:
     def _next(self) -> None:
         self.busy = False
         self.work()
+
+
+def _decode(frame: memoryview) -> Result[Any, Any]:
+    decoded = decode_request(frame)
+    if isinstance(decoded, Err):
+        raise AssertionError(f"the client sent what cannot be decoded: {decoded.error}")
+    return decoded
 
 
 class ForeignPeer:

@@ -155,11 +155,10 @@ class Faults:
         self.simulation.after(self.random.uniform(0.0, 0.1), lambda: self._next_epoch(broker))
 
     def _next_epoch(self, broker: SimBroker) -> None:
-        for topic, partitions in self.cluster.topics.items():
-            for index, partition in enumerate(partitions):
-                if partition.leader == broker.id and broker.is_up:
-                    partition.committed = partition.end  # nobody else was in sync
-                    self.cluster.move_leader(topic, index, broker.id)
+        for topic, index, partition in self.cluster.places():
+            if partition.leader == broker.id and broker.is_up:
+                partition.committed = partition.end  # nobody else was in sync
+                self.cluster.move_leader(topic, index, broker.id)
 
     def _start(self, broker: SimBroker, leads_again: bool) -> None:
         if broker.is_up:
@@ -175,12 +174,11 @@ class Faults:
         broker.pause()
         others = [other for other in self.cluster.alive() if not other.is_paused]
         if others and self.random.random() < 0.5:
-            for topic, partitions in self.cluster.topics.items():
-                for index, partition in enumerate(partitions):
-                    if partition.leader == broker.id:
-                        self.cluster.move_leader(topic, index, self.random.choice(others).id)
-                        partition.former = broker.id
-                        partition.former_until = self.simulation.now + lasts + 0.05
+            for topic, index, partition in self.cluster.places():
+                if partition.leader == broker.id:
+                    self.cluster.move_leader(topic, index, self.random.choice(others).id)
+                    partition.former = broker.id
+                    partition.former_until = self.simulation.now + lasts + 0.05
         self.simulation.after(lasts, broker.resume)
         return True
 
@@ -192,10 +190,9 @@ class Faults:
     def _leader(self, broker: SimBroker, lasts: float) -> bool:
         if not broker.is_up:
             return False
-        for topic, partitions in self.cluster.topics.items():
-            for index, partition in enumerate(partitions):
-                if partition.leader != broker.id and self.random.random() < 0.5:
-                    self.cluster.move_leader(topic, index, broker.id)
+        for topic, index, partition in self.cluster.places():
+            if partition.leader != broker.id and self.random.random() < 0.5:
+                self.cluster.move_leader(topic, index, broker.id)
         return True
 
     def _coordinator(self, broker: SimBroker, lasts: float) -> None:
@@ -217,12 +214,11 @@ class Faults:
 
     def _replicas(self, broker: SimBroker, lasts: float) -> None:
         """Followers lag or are gone: appends are refused (19), not acknowledged (20) or time out (7)."""
-        for partitions in self.cluster.topics.values():
-            for partition in partitions:
-                if self.random.random() < 0.5:
-                    partition.trouble = self.random.choice((7, 19, 20))
-                    partition.trouble_after_append = partition.trouble != 19
-                    partition.trouble_until = self.simulation.now + lasts
+        for _, _, partition in self.cluster.places():
+            if self.random.random() < 0.5:
+                partition.trouble = self.random.choice((7, 19, 20))
+                partition.trouble_after_append = partition.trouble != 19
+                partition.trouble_until = self.simulation.now + lasts
 
     def _recreate(self, broker: SimBroker, lasts: float) -> bool:
         if not self.cluster.topics:
@@ -251,9 +247,8 @@ class Faults:
         self._whole()
         self.cluster.injected.clear()
         self.cluster.spiteful_until = 0.0
-        for partitions in self.cluster.topics.values():
-            for partition in partitions:
-                partition.trouble_until = 0.0
+        for _, _, partition in self.cluster.places():
+            partition.trouble_until = 0.0
         for broker in self.cluster.brokers:
             self._dns_heals(broker)
             broker.throttles_until = 0.0

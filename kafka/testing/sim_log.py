@@ -1,116 +1,53 @@
-"""A partition as the simulated brokers keep it: its log, who leads it, and what is known of its producers.
-
-As measured on brokers 3.9 to 4.3: an unknown producer's first batch is taken whatever its sequence; the last five
-batches of a producer are recognised when they come again, as the same range of sequences; any other sequence but the
-next is error 45; a restart forgets all but the last batch.
-"""
+"""A partition as the simulated brokers keep it: the model's log, on replicas that may lag, with a leader that moves."""
 
 from __future__ import annotations
 
-import struct
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from kafka.protocol.codes import Code
 from kafka.records.crc import crc32c
+from kafka.testing.model.cluster import Partition
+from kafka.testing.model.log import Batch, Log
+from kafka.testing.model.producers import HEADER_SIZE, Appended, Buffer, Header, Producer, Producers, header_of
+from kafka.testing.storage import MemoryStorage
 
 if TYPE_CHECKING:
     from random import Random
 
-# The header of a v2 batch: base offset, length, leader epoch, magic, crc, attributes, last offset delta, first and last
-# timestamp, producer id, producer epoch, base sequence, record count.
-HEADER = struct.Struct(">qiibIhiqqqhii")
 _CRC_FROM = 21
 
-CORRUPT, OUT_OF_ORDER, OLD_EPOCH = 2, 45, 47
-SEQUENCES = 1 << 31
-CONTROL = 0x20
 
-
-class Batch(NamedTuple):
-    """A batch as it came, at its place in the log."""
-
-    base: int  # offset of its first record
-    records: int
-    data: bytes
-
-
-class Header(NamedTuple):
-    records: int
-    producer_id: int  # -1: no idempotence
-    epoch: int
-    first: int  # sequence of the first record
-    last: int
-
-
-def header_of(data: bytes) -> Header | None:
-    """None: no batch, or a damaged one."""
-    if len(data) < HEADER.size:
+def checked(data: Buffer) -> Header | None:
+    """None: no batch, or a damaged one. No client may send what real brokers have a message about."""
+    if len(data) < HEADER_SIZE:
         return None
-    _, length, _, magic, crc, _, last_delta, _, _, pid, epoch, first, count = HEADER.unpack_from(data)
-    if magic != 2 or count != last_delta + 1 or count < 1 or length != len(data) - 12:
+    header = header_of(data)
+    if header.magic != 2 or not 1 <= header.records == header.last_delta + 1 or header.length != len(data) - 12:
         return None
-    if crc and crc != crc32c(memoryview(data)[_CRC_FROM:]):  # 0: a test's hand-made header
+    if header.crc and header.crc != crc32c(memoryview(data)[_CRC_FROM:]):  # 0: a test's hand-made header
         return None
-    if pid >= 0 and not (epoch >= 0 and first >= 0):
+    if header.producer_id >= 0 and not (header.epoch >= 0 and header.first >= 0):
         return None
-    return Header(count, pid, epoch, first, (first + last_delta) % SEQUENCES)
+    return header
 
 
-def is_compressed(data: bytes) -> bool:
-    return len(data) >= HEADER.size and data[22] & 7 != 0
+def is_compressed(data: Buffer) -> bool:
+    return len(data) >= HEADER_SIZE and data[22] & 7 != 0
 
 
-class ProducerState:
-    """What a partition's leader remembers of one producer."""
-
-    __slots__ = ("epoch", "last", "batches")
-
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
-        self.last = -1
-        self.batches: deque[tuple[int, int, int]] = deque(maxlen=5)  # (first sequence, last sequence, base offset)
-
-    def add(self, header: Header, base: int) -> None:
-        if header.epoch != self.epoch:
-            self.epoch = header.epoch
-            self.batches.clear()
-        self.last = header.last
-        self.batches.append((header.first, header.last, base))
-
-    def raise_epoch(self, epoch: int) -> None:
-        if epoch > self.epoch:
-            self.epoch = epoch
-            self.last = -1
-            self.batches.clear()
-
-    def forget(self) -> None:
-        while len(self.batches) > 1:
-            self.batches.popleft()
-
-
-class Appended(NamedTuple):
-    """What became of a batch: error code, base offset (-1: not in the log), and the log's end once it is replicated."""
-
-    error: int
-    base: int = -1
-    end: int = -1
-    duplicate: bool = False
-
-
-class SimPartition:
+class SimPartition(Partition):
     """A partition on all its replicas: the leader's log, of which `committed` offsets are on every replica in sync.
 
     A new leader has all that is committed and, of the rest, what happened to have reached it.
     """
 
-    def __init__(self, leader: int) -> None:
+    def __init__(self, leader: int, replicas: Sequence[int] = ()) -> None:
+        self._kept = MemoryStorage()
+        super().__init__(Log(self._kept), replicas or (leader,))
         self.leader = leader
-        self.epoch = 0
-        self.log: list[Batch] = []
-        self.end = 0
         self.committed = 0
         self.lost: list[Batch] = []  # what a former leader had and a new one had not
-        self.producers: dict[int, ProducerState] = {}
         self.restarts: dict[int, int] = {}  # broker -> the log's end when it last started
         self.aware_at = 0.0  # from when on the leader knows that it is one
         self.former: int | None = None  # a broker that still believes itself the leader, until `former_until`
@@ -120,86 +57,61 @@ class SimPartition:
         self.trouble_after_append = False
         self.trouble_until = 0.0
 
-    def append(self, data: bytes) -> Appended:
-        header = header_of(data)
-        if header is None:
-            return Appended(CORRUPT)
-        state = None
-        if header.producer_id >= 0:
-            state = self.producers.get(header.producer_id)
-            if state is None:
-                state = self.producers[header.producer_id] = ProducerState(header.epoch)
-            elif header.epoch < state.epoch:
-                return Appended(OLD_EPOCH)
-            elif header.epoch > state.epoch:
-                if header.first != 0:
-                    return Appended(OUT_OF_ORDER)
-            else:
-                for first, last, base in state.batches:
-                    if first == header.first and last == header.last:
-                        return Appended(0, base, base + header.records, duplicate=True)
-                if header.first != (state.last + 1) % SEQUENCES:
-                    return Appended(OUT_OF_ORDER)
-        base = self.end
-        self.log.append(Batch(base, header.records, data))
-        self.end += header.records
-        if state is not None:
-            state.add(header, base)
-        return Appended(0, base, self.end)
+    @property
+    def high_watermark(self) -> int:
+        return self.committed
+
+    @property
+    def producers(self) -> dict[int, Producer]:
+        """What its leader knows of them."""
+        return self.log.producers.known
+
+    def append(self, batch: Buffer | None, version: int = 0) -> Appended:
+        header = None if batch is None else checked(batch)
+        if batch is None or header is None:
+            return Appended(Code.CORRUPT_MESSAGE)
+        return self.log.take(header, memoryview(bytearray(batch)), self.epoch)
+
+    def commit(self, upto: int) -> None:
+        """All replicas have what is before offset `upto`."""
+        self.committed = max(self.committed, upto)
+        self.log.tell()
+
+    def end_transaction(self, producer_id: int, epoch: int, committed: bool) -> None:
+        super().end_transaction(producer_id, epoch, committed)
+        self.commit(self.end)
 
     def move(self, leader: int, random: Random) -> None:
         """Another broker leads now. It may lack the newest batches, if they were not on all replicas yet."""
-        keep = len(self.log)
-        while keep and self.log[keep - 1].base >= self.committed:
+        log = self.log
+        keep = len(log)
+        while keep and log.bases[keep - 1] >= self.committed:
             keep -= 1
-        keep += random.randint(0, len(self.log) - keep)
-        self.lost += self.log[keep:]
-        del self.log[keep:]
-        self.end = self.log[-1].base + self.log[-1].records if self.log else 0
+        keep += random.randint(0, len(log) - keep)
+        self.lost += list(log)[keep:]
+        self._kept.truncate(keep)
+        log.truncate(keep)
         self.leader = leader
         self.epoch += 1
         self.restarts = {broker: min(end, self.end) for broker, end in self.restarts.items()}
-        self.load()
+        self._load()
+        log.tell()
 
     def restarted(self, broker: int) -> None:
         """This broker started anew: of each producer it knows the last batch only."""
         self.restarts[broker] = self.end
         if self.leader == broker:
-            self.load()
+            self._load()
 
-    def load(self) -> None:
+    def _load(self) -> None:
         """What the present leader knows of the producers."""
-        self.producers = {}
-        forgotten = self.restarts.get(self.leader, 0)
-        for batch in self.log:
-            if forgotten and batch.base >= forgotten:
-                self._forget()
-                forgotten = 0
-            _add(self.producers, batch)
-        if forgotten:
-            self._forget()
+        self.log.replay(self.restarts.get(self.leader, 0))
 
-    def _forget(self) -> None:
-        for state in self.producers.values():
-            state.forget()
-
-    def followed(self, random: Random) -> dict[int, ProducerState]:
+    def followed(self, random: Random) -> Producers:
         """What a follower knows of the producers: of what is committed, perhaps of more, or (out of sync) of less."""
-        producers: dict[int, ProducerState] = {}
+        producers = Producers()
         upto = random.choice((self.committed, self.end, random.randint(0, self.committed)))
         for batch in self.log:
             if batch.base < upto:
-                _add(producers, batch)
+                producers.learn(header_of(batch.data), batch.base, batch.data)
         return producers
-
-
-def _add(producers: dict[int, ProducerState], batch: Batch) -> None:
-    _, _, _, _, _, attributes, last_delta, _, _, pid, epoch, first, count = HEADER.unpack_from(batch.data)
-    if pid >= 0:
-        state = producers.get(pid)
-        if state is None:
-            state = producers[pid] = ProducerState(epoch)
-        if attributes & CONTROL:  # the end of a transaction, which has no number
-            state.raise_epoch(epoch)
-            return
-        state.add(Header(count, pid, epoch, first, (first + last_delta) % SEQUENCES), batch.base)

@@ -7,20 +7,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
-from kafka.records import RecordBatch, read_batches
+from kafka.records import read_batches
 
 SEGMENT_BYTES = 1 << 30  # log.segment.bytes of Kafka
-
-
-class Storage(Protocol):
-    """Batches by their number. `read`: whole batches from number `first` on, at most `most` bytes in all, but the first
-    one in any case when `at_least_one` is set."""
-
-    def append(self, batch: memoryview, base: int) -> None: ...
-    def read(self, first: int, most: int, at_least_one: bool) -> bytes: ...
-    def close(self) -> None: ...
 
 
 class MemoryStorage:
@@ -32,15 +22,19 @@ class MemoryStorage:
     def append(self, batch: memoryview, base: int) -> None:
         self._batches.append(batch)
 
-    def read(self, first: int, most: int, at_least_one: bool) -> bytes:
+    def read(self, first: int, most: int, at_least_one: bool, until: int | None = None) -> bytes:
         found: list[memoryview] = []
-        for index in range(first, len(self._batches)):
+        for index in range(first, len(self._batches) if until is None else until):
             batch = self._batches[index]
             most -= len(batch)
             if most < 0 and not (at_least_one and not found):
                 break
             found.append(batch)
         return b"".join(found)
+
+    def truncate(self, batches: int) -> None:
+        """Only so many are left."""
+        del self._batches[batches:]
 
     def close(self) -> None:
         self._batches.clear()
@@ -61,7 +55,7 @@ class FolderStorage:
         self._end = 0  # of the last file
         folder.mkdir(parents=True, exist_ok=True)
 
-    def reopen(self) -> Iterator[RecordBatch]:
+    def reopen(self) -> Iterator[memoryview]:
         """Opens the segments that are there, and gives what is in them.
 
         A torn last batch is cut off. Raises CorruptBatchError for one whose bytes are not what was written.
@@ -74,7 +68,7 @@ class FolderStorage:
                 batch = result.unwrap()
                 self._where.append((len(self._files) - 1, batch.position, batch.size))
                 end = batch.position + batch.size
-                yield batch
+                yield memoryview(data)[batch.position : end]
             if end < len(data):
                 os.ftruncate(self._files[-1], end)
             self._end = end
@@ -91,10 +85,10 @@ class FolderStorage:
         self._where.append((len(self._files) - 1, self._end, size))
         self._end += size
 
-    def read(self, first: int, most: int, at_least_one: bool) -> bytes:
+    def read(self, first: int, most: int, at_least_one: bool, until: int | None = None) -> bytes:
         found: list[bytes] = []
         number, start, end = -1, 0, 0
-        for index in range(first, len(self._where)):
+        for index in range(first, len(self._where) if until is None else until):
             file, position, size = self._where[index]
             most -= size
             if most < 0 and not (at_least_one and index == first):

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from kafka.records import read_batches
-from kafka.testing.log import PartitionLog
+from kafka.testing.model.log import Log as BrokerLog
 from kafka.testing.sim_log import SimPartition
 from kafka.testing.storage import MemoryStorage
 from tests.broker import probe
@@ -42,21 +41,20 @@ class Simulated:
 
 class Embedded:
     def __init__(self) -> None:
-        self.log = PartitionLog(MemoryStorage())
+        self.log = BrokerLog(MemoryStorage())
 
     def append(self, data: bytes) -> Answer:
-        code, offset, _ = self.log.append(memoryview(bytearray(data)), 11)
-        return int(code), offset
+        appended = self.log.append(memoryview(bytearray(data)), 11)
+        return int(appended.error), appended.base
 
     def describe(self, producer_id: int) -> State | None:
-        """It answers no DescribeProducers; what it would."""
-        known = self.log._producers.get(producer_id)
-        return None if known is None else (known[0], known[1][-1].last_sequence)
+        state = self.log.producers.known.get(producer_id)
+        return None if state is None else (state.epoch, state.last)
 
     def restart(self) -> None:
-        before, self.log = self.log, PartitionLog(MemoryStorage())
-        for batch in read_batches(before.read_all()):
-            self.log.restore(batch.unwrap())
+        before, self.log = self.log, BrokerLog(MemoryStorage())
+        for batch in before:
+            self.log.restore(batch.data)
 
 
 # What a model leaves out.

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from kafka.protocol.codes import Code
 from kafka.testing import EmbeddedCluster
-from kafka.testing.codes import Code
 
 ROOT = Path(__file__).resolve().parents[2]
 

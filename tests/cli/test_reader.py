@@ -6,8 +6,8 @@ from kafka import KafkaProducer
 from kafka.cli.reader import EARLIEST, LATEST, Reader
 from kafka.errors import CorruptRecordError, KafkaTimeoutError, TopicAlreadyExistsError, UnknownError
 from kafka.protocol import FetchRequest
+from kafka.protocol.codes import Code
 from kafka.testing import EmbeddedCluster
-from kafka.testing.codes import Code
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What `KafkaProducer`'s transaction methods refuse, on the embedded broker, which has no transactions."""
+"""What `KafkaProducer`'s transaction methods refuse, on the embedded broker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from kafka import KafkaProducer
 from kafka.errors import IllegalStateError, InvalidRequestError
+from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse
+from kafka.protocol.codes import Code
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 from kafka.testing import EmbeddedCluster
 
@@ -50,7 +52,12 @@ def test_offsets_and_groups_that_make_no_sense(cluster, offsets: Any, group: Any
         producer.send_offsets_to_transaction(offsets, group)
 
 
-def test_a_fatal_error_is_raised_by_everything_that_follows(cluster) -> None:
+def refuse(broker: Any, header: Any, request: Any) -> InitProducerIdResponse:
+    return InitProducerIdResponse(error_code=Code.INVALID_REQUEST)
+
+
+def test_a_fatal_error_is_raised_by_everything_that_follows(cluster, monkeypatch) -> None:
+    monkeypatch.setitem(cluster.nodes[0].handlers, InitProducerIdRequest.API_KEY, refuse)
     with KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="t") as producer:
         with pytest.raises(IllegalStateError, match="outside of a transaction"):
             producer.send("t", b"v")

@@ -11,8 +11,8 @@ from kafka.errors import InvalidRecordError, KafkaError, KafkaTimeoutError, Mess
 from kafka.protocol import ProduceRequest, decode_request
 from kafka.records import read_batches
 from kafka.result import Ok
+from kafka.testing.model.producers import header_of
 from kafka.testing.sim_broker import SimCluster
-from kafka.testing.sim_log import HEADER
 from kafka.testing.sim_network import Link
 
 _SIZE_AND_API = struct.Struct(">ihhi")
@@ -90,7 +90,8 @@ class Wire:
         self.links.setdefault(link, {})[correlation_id] = batches
 
     def _batch(self, link: Link, place: tuple[str, int], data: bytes) -> Sent:
-        _, _, _, _, _, _, _, _, _, pid, epoch, first, records = HEADER.unpack_from(data)
+        header = header_of(data)
+        pid, epoch, first, records = header.producer_id, header.epoch, header.first, header.records
         batch = Sent(place, (pid, epoch, first), records)
         self.simulation.note("batch", link.address[0], *place, "stamp", *batch.stamp, "records", records, len(data))
         if pid < 0:
@@ -281,7 +282,7 @@ class Ledger:
                             number = int(record.value.split(b" ", 1)[0])
                             if number >= self.records:
                                 raise Violation("never sent", f"record {number} is in {topic}[{index}]")
-                            place = (topic, life, index, batch.base + record.offset)
+                            place = (topic, life, index, record.offset)
                             there = places.setdefault(number, [])
                             if any(other[:2] == (topic, life) for other in there):
                                 raise Violation("duplicate", f"record {number} is at {[*there, place]}")

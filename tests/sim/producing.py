@@ -69,9 +69,9 @@ class SimProducer(ProducerBase):
         found = []
         for partition in self.world.cluster.topics[topic]:
             records = []
-            for base, _, data in partition.log:
+            for _, _, data in partition.log:
                 (batch,) = read_batches(data)
-                records += [(base + record.offset, record.value) for record in batch.unwrap().records().unwrap()]
+                records += [(record.offset, record.value) for record in batch.unwrap().records().unwrap()]
             found.append(records)
         return found
 

@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from kafka.testing.sim_log import SEQUENCES, SimPartition
+from kafka.testing.model.producers import SEQUENCES
+from kafka.testing.sim_log import SimPartition
 from tests.sim.world import batch
 
 PID = 4000

@@ -20,7 +20,7 @@ from kafka.testing.sim_transactions import SimTransactions
 from tests.sim.producing import SimProducer
 from tests.sim.test_produce import settle, start
 from tests.sim.test_transactions_records import TransactionalProducer
-from tests.sim.world import World, break_connections
+from tests.sim.world import World, break_connections, late
 
 
 def lose_the_answer(producer: SimProducer) -> None:
@@ -197,9 +197,7 @@ def test_a_hint_for_one_partition_leaves_the_answer_for_another_alone() -> None:
 
     def handler(broker: Any, header: Any, request: Any) -> Any:
         partitions[0].move(1, world.simulation.random)
-        response = HANDLERS[ProduceRequest.API_KEY](broker, header, request)
-        broker.waits = (1.0, broker.waits[1])
-        return response
+        return late(broker, 1.0, HANDLERS[ProduceRequest.API_KEY](broker, header, request))
 
     world.cluster.brokers[0].handlers[ProduceRequest.API_KEY] = handler
     for index in range(2):
@@ -273,13 +271,12 @@ def test_an_abort_does_not_wait_for_a_batch_that_is_out_of_order() -> None:
         world.simulation.after(
             0.0, lambda: producer.transactions.abort(lambda error, now: answers.append(error), world.now)
         )
-        broker.waits = (0.05, lambda: None)
         (topic,) = request.topic_data
         answer = ProduceResponse.PartitionProduceResponse(index=0, error_code=45, base_offset=-1)
         entry = ProduceResponse.TopicProduceResponse(
             name=topic.name, topic_id=topic.topic_id, partition_responses=[answer]
         )
-        return ProduceResponse(responses=[entry])
+        return late(broker, 0.05, ProduceResponse(responses=[entry]))
 
     broker.handlers[ProduceRequest.API_KEY] = handler
     break_connections(broker)
@@ -316,13 +313,12 @@ def test_a_new_leader_does_not_speak_for_what_the_old_one_still_has() -> None:
         asked += 1
         if asked == 1:
             return take(broker, header, request)
-        broker.waits = (9.0 if asked == 2 else 3.0, lambda: None)
         (topic,) = request.topic_data
         refusal = ProduceResponse.PartitionProduceResponse(index=0, error_code=29, base_offset=-1)
         entry = ProduceResponse.TopicProduceResponse(
             name=topic.name, topic_id=topic.topic_id, partition_responses=[refusal]
         )
-        return ProduceResponse(responses=[entry])
+        return late(broker, 9.0 if asked == 2 else 3.0, ProduceResponse(responses=[entry]))
 
     old.handlers[ProduceRequest.API_KEY] = handle
     world.run(5.0)

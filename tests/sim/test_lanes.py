@@ -11,9 +11,10 @@ from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ProduceRequest
 from kafka.result import Err
+from kafka.testing.model.world import Later
 from kafka.testing.sim_broker import SimBroker
 from tests.sim.pump import Pump
-from tests.sim.world import Promise, World
+from tests.sim.world import Promise, World, late
 
 SLOW = InitProducerIdRequest.API_KEY  # the API that the tests hold back
 
@@ -29,9 +30,9 @@ def offsets(version: int) -> ListOffsetsRequest:
 def held(broker: SimBroker, seconds: float, throttle_ms: int = 0) -> None:
     """Answers of one API come so much later, each holding up its own connection."""
 
-    def handle(broker: SimBroker, header: Any, request: Any) -> InitProducerIdResponse:
-        broker.waits = (seconds, lambda: None)
-        return InitProducerIdResponse(producer_id=5, producer_epoch=0, throttle_time_ms=throttle_ms)
+    def handle(broker: SimBroker, header: Any, request: Any) -> Later:
+        response = InitProducerIdResponse(producer_id=5, producer_epoch=0, throttle_time_ms=throttle_ms)
+        return late(broker, seconds, response)
 
     broker.handlers[SLOW] = handle
 

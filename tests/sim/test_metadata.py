@@ -464,7 +464,7 @@ def test_one_brokers_word_does_not_take_a_topic_away() -> None:
 
     def recovering(broker: Any, request: Any, answer: Any) -> None:
         for topic in answer.topics:
-            topic.error_code, topic.partitions, topic.topic_id = 0, topic.partitions[:2], world.cluster.topic_ids["t"]
+            topic.error_code, topic.partitions, topic.topic_id = 0, topic.partitions[:2], world.cluster.topics["t"].id
 
     for broker in world.cluster.brokers:
         broker.handlers[MetadataRequest.API_KEY] = World(1).cluster.brokers[0].handlers[MetadataRequest.API_KEY]
@@ -529,9 +529,7 @@ def test_a_hint_is_taken_and_a_refresh_follows() -> None:
 
 
 def recreate(world: World, name: str, partitions: int) -> None:
-    id = world.cluster.topic_ids[name]
     world.cluster.create_topic(name, partitions)
-    world.cluster.topic_ids[name] = bytes([id[0] + 1]) + id[1:]
 
 
 def test_a_topic_made_anew_is_seen_in_two_looks() -> None:
@@ -549,7 +547,7 @@ def test_a_topic_made_anew_is_seen_in_two_looks() -> None:
     assert world.core.snapshot.topic_id("t") == old and len(asked) == 1
     world.run(1.0)
     topic = world.core.snapshot.topics["t"]
-    assert topic.id == world.cluster.topic_ids["t"] != old and len(asked) == 2
+    assert topic.id == world.cluster.topics["t"].id != old and len(asked) == 2
     assert [p.leader_epoch for p in topic.partitions] == [0, 0]
 
 
@@ -561,7 +559,7 @@ def test_a_topic_made_anew_long_after_is_seen_at_once() -> None:
     asked = on_metadata(world, unchanged)
     world.core.metadata.refresh("t", world.now)
     world.run(0.05)
-    assert world.core.snapshot.topic_id("t") == world.cluster.topic_ids["t"] and len(asked) == 1
+    assert world.core.snapshot.topic_id("t") == world.cluster.topics["t"].id and len(asked) == 1
 
 
 def test_brokers_that_disagree_about_a_topics_id_do_not_make_it_flap() -> None:
@@ -581,7 +579,7 @@ def test_brokers_that_disagree_about_a_topics_id_do_not_make_it_flap() -> None:
         world.run(0.1)
         seen.append(world.core.snapshot.topic_id("t"))
     changes = sum(one != other for one, other in pairwise(seen))
-    assert changes == 1 and seen[-1] == world.cluster.topic_ids["t"] and world.core.snapshot.partitions("t") == 4
+    assert changes == 1 and seen[-1] == world.cluster.topics["t"].id and world.core.snapshot.partitions("t") == 4
 
 
 def test_a_topic_that_somebody_waits_for_is_not_forgotten() -> None:

@@ -12,11 +12,12 @@ from kafka._codec import murmur2
 from kafka.core.produce.path import closed_error
 from kafka.errors import IllegalStateError, KafkaTimeoutError, NotLeaderForPartitionError, ProtocolError
 from kafka.protocol import ProduceRequest
+from kafka.protocol.codes import Code
 from kafka.records import CODECS, read_batches
-from kafka.testing.sim_broker import HANDLERS, NOT_LEADER
+from kafka.testing.sim_broker import HANDLERS
 from kafka.testing.sim_faults import Faults
 from tests.sim.producing import SimProducer
-from tests.sim.world import World
+from tests.sim.world import World, changed
 
 SEEDS = int(os.environ.get("SIM_SEEDS", "30"))
 PRODUCE = ProduceRequest.API_KEY
@@ -198,9 +199,10 @@ def test_retries_are_counted(retries: int) -> None:
 
     def handler(broker: Any, header: Any, request: Any) -> Any:
         asked.append(request)
-        response = HANDLERS[PRODUCE](broker, header, request)
-        response.responses[0].partition_responses[0].error_code = NOT_LEADER
-        return response
+        return changed(HANDLERS[PRODUCE](broker, header, request), refuse)
+
+    def refuse(response: Any) -> None:
+        response.responses[0].partition_responses[0].error_code = Code.NOT_LEADER_OR_FOLLOWER
 
     producer.world.cluster.brokers[0].handlers[PRODUCE] = handler
     future = producer.put("t")
@@ -213,8 +215,7 @@ def test_retries_are_counted(retries: int) -> None:
 def test_an_answer_that_does_not_name_every_partition_once_confirms_nothing(kind: str) -> None:
     producer = start(partitions=1, brokers=1)
 
-    def handler(broker: Any, header: Any, request: Any) -> Any:
-        response = HANDLERS[PRODUCE](broker, header, request)
+    def change(response: Any) -> None:
         answer = response.responses[0].partition_responses[0]
         if kind == "missing":
             response.responses[0].partition_responses = []
@@ -222,7 +223,9 @@ def test_an_answer_that_does_not_name_every_partition_once_confirms_nothing(kind
             response.responses[0].partition_responses = [answer, answer]
         else:
             answer.index = 7
-        return response
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        return changed(HANDLERS[PRODUCE](broker, header, request), change)
 
     producer.world.cluster.brokers[0].handlers[PRODUCE] = handler
     future = producer.put("t")

@@ -17,7 +17,7 @@ from kafka.result import Ok
 from tests.sim.producing import SimProducer
 from tests.sim.test_metadata import know, nothing, notices, on_metadata, ready
 from tests.sim.test_produce import settle, start
-from tests.sim.world import World, break_connections
+from tests.sim.world import World, break_connections, late
 
 # -- nobody answers ------------------------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ def test_hung_brokers_are_forgotten_after_a_while() -> None:
     said = [notice for notice in notices(world) if "starts again from its bootstrap servers" in notice]
     assert len(said) == 1 and "for 300 s" in said[0]
     topic = world.core.snapshot.topics["t"]
-    assert len(topic.partitions) == 6 and topic.id == world.cluster.topic_ids["t"]
+    assert len(topic.partitions) == 6 and topic.id == world.cluster.topics["t"].id
     for broker in world.cluster.brokers:
         broker.resume()
     assert world.run(40.0, lambda: len(world.core.snapshot.brokers) == 3)
@@ -405,8 +405,7 @@ def answer_late(broker: Any, api: int) -> None:
     original = broker.handlers[api]
 
     def handle(broker: Any, header: Any, request: Any) -> Any:
-        broker.waits = (0.2, lambda: None)
-        return original(broker, header, request)
+        return late(broker, 0.2, original(broker, header, request))
 
     broker.handlers[api] = handle
 

@@ -15,7 +15,7 @@ from kafka.result import Err, Ok
 from kafka.testing.sim_broker import HANDLERS, SimBroker
 from tests.sim.producing import SimProducer
 from tests.sim.pump import Pump
-from tests.sim.world import World
+from tests.sim.world import World, changed
 
 PRODUCE = ProduceRequest.API_KEY
 
@@ -34,12 +34,12 @@ def throttle(broker: SimBroker, api_key: int, *seconds: float, mutes: bool = Fal
     broker.mutes = mutes
 
     def handler(broker: SimBroker, header: Any, request: Any) -> Any:
-        response = original(broker, header, request)
-        if left:
-            response.throttle_time_ms = round(left[0] * 1000)
-            when.append(broker.cluster.simulation.now)
-            left.pop(0)
-        return response
+        answer = original(broker, header, request)
+        if not left:
+            return answer
+        when.append(broker.cluster.simulation.now)
+        milliseconds = round(left.pop(0) * 1000)
+        return changed(answer, lambda response: setattr(response, "throttle_time_ms", milliseconds))
 
     broker.handlers[api_key] = handler
     return when

@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, ProducerFencedError, TransactionAbortedErro
 from kafka.protocol import EndTxnRequest, ProduceRequest
 from tests.sim.test_metadata import on_metadata
 from tests.sim.test_transactions_records import OLD, TransactionalProducer, both, start, visible
+from tests.sim.world import changed, late
 
 
 def answer_late(producer: TransactionalProducer, api: int, seconds: float) -> None:
@@ -19,9 +20,7 @@ def answer_late(producer: TransactionalProducer, api: int, seconds: float) -> No
     for broker in producer.world.cluster.brokers:
 
         def handle(broker: Any, header: Any, request: Any, original: Any = broker.handlers[api]) -> Any:
-            answer = original(broker, header, request)
-            broker.waits = (seconds, lambda: None)
-            return answer
+            return late(broker, seconds, original(broker, header, request))
 
         broker.handlers[api] = handle
 
@@ -33,8 +32,7 @@ def throttle_once(broker: Any, seconds: float) -> None:
     def handle(broker: Any, header: Any, request: Any) -> Any:
         broker.handlers[ProduceRequest.API_KEY] = original
         answer = original(broker, header, request)
-        answer.throttle_time_ms = int(seconds * 1000)
-        return answer
+        return changed(answer, lambda response: setattr(response, "throttle_time_ms", int(seconds * 1000)))
 
     broker.handlers[ProduceRequest.API_KEY] = handle
 
@@ -49,7 +47,7 @@ def begin_to_commit(producer: TransactionalProducer) -> list[KafkaError | None]:
 
 def away_from_the_coordinator(producer: TransactionalProducer, coordinators: Any) -> int:
     """A partition that another broker leads."""
-    home = coordinators.home("t-id").id
+    home = producer.world.cluster.home("t-id").id
     return next(index for index, one in enumerate(producer.world.cluster.topics["t"]) if one.leader != home)
 
 

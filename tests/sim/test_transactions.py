@@ -428,12 +428,12 @@ def test_the_coordinator_moves(version: int) -> None:
     producer = ready(version)
     for _ in range(3):
         producer.begin()
-        producer.coordinators.move(ID)
-        producer.coordinators.move("g")
+        producer.world.cluster.move_coordinator(ID)
+        producer.world.cluster.move_coordinator("g")
         if version == OLD:
             assert producer.add(0, 1)
         assert producer.offsets() is None
-        producer.coordinators.move(ID)
+        producer.world.cluster.move_coordinator(ID)
         assert producer.commit() is None
     producer.world.run(1.0)
     assert producer.coordinators.counts["committed"] == 3 and producer.coordinators.counts["error 16"] > 0
@@ -443,7 +443,7 @@ def test_the_coordinator_moves(version: int) -> None:
 def test_the_coordinator_s_broker_dies(version: int) -> None:
     producer = opened(version)
     assert producer.offsets() is None
-    producer.coordinators.home(ID).stop()
+    producer.world.cluster.home(ID).stop()
     assert producer.commit() is None
     assert producer.coordinators.counts["committed"] == 1
 

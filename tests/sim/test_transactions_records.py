@@ -161,7 +161,7 @@ def test_a_batch_waits_for_its_partition_while_others_flow() -> None:
     assert producer.begin() is None
     producer.put("t", partition=0)
     assert producer.world.run(5.0, producer.all_done)
-    coordinators.loading["t-id"] = producer.world.now + 3.0
+    producer.world.cluster.loading["t-id"] = producer.world.now + 3.0
     late = producer.put("t", partition=1)
     flowing = producer.put("t", partition=0)
     keyless = producer.put("t")
@@ -239,7 +239,7 @@ def test_an_abort_does_not_wait_for_another_attempt(version: int) -> None:
     producer, coordinators = start(version)
     producer.learn("t")
     assert producer.begin() is None
-    home = coordinators.home("t-id")
+    home = producer.world.cluster.home("t-id")
     partitions = producer.world.cluster.topics["t"]
     index = next(index for index, partition in enumerate(partitions) if partition.leader != home.id)
     first = producer.put("t", partition=index)
@@ -374,7 +374,7 @@ class Story:
 
     def _move_coordinators(self) -> None:
         if self.world.now < self.until:
-            self.coordinators.move(self.random.choice(("t-id", "g")))
+            self.world.cluster.move_coordinator(self.random.choice(("t-id", "g")))
             self.world.simulation.after(self.random.expovariate(0.5), self._move_coordinators)
 
     def _lose_answers(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from kafka.core.config import Config
@@ -11,6 +12,7 @@ from kafka.core.net.lanes import Lane
 from kafka.errors import KafkaError
 from kafka.protocol import ProduceRequest
 from kafka.result import Err, Result
+from kafka.testing.model.world import Later
 from kafka.testing.sim_broker import SimBroker
 from kafka.testing.simulator import Network, SimCluster, SimDriver, Simulation
 
@@ -82,6 +84,29 @@ class Checker:
         for promise in self.promises:
             if promise.result is None:
                 assert self.simulation.now <= promise.deadline + 1e-6, f"{promise.name} was never called"
+
+
+def late(broker: SimBroker, seconds: float, answer: Any) -> Later:
+    """The handler's answer, so much later: the connection does nothing else meanwhile."""
+    later = Later(answer.complete if isinstance(answer, Later) else lambda: answer)
+    broker.cluster.simulation.after(seconds, later.ready)
+    return later
+
+
+def changed(answer: Any, change: Callable[[Any], None]) -> Any:
+    """What a handler answered, now or later, after `change(response)`."""
+    if not isinstance(answer, Later):
+        change(answer)
+        return answer
+    complete = answer.complete
+
+    def completed() -> Any:
+        response = complete()
+        change(response)
+        return response
+
+    answer.complete = completed
+    return answer
 
 
 def break_connections(broker: SimBroker) -> None:

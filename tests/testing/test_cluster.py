@@ -21,8 +21,8 @@ from kafka.protocol import (
     MetadataResponse,
     decode_response,
 )
+from kafka.protocol.codes import Code
 from kafka.testing import EmbeddedCluster
-from kafka.testing.codes import Code
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_only_what_is_there_is_advertised_and_every_version_of_it_answers(cluste
         assert response.error_code == 0
         advertised = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
         assert advertised == cluster.nodes[0].versions
-        assert set(advertised) == {0, 1, 2, 3, 10, 18, 19, 20, 22, 60}
+        assert set(advertised) == {0, 1, 2, 3, 10, 18, 19, 20, 22, 24, 25, 26, 28, 60, 61}
     for request in (
         MetadataRequest(topics=[]),
         FindCoordinatorRequest(key="g", coordinator_keys=["g"]),
@@ -231,10 +231,11 @@ def test_delete_topics(cluster, peer):
 def test_producer_ids_coordinators_and_the_cluster(cluster, peer):
     ids = [peer.ask(InitProducerIdRequest(transactional_id=None), 5) for _ in range(3)]
     assert len({answer.producer_id for answer in ids}) == 3 and {answer.producer_epoch for answer in ids} == {0}
-    assert peer.ask(InitProducerIdRequest(transactional_id="tx"), 5).error_code == Code.INVALID_REQUEST
     (found,) = peer.ask(FindCoordinatorRequest(coordinator_keys=["g"]), 6).coordinators
     assert found.port in {node.port for node in cluster.nodes}
-    (none,) = peer.ask(FindCoordinatorRequest(coordinator_keys=["tx"], key_type=1), 6).coordinators
+    (found,) = peer.ask(FindCoordinatorRequest(coordinator_keys=["tx"], key_type=1), 6).coordinators
+    assert found.port in {node.port for node in cluster.nodes}
+    (none,) = peer.ask(FindCoordinatorRequest(coordinator_keys=["s"], key_type=2), 6).coordinators
     assert none.error_code == Code.INVALID_REQUEST
     described = peer.ask(DescribeClusterRequest(), 2)
     assert described.cluster_id == cluster.id == peer.ask(MetadataRequest(topics=[]), 12).cluster_id

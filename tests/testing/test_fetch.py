@@ -7,9 +7,9 @@ import pytest
 from testing.wire import Peer, batch, produce, produce_request
 
 from kafka.protocol import FetchRequest, ListOffsetsRequest
+from kafka.protocol.codes import Code
 from kafka.records import read_batches
 from kafka.testing import EmbeddedCluster
-from kafka.testing.codes import Code
 
 
 @pytest.fixture(params=["memory", "folder"])

@@ -6,9 +6,9 @@ import pytest
 from testing.wire import Closed, Peer, batch, produce, produce_request
 
 from kafka.protocol import MetadataRequest, ProduceRequest
+from kafka.protocol.codes import Code
 from kafka.records.crc import crc32c
 from kafka.testing import EmbeddedCluster
-from kafka.testing.codes import Code
 
 
 @pytest.fixture(params=["memory", "folder", "discard"])

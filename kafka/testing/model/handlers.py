@@ -1,0 +1,46 @@
+"""Which API is answered by what."""
+
+from __future__ import annotations
+
+from kafka.protocol import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    ApiVersionsRequest,
+    CreateTopicsRequest,
+    DeleteTopicsRequest,
+    DescribeClusterRequest,
+    DescribeProducersRequest,
+    EndTxnRequest,
+    FetchRequest,
+    FindCoordinatorRequest,
+    InitProducerIdRequest,
+    ListOffsetsRequest,
+    MetadataRequest,
+    ProduceRequest,
+    TxnOffsetCommitRequest,
+)
+from kafka.protocol._message import Request
+from kafka.testing.model import admin, offsets, transaction_apis
+from kafka.testing.model.fetch import fetch
+from kafka.testing.model.produce import produce
+from kafka.testing.model.world import Handler
+
+HANDLERS: dict[type[Request], Handler] = {
+    ProduceRequest: produce,
+    FetchRequest: fetch,
+    ListOffsetsRequest: offsets.list_offsets,
+    DescribeProducersRequest: offsets.describe_producers,
+    ApiVersionsRequest: admin.api_versions,
+    MetadataRequest: admin.metadata,
+    CreateTopicsRequest: admin.create_topics,
+    DeleteTopicsRequest: admin.delete_topics,
+    FindCoordinatorRequest: admin.find_coordinator,
+    DescribeClusterRequest: admin.describe_cluster,
+    InitProducerIdRequest: transaction_apis.init_producer_id,
+    AddPartitionsToTxnRequest: transaction_apis.add_partitions,
+    AddOffsetsToTxnRequest: transaction_apis.add_offsets,
+    TxnOffsetCommitRequest: transaction_apis.commit_offsets,
+    EndTxnRequest: transaction_apis.end,
+}
+# What the schemas have, but Kafka 4.3 keeps to itself unless unstable versions are enabled; what only brokers send.
+HIGHEST: dict[type[Request], int] = {InitProducerIdRequest: 5, AddPartitionsToTxnRequest: 3}

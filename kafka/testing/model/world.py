@@ -1,0 +1,52 @@
+"""What a handler is given and what it may answer: time and chance from outside, an answer now, later or never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kafka.protocol._message import Response
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from kafka.protocol.header import RequestHeader
+
+
+class World(Protocol):
+    """The simulation's virtual time, or an event loop's. All that happens is on one thread."""
+
+    random: Random
+
+    @property
+    def now(self) -> float:
+        """Seconds from some moment on; never goes back."""
+
+    def after(self, delay: float, happens: Callable[[], None]) -> object:
+        """`happens()` in `delay` seconds. It cannot be called off: what is no longer wanted has to see that itself."""
+
+
+class Later:
+    """An answer that is not there yet. The connection's next request is not looked at before it has been sent.
+
+    Whoever holds the answer back calls `ready()`, once and not before the handler has returned. `complete()` then makes
+    the response, but only if the connection still stands and its broker is awake; None is no answer at all.
+    """
+
+    def __init__(self, complete: Callable[[], Response | None]) -> None:
+        self.complete = complete
+        self.on_ready: Callable[[], None] = lambda: None  # the connection's
+        self.is_ready = False
+
+    def ready(self) -> None:
+        self.is_ready = True
+        self.on_ready()
+
+
+class Hangup(Exception):
+    """Raised by a handler whose answer is to close the connection."""
+
+
+Answer = Response | Later | None
+#: `handler(broker, header, request)`; the header has the request's version. None: no answer at all.
+Handler = Callable[[Any, "RequestHeader", Any], Answer]
