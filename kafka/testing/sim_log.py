@@ -78,8 +78,8 @@ class SimPartition(Partition):
         self.log.tell()
 
     def end_transaction(self, producer_id: int, epoch: int, committed: bool) -> None:
+        self.committed = self.end + 1  # on all replicas at once, and then told of
         super().end_transaction(producer_id, epoch, committed)
-        self.commit(self.end)
 
     def move(self, leader: int, random: Random) -> None:
         """Another broker leads now. It may lack the newest batches, if they were not on all replicas yet."""

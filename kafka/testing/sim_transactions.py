@@ -20,7 +20,7 @@ from kafka.protocol.codes import Code
 from kafka.records import read_batches
 from kafka.testing.model.transactions import LAST_EPOCH, Place, Transactions
 from kafka.testing.sim_broker import SimCluster
-from kafka.testing.sim_log import SimPartition
+from kafka.testing.model.cluster import Partition
 
 __all__ = ["LAST_EPOCH", "SimTransactions", "read_committed"]
 
@@ -46,7 +46,7 @@ class SimTransactions(Transactions):
         return super()._admit(version, transactional_id, place, producer_id, epoch)
 
 
-def read_committed(partition: SimPartition) -> list[tuple[int, bytes | None]]:
+def read_committed(partition: Partition) -> list[tuple[int, bytes | None]]:
     """(offset, value) of every record that a read_committed consumer gets: nothing aborted, nothing still open."""
     found: list[tuple[int, bytes | None]] = []
     pending: dict[int, list[tuple[int, bytes | None]]] = {}

@@ -33,6 +33,7 @@ from kafka.protocol import (
     ProduceRequest,
     TxnOffsetCommitRequest,
 )
+from kafka.records import read_batches
 from kafka.result import Err
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 from kafka.testing.sim_faults import Faults
@@ -110,6 +111,23 @@ def start(version: int, seed: int = 1, config: Any = None, **options: Any) -> tu
     producer = TransactionalProducer(world, **options)
     assert producer.init() is None
     return producer, coordinators
+
+
+def as_fetched(partition: Any) -> list[tuple[int, bytes | None]]:
+    """What a consumer with read_committed makes of a Fetch: the last stable offset and the aborted transactions."""
+    upto = partition.last_stable
+    aborted = sorted(partition.log.producers.aborted_between(0, upto), key=lambda entry: entry.first)
+    found: list[tuple[int, bytes | None]] = []
+    skipped: set[int] = set()
+    for result in read_batches(partition.log.read(0, upto, 1 << 30, True)):
+        batch = result.unwrap()
+        while aborted and aborted[0].first <= batch.last_offset:
+            skipped.add(aborted.pop(0).producer_id)
+        if batch.is_control:
+            skipped.discard(batch.producer_id)
+        elif batch.producer_id not in skipped:
+            found += [(record.offset, record.value) for record in batch.records().unwrap()]
+    return found
 
 
 def visible(producer: SimProducer, topic: str = "t") -> list[bytes | None]:
@@ -501,6 +519,7 @@ class Story:
             assert len(set(values) & set(seen)) in (0, len(values)), "half a transaction"
         assert set(seen) <= set(self.committed).union(*self.unknown)
         for partition in self.world.cluster.topics["t"]:
+            assert as_fetched(partition) == read_committed(partition)
             values = [value or b"" for _, value in read_committed(partition)]
             transactions = [self.transaction_of[value] for value in values]
             assert transactions == sorted(transactions), "transactions out of order"

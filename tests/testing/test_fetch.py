@@ -6,7 +6,7 @@ import time
 import pytest
 from testing.wire import Peer, batch, produce, produce_request
 
-from kafka.protocol import FetchRequest, ListOffsetsRequest
+from kafka.protocol import ApiVersionsRequest, FetchRequest, ListOffsetsRequest
 from kafka.protocol.codes import Code
 from kafka.records import read_batches
 from kafka.testing import EmbeddedCluster
@@ -122,6 +122,42 @@ def test_much_may_wait_behind_a_fetch(cluster, peer):
     assert fetched(peer.receive()) == {0: (0, 0, [])}
     answers = [peer.receive().responses[0].partition_responses[0].base_offset for _ in range(503)]
     assert answers == list(range(503))
+
+
+def test_answers_leave_in_the_order_of_requests_when_one_is_larger_than_the_sockets_take(cluster, peer):
+    """Once the first is through, the third must wait for the second, which is held back."""
+    size = 1_000_000
+    log = cluster.topics["t"].partitions[0].log
+    peer.send(fetch_request((0, 0), wait=60_000, most=1 << 30, most_each=1 << 30), 12)
+    with Peer(cluster.bootstrap) as other:
+        while not log.waiting:
+            other.ask(ApiVersionsRequest(), 0)
+
+        def fill():
+            waiting, log.waiting = log.waiting, set()
+            for _ in range(30):
+                log.append(memoryview(bytearray(batch(b"x" * size))), 12)
+            log.waiting = waiting
+            log.tell()
+
+        cluster._on_thread(fill)
+        peer.send(fetch_request((1, 0), wait=500), 12)
+        peer.send(ApiVersionsRequest(), 0)
+        assert other.ask(ApiVersionsRequest(), 0).error_code == 0  # which holds up nobody else
+        assert len(fetched(peer.receive())[0][2]) == 30  # `receive` says so if it is not the answer to that request
+        assert fetched(peer.receive()) == {1: (0, 0, [])}
+        assert peer.receive().error_code == 0
+
+
+def test_a_fetch_whose_topic_is_deleted_waits_no_longer(cluster, peer):
+    peer.send(fetch_request((0, 0), wait=20_000), 12)
+    started = time.monotonic()
+    log = cluster.topics["t"].partitions[0].log
+    while not log.waiting:
+        time.sleep(0.01)
+    cluster.delete_topic("t")
+    assert fetched(peer.receive())[0][0] == Code.UNKNOWN_TOPIC_OR_PARTITION
+    assert time.monotonic() - started < 10
 
 
 def test_errors_do_not_wait(cluster, peer):

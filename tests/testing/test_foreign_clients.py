@@ -33,10 +33,10 @@ def produce(cluster, topic, records, **configs):
     return len(delivered)
 
 
-def consume(cluster, topic, partitions, count):
+def consume(cluster, topic, partitions, count, **configs):
     """The first `count` records from the beginning: {(partition, offset): (key, value)}."""
     consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": cluster.bootstrap, "group.id": "none", "enable.auto.commit": False}
+        {"bootstrap.servers": cluster.bootstrap, "group.id": "none", "enable.auto.commit": False, **configs}
     )
     consumer.assign(
         [confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING) for p in range(partitions)]
@@ -51,6 +51,28 @@ def consume(cluster, topic, partitions, count):
     finally:
         consumer.close()
     return found
+
+
+def test_confluent_kafka_writes_and_reads_transactions(cluster):
+    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.bootstrap, "transactional.id": "theirs"})
+    producer.init_transactions(30)
+    for number in range(6):
+        producer.begin_transaction()
+        for partition in range(6):
+            producer.produce("t", b"%d" % number, partition=partition)
+        assert producer.flush(30) == 0
+        if number % 2:
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+    producer.begin_transaction()
+    producer.produce("t", b"open", partition=0)
+    assert producer.flush(30) == 0
+    # Of each partition the last stable offset is what 6 records and 6 markers take.
+    found = consume(cluster, "t", 6, 18, **{"isolation.level": "read_committed"})
+    assert sorted(value for _, value in found.values()) == sorted([b"0", b"2", b"4"] * 6)
+    assert {offset for _, offset in found} == {0, 4, 8}
+    producer.abort_transaction(30)
 
 
 RECORDS = [(b"key %d" % (number % 97), b"value %d" % number) for number in range(5000)]

@@ -1,10 +1,13 @@
 """What the embedded broker says to Produce requests: as Apache Kafka does, seen in test_as_kafka.py too."""
 
+import errno
+import os
 import struct
 
 import pytest
 from testing.wire import Closed, Peer, batch, produce, produce_request
 
+from kafka import KafkaProducer
 from kafka.protocol import MetadataRequest, ProduceRequest
 from kafka.protocol.codes import Code
 from kafka.records.crc import crc32c
@@ -202,3 +205,52 @@ def test_sequences_wrap(cluster, peer):
     assert produce(peer, "t", 0, numbered(top - 1, 4)) == (0, 0)
     assert produce(peer, "t", 0, numbered(top - 1, 4)) == (0, 0)
     assert produce(peer, "t", 0, numbered(2)) == (0, 4)
+
+
+# -- disks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("written", [0, 50], ids=["nothing written", "a part written"])
+def test_a_full_disk_takes_nothing_and_a_resend_is_no_duplicate(tmp_path, monkeypatch, written):
+    """Noted before it was written, the batch would be acknowledged when it comes again, and be nowhere."""
+    failures = [OSError(errno.ENOSPC, "No space left on device")]
+    pwrite = os.pwrite
+
+    def full(file, data, offset):
+        if failures:
+            pwrite(file, data[:written], offset)
+            raise failures.pop()
+        return pwrite(file, data, offset)
+
+    with EmbeddedCluster(topics={"t": 1}, folder=tmp_path) as cluster, Peer(cluster.bootstrap) as peer:
+        assert produce(peer, "t", 0, numbered(0)) == (0, 0)
+        monkeypatch.setattr("kafka.testing.storage.os.pwrite", full)
+        assert produce(peer, "t", 0, numbered(1)) == (Code.KAFKA_STORAGE_ERROR, -1)
+        assert cluster.end_offset("t", 0) == 1 and not failures
+        assert produce(peer, "t", 0, numbered(1)) == (0, 1)
+        assert produce(peer, "t", 0, numbered(1)) == (0, 1)  # now it is one
+        assert produce(peer, "t", 0, numbered(2)) == (0, 2)
+        before = [(record.offset, record.value) for record in cluster.records("t")]
+    assert len(before) == 3
+    with EmbeddedCluster(folder=tmp_path) as cluster:
+        assert [(record.offset, record.value) for record in cluster.records("t")] == before
+
+
+def test_a_marker_that_finds_the_disk_full_is_written_later(tmp_path):
+    with EmbeddedCluster(topics={"t": 1}, folder=tmp_path) as cluster:
+        storage = cluster.topics["t"][0].log.storage
+        append, failures = storage.append, [OSError(errno.ENOSPC, "No space left on device")] * 3
+
+        def full(data, base):
+            if failures and base == 1:
+                raise failures.pop()
+            append(data, base)
+
+        storage.append = full
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="tx") as producer:
+            producer.init_transactions()
+            for value in (b"one", b"two"):
+                with producer.transaction():
+                    producer.send("t", value)
+        assert [(record.offset, record.value) for record in cluster.records("t")] == [(0, b"one"), (2, b"two")]
+        assert not failures
