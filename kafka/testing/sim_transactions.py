@@ -18,9 +18,9 @@ from kafka.protocol import (
 )
 from kafka.protocol.codes import Code
 from kafka.records import read_batches
+from kafka.testing.model.cluster import Partition
 from kafka.testing.model.transactions import LAST_EPOCH, Place, Transactions
 from kafka.testing.sim_broker import SimCluster
-from kafka.testing.model.cluster import Partition
 
 __all__ = ["LAST_EPOCH", "SimTransactions", "read_committed"]
 

@@ -218,6 +218,16 @@ def test_offsets_by_time_and_by_name(cluster, peer, version):
     assert list_offsets(peer, -3, -4, -5, version=version) == [(0, 4, 5001), (0, 0, -1), (0, -1, -1)]
 
 
+def test_offsets_are_told_by_the_leader_in_the_epoch_that_is_asked_for(cluster, peer):
+    def code(epoch):
+        part = ListOffsetsRequest.ListOffsetsPartition(partition_index=0, timestamp=-1, current_leader_epoch=epoch)
+        topic = ListOffsetsRequest.ListOffsetsTopic(name="t", partitions=[part])
+        return peer.ask(ListOffsetsRequest(replica_id=-1, topics=[topic]), 11).topics[0].partitions[0].error_code
+
+    cluster.topics["t"][0].epoch = 2
+    assert [code(epoch) for epoch in (-1, 1, 2, 3)] == [0, Code.FENCED_LEADER_EPOCH, 0, Code.UNKNOWN_LEADER_EPOCH]
+
+
 def test_offsets_of_what_is_not_there(cluster, peer):
     assert list_offsets(peer, -1, topic="no") == [(Code.UNKNOWN_TOPIC_OR_PARTITION, -1, -1)]
     assert list_offsets(peer, -1, partition=2) == [(Code.UNKNOWN_TOPIC_OR_PARTITION, -1, -1)]

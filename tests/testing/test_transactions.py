@@ -96,6 +96,7 @@ def test_what_is_committed_is_read_and_what_is_aborted_is_not(cluster, peer):
         assert keys == [(0, 1), (0, 0), (0, 1)] and [b.base_offset for b in controls] == [1, 3, 5]
         everything = read(peer, partition, committed=False)
         assert everything.records == answer.records and everything.aborted_transactions is None
+        assert [entry.first_offset for entry in read(peer, partition, 3).aborted_transactions] == [2]  # its marker
         # Reading from behind it, and what ends before it, does not name the aborted one.
         assert list(read(peer, partition, 4).aborted_transactions) == []
         assert list(read(peer, partition, 0, most_each=1).aborted_transactions) == []
