@@ -6,12 +6,14 @@ import time
 import pytest
 from testing.test_fetch import fetch_request, list_offsets
 from testing.test_produce import GOOD, changed, numbered
+from testing.test_transactions import add, end, init, transactional, visible, write
 from testing.wire import Closed, Peer, batch, produce, produce_request
 
 from kafka.protocol import (
     ApiVersionsRequest,
     CreateTopicsRequest,
     DeleteTopicsRequest,
+    DescribeProducersRequest,
     FetchRequest,
     FindCoordinatorRequest,
     ListOffsetsRequest,
@@ -179,8 +181,89 @@ def hung_up_on(peer, topic):
         break
 
 
+def settled(ask, error=lambda answer: answer):
+    """The answer once the coordinator has loaded, and the transaction before it is over."""
+    deadline = time.monotonic() + 30
+    while error(answer := ask()) in (14, 15, 16, 51):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return answer
+
+
+def older_transactions(peer, topic):
+    settled(
+        lambda: peer.ask(FindCoordinatorRequest(coordinator_keys=[topic], key_type=1), 4).coordinators[0].error_code
+    )
+    pid, epoch = init(peer, topic)
+    yield epoch
+    names = {"id": topic, "topic": topic}
+    yield [write(peer, transactional(pid, epoch), version, **names) for version in (9, 11)]
+    yield add(peer, pid, epoch, 0, 1, 9, **names)
+    yield add(peer, pid, epoch + 1, 0, **names)
+    yield add(peer, pid + 1000, epoch, 0, **names)
+    yield end(peer, pid, epoch, True, 4, id=topic).error_code
+    for committed in (True, False):
+        yield settled(lambda: add(peer, pid, epoch, 0, **names), max)
+        number = 0 if committed else 1
+        yield write(peer, transactional(pid, epoch, number), 9, **names)
+        yield produce(peer, topic, 0, batch(b"not in it", timestamp=int(time.time() * 1000)))
+        yield list(read(peer, topic, 0, 0)), visible(fetch(peer, topic)), list(offsets_by_isolation(peer, topic))
+        yield settled(lambda: end(peer, pid, epoch, committed, 4, id=topic).error_code)  # noqa: B023
+        yield settled(lambda: end(peer, pid, epoch, committed, 4, id=topic).error_code)  # noqa: B023
+        yield end(peer, pid, epoch, not committed, 4, id=topic).error_code
+        found = fetch(peer, topic)
+        yield visible(found), found.last_stable_offset, [entry.first_offset for entry in found.aborted_transactions]
+        yield list(offsets_by_isolation(peer, topic))
+    again, later = init(peer, topic)
+    yield again == pid, later
+    yield [write(peer, transactional(pid, epoch, 2), version, **names) for version in (9, 12)]
+
+
+def newer_transactions(peer, topic):
+    settled(
+        lambda: peer.ask(FindCoordinatorRequest(coordinator_keys=[topic], key_type=1), 4).coordinators[0].error_code
+    )
+    pid, epoch = init(peer, topic)
+    names = {"id": topic, "topic": topic}
+    yield write(peer, transactional(pid, epoch), 12, id=None, topic=topic)
+    yield write(peer, transactional(pid, epoch), 12, id=topic + "?", topic=topic)
+    yield end(peer, pid, epoch, True, 5, id=topic).error_code
+    for number, committed in enumerate((True, False, True)):
+        yield settled(lambda: write(peer, transactional(pid, epoch), 12, **names))  # noqa: B023
+        yield fetch(peer, topic).last_stable_offset
+        answer = end(peer, pid, epoch, committed, 5, id=topic)
+        yield answer.error_code, answer.producer_id == pid, answer.producer_epoch
+        again = settled(lambda: end(peer, pid, epoch, committed, 5, id=topic), lambda a: a.error_code)  # noqa: B023
+        yield again.error_code, again.producer_epoch
+        yield end(peer, pid, epoch, not committed, 5, id=topic).error_code
+        yield write(peer, transactional(pid, epoch, 1), 12, **names)
+        epoch += 1
+        found = fetch(peer, topic)
+        yield number, visible(found), found.last_stable_offset
+        yield [entry.first_offset for entry in found.aborted_transactions]
+    asked = DescribeProducersRequest.TopicRequest(name=topic, partition_indexes=[0])
+    ((described,),) = (entry.partitions for entry in peer.ask(DescribeProducersRequest(topics=[asked]), 0).topics)
+    yield [
+        (state.producer_id == pid, state.producer_epoch, state.last_sequence, state.current_txn_start_offset)
+        for state in described.active_producers
+    ]
+
+
+def fetch(peer, topic):
+    return peer.ask(fetch_request((0, 0), topic=topic, isolation_level=1), 12).responses[0].partitions[0]
+
+
+def offsets_by_isolation(peer, topic):
+    for isolation in (0, 1):
+        part = ListOffsetsRequest.ListOffsetsPartition(partition_index=0, timestamp=-1)
+        asked = ListOffsetsRequest.ListOffsetsTopic(name=topic, partitions=[part])
+        request = ListOffsetsRequest(replica_id=-1, isolation_level=isolation, topics=[asked])
+        yield peer.ask(request, 5).topics[0].partitions[0].offset
+
+
 PROBES = [
-    broken_batches, unknown_places, named_twice, sequences, acks_0, fetching, offsets, topics, versions, hung_up_on
+    broken_batches, unknown_places, named_twice, sequences, acks_0, fetching, offsets, topics, versions, hung_up_on,
+    older_transactions, newer_transactions,
 ]  # fmt: skip
 
 

@@ -199,16 +199,19 @@ def test_what_was_open_when_a_cluster_ended_is_aborted(tmp_path):
 
 
 def init(peer, id="w"):
-    answer = peer.ask(InitProducerIdRequest(transactional_id=id, transaction_timeout_ms=60_000), 4)
-    while answer.error_code == Code.CONCURRENT_TRANSACTIONS:
+    """(producer id, epoch), once the coordinator has loaded and an earlier transaction is over."""
+    deadline = time.monotonic() + 30
+    while True:
         answer = peer.ask(InitProducerIdRequest(transactional_id=id, transaction_timeout_ms=60_000), 4)
-    assert answer.error_code == 0
-    return answer.producer_id, answer.producer_epoch
+        if answer.error_code == 0:
+            return answer.producer_id, answer.producer_epoch
+        assert answer.error_code in (14, 15, 16, 51) and time.monotonic() < deadline, answer
+        time.sleep(0.02)
 
 
 def transactional(pid, epoch, sequence=0, value=b"v"):
     builder = RecordBatchBuilder(transactional=True, producer_id=pid, producer_epoch=epoch, base_sequence=sequence)
-    builder.append(0, None, value)
+    builder.append(int(time.time() * 1000), None, value)  # as new as the markers: Kafka would begin a new segment
     return builder.build()
 
 
