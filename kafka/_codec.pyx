@@ -1,6 +1,6 @@
 """The hot path: wire primitives, the schema kernel, record batches, the accumulator.
 
-One extension, cut into files that are read one at a time; this one only puts them together.
+One extension, cut into rooms of files that are read one at a time; this one only puts them together.
 No socket, clock, thread or random source in here: the accumulator is handed its clock.
 """
 
@@ -10,16 +10,16 @@ from collections.abc import Sequence
 
 from kafka.result import Err, Ok
 
-include "_codec_primitives.pxi"
-include "_codec_kernel.pxi"
-include "_codec_decode.pxi"
-include "_codec_encode.pxi"
-include "_codec_records.pxi"
-include "_codec_partition.pxi"
-include "_codec_scan.pxi"
-include "_codec_region.pxi"
-include "_codec_accumulator.pxi"
-include "_codec_batch.pxi"
-include "_codec_cell.pxi"
-include "_codec_future.pxi"
-include "_codec_producer.pxi"
+include "_native/wire/primitives.pxi"
+include "_native/wire/kernel.pxi"
+include "_native/wire/decode.pxi"
+include "_native/wire/encode.pxi"
+include "_native/records/records.pxi"
+include "_native/records/partition.pxi"
+include "_native/records/scan.pxi"
+include "_native/produce/region.pxi"
+include "_native/produce/accumulator.pxi"
+include "_native/produce/batch.pxi"
+include "_native/produce/cell.pxi"
+include "_native/produce/future.pxi"
+include "_native/produce/producer.pxi"

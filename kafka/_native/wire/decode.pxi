@@ -1,4 +1,4 @@
-# The kernel's decoder: bytes to messages (see _codec_kernel.pxi).
+# The kernel's decoder: bytes to messages (see kernel.pxi).
 
 cdef struct Reader:
     const uint8_t *p

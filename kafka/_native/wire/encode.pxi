@@ -1,4 +1,4 @@
-# The kernel's encoder: messages to bytes (see _codec_kernel.pxi).
+# The kernel's encoder: messages to bytes (see kernel.pxi).
 
 cdef struct Writer:
     uint8_t *data
