@@ -11,6 +11,22 @@ cdef struct Reader:
     Py_ssize_t offset
 
 
+cdef int open_reader(Reader *r, Py_buffer *buffer, data) except -1:
+    """Begin to read `data`, any contiguous buffer, from its start; `close_reader` must follow."""
+    memset(r, 0, sizeof(Reader))
+    PyObject_GetBuffer(data, buffer, PyBUF_SIMPLE)
+    r.base = r.p = <const uint8_t *>buffer.buf
+    r.end = r.base + buffer.len
+    r.source = <PyObject *>data
+    return 0
+
+
+cdef int close_reader(Reader *r, Py_buffer *buffer) except -1:
+    XDECREF(r.view)
+    PyBuffer_Release(buffer)
+    return 0
+
+
 cdef PyObject *bad(Reader *r, str reason) except? NULL:
     """Notes the failure; NULL for the caller to return."""
     pieces = []
@@ -380,12 +396,8 @@ def decode(cls, version, data):
     cdef Plan plan
     cdef int wire
     cdef bint newer = False
-    memset(&r, 0, sizeof(Reader))
-    PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE)
+    open_reader(&r, &buffer, data)
     try:
-        r.base = r.p = <const uint8_t *>buffer.buf
-        r.end = r.base + buffer.len
-        r.source = <PyObject *>data
         if cls.PREFIXED:
             if buffer.len < 2:
                 short_of(&r, 2)
@@ -403,98 +415,4 @@ def decode(cls, version, data):
         message, error = decode_part(plan, &r) if newer else decode_message(plan, &r)
         return Ok(message) if error is None else error
     finally:
-        XDECREF(r.view)
-        PyBuffer_Release(&buffer)
-
-
-_header_classes = None
-
-
-cdef tuple header_classes():
-    global _header_classes
-    if _header_classes is None:
-        from kafka.protocol.header import RequestHeader, ResponseHeader
-        _header_classes = (RequestHeader, ResponseHeader)
-    return _header_classes
-
-
-def decode_response(cls, int version, frame):
-    """Decode a response frame (without its size): `Ok((correlation_id, message))` or `Err(DecodeError)`.
-
-    The header of ApiVersionsResponse is never flexible, so that any client can read it.
-    """
-    cdef Py_buffer buffer
-    cdef Reader r
-    cdef Plan plan = plan_of(cls, version)
-    if plan is None:
-        return Err(DecodeError(cls.__name__, version, "", 0, versions_of(cls)))
-    memset(&r, 0, sizeof(Reader))
-    PyObject_GetBuffer(frame, &buffer, PyBUF_SIMPLE)
-    try:
-        r.base = r.p = <const uint8_t *>buffer.buf
-        r.end = r.base + buffer.len
-        r.source = <PyObject *>frame
-        flexible = plan.program.flexible and cls.API_KEY != 18
-        header, error = decode_part(plan_of(header_classes()[1], 1 if flexible else 0), &r)
-        if error is not None:
-            return error
-        message, error = decode_message(plan, &r)
-        return Ok((header.correlation_id, message)) if error is None else error
-    finally:
-        XDECREF(r.view)
-        PyBuffer_Release(&buffer)
-
-
-def decode_request_header(frame):
-    """Decode a request frame's header (without the size): `Ok((header, offset of the body))` or `Err(DecodeError)`.
-
-    Works for versions that are newer than this schema too, but not for unknown API keys.
-    """
-    cdef Py_buffer buffer
-    cdef Reader r
-    memset(&r, 0, sizeof(Reader))
-    PyObject_GetBuffer(frame, &buffer, PyBUF_SIMPLE)
-    try:
-        r.base = r.p = <const uint8_t *>buffer.buf
-        r.end = r.base + buffer.len
-        r.source = <PyObject *>frame
-        if buffer.len < 4:
-            short_of(&r, 4)
-            return decode_error(&r, "RequestHeader", 0)
-        api_key, version = <int16_t>load16(r.p), <int16_t>load16(r.p + 2)
-        from kafka.protocol import request_class
-        cls = request_class(api_key)
-        if cls is None:
-            return Err(DecodeError("RequestHeader", 0, "api_key", 0, f"there is no API {api_key}"))
-        flexible = cls.FLEXIBLE is not None and version >= cls.FLEXIBLE
-        header, error = decode_part(plan_of(header_classes()[0], 2 if flexible else 1), &r)
-        return Ok((header, r.p - r.base)) if error is None else error
-    finally:
-        PyBuffer_Release(&buffer)
-
-
-def decode_request(frame):
-    """Decode a request frame (without its size): `Ok((header, message))` or `Err(DecodeError)`."""
-    cdef Py_buffer buffer
-    cdef Reader r
-    result = decode_request_header(frame)
-    if type(result) is Err:
-        return result
-    header, offset = result.value
-    from kafka.protocol import request_class
-    cls = request_class(header.api_key)
-    cdef Plan plan = plan_of(cls, header.api_version)
-    if plan is None:
-        return Err(DecodeError(cls.__name__, header.api_version, "", 2, versions_of(cls)))
-    memset(&r, 0, sizeof(Reader))
-    PyObject_GetBuffer(frame, &buffer, PyBUF_SIMPLE)
-    try:
-        r.base = <const uint8_t *>buffer.buf
-        r.p = r.base + <Py_ssize_t>offset
-        r.end = r.base + buffer.len
-        r.source = <PyObject *>frame
-        message, error = decode_message(plan, &r)
-        return Ok((header, message)) if error is None else error
-    finally:
-        XDECREF(r.view)
-        PyBuffer_Release(&buffer)
+        close_reader(&r, &buffer)

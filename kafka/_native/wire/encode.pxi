@@ -1,73 +1,5 @@
 # The kernel's encoder: messages to bytes (see kernel.pxi).
 
-cdef struct Writer:
-    uint8_t *data
-    Py_ssize_t size
-    Py_ssize_t room
-    uint8_t *heap       # `data` once it has outgrown the caller's array
-    PyObject *cuts      # [(position, payload), ...] where payloads stay out of `data`
-    PyObject *dropped   # a list: be lenient, and note here what was dropped
-    PyObject *error     # (kind, reason or value) of a failure
-    PyObject *path
-    Py_ssize_t outside  # bytes in `cuts`
-
-
-cdef int refuse(Writer *w, str reason) except -1:
-    """Notes why a value cannot be encoded; 1 for the caller to return."""
-    return refuse_with(w, (False, reason))
-
-
-cdef int refuse_with(Writer *w, tuple error) except -1:
-    pieces = []
-    INCREF(<PyObject *>error)
-    INCREF(<PyObject *>pieces)
-    w.error = <PyObject *>error
-    w.path = <PyObject *>pieces
-    return 1
-
-
-cdef str shown(PyObject *value):
-    text = repr(<object>value)
-    return f"{type(<object>value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
-
-
-cdef inline int reserve(Writer *w, Py_ssize_t more) except -1:
-    if w.size + more > w.room:
-        grow(w, more)
-    return 0
-
-
-cdef int grow(Writer *w, Py_ssize_t more) except -1:
-    cdef Py_ssize_t room = max(2 * w.room, w.size + more)
-    cdef uint8_t *bigger = <uint8_t *>realloc(w.heap, room)
-    if bigger == NULL:
-        raise MemoryError
-    if w.heap == NULL:
-        memcpy(bigger, w.data, w.size)
-    w.heap = w.data = bigger
-    w.room = room
-    return 0
-
-
-cdef inline int write_uvarint(Writer *w, uint64_t value) except -1:
-    reserve(w, 10)
-    w.size = put_uvarint(w.data + w.size, value) - w.data
-    return 0
-
-
-cdef inline int write_size(Writer *w, bint compact, Py_ssize_t width, Py_ssize_t size) except -1:
-    """A length, -1 for null."""
-    if compact:
-        return write_uvarint(w, <uint64_t>(size + 1))
-    reserve(w, width)
-    if width == 2:
-        store16(w.data + w.size, <uint16_t>size)
-    else:
-        store32(w.data + w.size, <uint32_t>size)
-    w.size += width
-    return 0
-
-
 cdef int write_text(Writer *w, PyObject *value, bint compact) except -1:
     cdef Py_ssize_t size = 0
     cdef const char *text
@@ -82,9 +14,7 @@ cdef int write_text(Writer *w, PyObject *value, bint compact) except -1:
     if size > LONGEST_STRING:
         return refuse(w, f"a string of {size} bytes; {LONGEST_STRING} is the most")
     write_size(w, compact, 2, size)
-    reserve(w, size)
-    memcpy(w.data + w.size, text, size)
-    w.size += size
+    write_raw(w, text, size)
     return 0
 
 
@@ -92,9 +22,7 @@ cdef int write_bytes(Writer *w, PyObject *value, bint compact, bint records) exc
     cdef Py_buffer buffer
     if IsBytes(value) and not (records and w.cuts != NULL):
         write_size(w, compact, 4, BytesSize(value))
-        reserve(w, BytesSize(value))
-        memcpy(w.data + w.size, BytesData(value), BytesSize(value))
-        w.size += BytesSize(value)
+        write_raw(w, BytesData(value), BytesSize(value))
         return 0
     if IsText(value):
         return refuse(w, f"needs bytes, not {shown(value)}")
@@ -113,9 +41,7 @@ cdef int write_bytes(Writer *w, PyObject *value, bint compact, bint records) exc
             (<list>w.cuts).append((w.size, payload))
             w.outside += buffer.len
         else:
-            reserve(w, buffer.len)
-            memcpy(w.data + w.size, buffer.buf, buffer.len)
-            w.size += buffer.len
+            write_raw(w, buffer.buf, buffer.len)
     finally:
         PyBuffer_Release(&buffer)
     return 0
@@ -130,9 +56,7 @@ cdef int write_uuid(Writer *w, PyObject *value) except -1:
             return refuse(w, f"needs 16 bytes, not {shown(value)}")
         try:
             if buffer.len == 16:
-                reserve(w, 16)
-                memcpy(w.data + w.size, buffer.buf, 16)
-                w.size += 16
+                write_raw(w, buffer.buf, 16)
                 return 0
         finally:
             PyBuffer_Release(&buffer)
@@ -214,8 +138,7 @@ cdef int write_array(Writer *w, Op *op, PyObject *value) except -1:
             finally:
                 DECREF(item)
             if failed:
-                (<list>w.path).append(index)
-                return 1
+                return failed_in(w, index)
             if w.dropped != NULL:
                 dropped_inside(<list>w.dropped, mark, index)
         return 0
@@ -237,18 +160,14 @@ cdef int write_value(Writer *w, Op *op, PyObject *value) except -1:
             return refuse(w, "cannot be null in this version")
         if op.kind != STRUCT:
             return write_size(w, op.compact, 2 if op.kind == STRING else 4, -1)
-        reserve(w, 1)
-        w.data[w.size] = 0 if op.tag >= 0 else 0xFF
-        w.size += 1
+        write_byte(w, 0 if op.tag >= 0 else 0xFF)
         return 0
     if op.kind < STRUCT:
         return write_scalar(w, op.kind, value, op.compact)
     if op.kind == ARRAY:
         return write_array(w, op, value)
     if op.nullable:
-        reserve(w, 1)
-        w.data[w.size] = 1
-        w.size += 1
+        write_byte(w, 1)
     return write_struct(w, op.sub, value)
 
 
@@ -263,7 +182,6 @@ cdef object field_of(PyObject *target, Op *op):
 
 
 cdef bint is_default(Op *op, object value) except -1:
-    cdef int i
     cdef int same
     cdef Program *sub = op.sub
     if op.default == NONE or value is None:
@@ -310,9 +228,7 @@ cdef int write_struct(Writer *w, Program *program, PyObject *target) except -1:
             try:
                 attribute = getattr(<object>target, <object>op.name)
             except AttributeError:
-                failed = refuse(w, "is not set")
-                (<list>w.path).append(<object>op.name)
-                return 1
+                return not_set(w, op)
             value = <PyObject *>attribute
             INCREF(value)
         if w.dropped != NULL:
@@ -322,8 +238,7 @@ cdef int write_struct(Writer *w, Program *program, PyObject *target) except -1:
         finally:
             DECREF(value)
         if failed:
-            (<list>w.path).append(<object>op.name)
-            return 1
+            return failed_in(w, <object>op.name)
         if w.dropped != NULL:
             dropped_inside(<list>w.dropped, mark, <object>op.name)
     for i in range(program.absent_size):
@@ -349,8 +264,7 @@ cdef int leave_out(Writer *w, Op *op, PyObject *target) except -1:
         (<list>w.dropped).append(([<object>op.name], value))
         return 0
     refuse_with(w, (True, value))
-    (<list>w.path).append(<object>op.name)
-    return 1
+    return failed_in(w, <object>op.name)
 
 
 cdef int write_tags(Writer *w, Program *program, PyObject *target) except -1:
@@ -359,9 +273,7 @@ cdef int write_tags(Writer *w, Program *program, PyObject *target) except -1:
     cdef int i
     cdef list known
     if program.flexible and program.tagged_size == 0 and (raw == NONE or raw == NULL) and program.tags_offset >= 0:
-        reserve(w, 1)
-        w.data[w.size] = 0
-        w.size += 1
+        write_byte(w, 0)
         return 0
     unknown = getattr(<object>target, "unknown_tags", None)
     if not program.flexible:
@@ -371,17 +283,14 @@ cdef int write_tags(Writer *w, Program *program, PyObject *target) except -1:
             (<list>w.dropped).append((["unknown_tags"], unknown))
             return 0
         refuse_with(w, (True, unknown))
-        (<list>w.path).append("unknown_tags")
-        return 1
+        return failed_in(w, "unknown_tags")
     known = []
     for i in range(program.tagged_size):
         op = &program.tagged[i]
         try:
             value = field_of(target, op)
         except AttributeError:
-            refuse(w, "is not set")
-            (<list>w.path).append(<object>op.name)
-            return 1
+            return not_set(w, op)
         if not is_default(op, value):
             known.append((op.tag, i, value))
     if unknown:
@@ -391,13 +300,11 @@ cdef int write_tags(Writer *w, Program *program, PyObject *target) except -1:
                 raise TypeError
         except (TypeError, ValueError):
             refuse(w, "needs a dict of tag -> bytes")
-            (<list>w.path).append("unknown_tags")
-            return 1
+            return failed_in(w, "unknown_tags")
         for i in range(program.tagged_size):
             if program.tagged[i].tag in unknown:
                 refuse(w, f"has tag {program.tagged[i].tag}, which is a field of its own")
-                (<list>w.path).append("unknown_tags")
-                return 1
+                return failed_in(w, "unknown_tags")
         known = sorted([*known, *((tag, -1, raw_value) for tag, raw_value in unknown.items())], key=first_of)
     write_uvarint(w, len(known))
     for tag, index, value in known:
@@ -417,9 +324,7 @@ cdef int write_tag(Writer *w, Program *program, long tag, int index, value) exce
     write_uvarint(w, tag)
     if index < 0:
         write_uvarint(w, len(value))
-        reserve(w, len(value))
-        memcpy(w.data + w.size, PyBytes_AS_STRING(value), len(value))
-        w.size += len(value)
+        write_raw(w, PyBytes_AS_STRING(value), len(value))
         return 0
     op = &program.tagged[index]
     # The size comes first and is mostly one byte: leave that, and make room where it is more.
@@ -428,8 +333,7 @@ cdef int write_tag(Writer *w, Program *program, long tag, int index, value) exce
     start = w.size
     mark = 0 if w.dropped == NULL else len(<list>w.dropped)
     if write_value(w, op, <PyObject *>value):
-        (<list>w.path).append(<object>op.name)
-        return 1
+        return failed_in(w, <object>op.name)
     if w.dropped != NULL:
         dropped_inside(<list>w.dropped, mark, <object>op.name)
     size = w.size - start
@@ -442,19 +346,16 @@ cdef int write_tag(Writer *w, Program *program, long tag, int index, value) exce
     return 0
 
 
+cdef object no_version(cls, int version):
+    return Err(EncodeError(cls.__name__, version, "", versions_of(cls)))
+
+
 cdef object encode_error(Writer *w, str message, int version):
     unsupported, what = <object>w.error
     path = join_path(<list>w.path)
     if unsupported:
         return Err(UnsupportedField(message, version, path, what))
     return Err(EncodeError(message, version, path, what))
-
-
-cdef int free_writer(Writer *w) except -1:
-    free(w.heap)
-    XDECREF(w.error)
-    XDECREF(w.path)
-    return 0
 
 
 class Encoded(Ok):
@@ -476,15 +377,13 @@ def encode(message, int version, *, bint lenient=False):
     With `lenient` whatever the version does not have is dropped, and the `Ok` has `.dropped`:
     ((path, value), ...).
     """
-    cdef uint8_t room[2048]
+    cdef uint8_t room[FIRST_ROOM]
     cdef Writer w
     cls = type(message)
     cdef Plan plan = plan_of(cls, version)
     if plan is None:
-        return Err(EncodeError(cls.__name__, version, "", versions_of(cls)))
-    memset(&w, 0, sizeof(Writer))
-    w.data = room
-    w.room = sizeof(room)
+        return no_version(cls, version)
+    open_writer(&w, room)
     dropped = [] if lenient else None
     if lenient:
         w.dropped = <PyObject *>dropped
@@ -499,87 +398,4 @@ def encode(message, int version, *, bint lenient=False):
             return Encoded(data, tuple([(join_path(path), value) for path, value in dropped]))
         return Ok(data)
     finally:
-        free_writer(&w)
-
-
-cdef object frame(Writer *w, Plan plan, message):
-    """The rest of a frame whose header is written: `Ok` of a list of buffers, size first."""
-    cdef Py_ssize_t start = 0, total
-    cdef list cuts = <list>w.cuts
-    if write_struct(w, &plan.program, <PyObject *>message):
-        return encode_error(w, plan.cls.__name__, plan.version)
-    total = w.size - 4 + w.outside
-    if total > INT32_MAX:
-        reason = f"a frame of {total} bytes; {INT32_MAX} is the most"
-        return Err(EncodeError(plan.cls.__name__, plan.version, "", reason))
-    store32(w.data, <uint32_t>total)
-    if not cuts:
-        return Ok([PyBytes_FromStringAndSize(<char *>w.data, w.size)])
-    buffers = []
-    for position, payload in cuts:
-        if position > start:
-            buffers.append(PyBytes_FromStringAndSize(<char *>w.data + start, <Py_ssize_t>position - start))
-        buffers.append(payload)
-        start = position
-    if w.size > start:
-        buffers.append(PyBytes_FromStringAndSize(<char *>w.data + start, w.size - start))
-    return Ok(buffers)
-
-
-def encode_request(message, int version, int correlation_id, client_id):
-    """A whole request frame, size first: `Ok(list of buffers)` for `sendmsg`, or `Err` as `encode`.
-
-    Records of at least 1 KiB are views of the caller's buffers, not copies.
-    """
-    cdef uint8_t room[2048]
-    cdef Writer w
-    cls = type(message)
-    cdef Plan plan = plan_of(cls, version)
-    if plan is None:
-        return Err(EncodeError(cls.__name__, version, "", versions_of(cls)))
-    cuts = []
-    memset(&w, 0, sizeof(Writer))
-    w.data = room
-    w.room = sizeof(room)
-    w.cuts = <PyObject *>cuts
-    try:
-        store16(w.data + 4, <uint16_t><int>cls.API_KEY)
-        store16(w.data + 6, <uint16_t>version)
-        store32(w.data + 8, <uint32_t>correlation_id)
-        w.size = 12
-        if client_id is None:
-            write_size(&w, False, 2, -1)
-        elif write_text(&w, <PyObject *>client_id, False):  # never compact, whatever the version
-            (<list>w.path).append("client_id")
-            return encode_error(&w, "RequestHeader", 2 if plan.program.flexible else 1)
-        if plan.program.flexible:
-            reserve(&w, 1)
-            w.data[w.size] = 0
-            w.size += 1
-        return frame(&w, plan, message)
-    finally:
-        free_writer(&w)
-
-
-def encode_response(message, int version, int correlation_id):
-    """A whole response frame, size first: `Ok(list of buffers)`, or `Err` as `encode`."""
-    cdef uint8_t room[2048]
-    cdef Writer w
-    cls = type(message)
-    cdef Plan plan = plan_of(cls, version)
-    if plan is None:
-        return Err(EncodeError(cls.__name__, version, "", versions_of(cls)))
-    cuts = []
-    memset(&w, 0, sizeof(Writer))
-    w.data = room
-    w.room = sizeof(room)
-    w.cuts = <PyObject *>cuts
-    try:
-        store32(w.data + 4, <uint32_t>correlation_id)
-        w.size = 8
-        if plan.program.flexible and cls.API_KEY != 18:
-            w.data[8] = 0
-            w.size = 9
-        return frame(&w, plan, message)
-    finally:
-        free_writer(&w)
+        close_writer(&w)

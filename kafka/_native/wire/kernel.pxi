@@ -78,7 +78,6 @@ cdef extern from "Python.h":
     PyObject *FastSequence "PySequence_Fast"(PyObject *, const char *) noexcept
     Py_ssize_t FastSize "PySequence_Fast_GET_SIZE"(PyObject *) noexcept
     PyObject *FastItem "PySequence_Fast_GET_ITEM"(PyObject *, Py_ssize_t) noexcept
-    Py_ssize_t SizeOf "PyObject_Size"(PyObject *) noexcept
     int Same "PyObject_RichCompareBool"(PyObject *, PyObject *, int) noexcept
     PyObject *Occurred "PyErr_Occurred"() noexcept
     void Clear "PyErr_Clear"() noexcept
