@@ -8,6 +8,7 @@ from typing_extensions import Buffer
 from kafka.errors import DecodeError, KafkaError, ProtocolError
 from kafka.protocol._message import Message, Request, Response
 from kafka.protocol.header import RequestHeader
+from kafka.records.compression import Codec
 from kafka.result import Ok, Result
 from kafka.structs import RecordMetadata, TopicPartition
 
@@ -138,8 +139,7 @@ class Accumulator:
     linger: float
     delivery_timeout: float
     largest: int
-    compression: int
-    compression_level: int | None
+    codec: Codec | None
     closed: bool
     io_thread: int
     failures: dict[tuple[str, int], list[Any]]
@@ -156,8 +156,7 @@ class Accumulator:
         delivery_timeout: float,
         batch_size: int = 0,
         max_request_size: int = 1048576,
-        compression: int = 0,
-        compression_level: int | None = None,
+        codec: Codec | None = None,
     ) -> None: ...
     def partition_count(self, topic: str) -> int: ...
     def set_partition_count(self, topic: str, count: int, *, anew: bool = False) -> None: ...

@@ -16,6 +16,8 @@ from posix.unistd cimport close, read, write
 
 import os
 
+from kafka._native.host cimport Host
+
 cdef extern from "<poll.h>" nogil:
     struct pollfd:
         int fd
@@ -57,13 +59,6 @@ cdef extern from *:
     """
     int KT_SEND_FLAGS
     int KT_WALL_CLOCK
-
-# The C half of a host as the accumulator knows it; the same declaration stands there.
-cdef struct Host:
-    double (*monotonic)(void *context) noexcept
-    int64_t (*wall_ms)(void *context) noexcept
-    void (*wake)(void *context) noexcept
-    void *context
 
 cdef enum:
     READ_SIZE = 65536       # how much one connection is read in a turn

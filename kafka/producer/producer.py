@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
 from kafka._log import Log
@@ -23,9 +23,10 @@ from kafka.producer.observed import observed
 from kafka.producer.transactions import TransactionMethods
 from kafka.structs import TopicPartition
 
-log = Log("kafka.producer")
+if TYPE_CHECKING:
+    from kafka.records.compression import Codec
 
-_CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+log = Log("kafka.producer")
 
 
 class KafkaProducer(TransactionMethods, ProducerBase):
@@ -74,8 +75,7 @@ class KafkaProducer(TransactionMethods, ProducerBase):
             delivery_timeout=delivery_timeout,
             batch_size=max(config.batch_size, 1) if config.batch_size_given else 0,
             max_request_size=config.max_request_size,
-            compression=_CODECS[config.compression_type],
-            compression_level=config.compression_level,
+            codec=_codec(config),
         )
         self._transactions = None
         if config.transactional_id is not None:
@@ -297,3 +297,11 @@ def _is_built_in(partitioner: Partitioner | str) -> bool:
     from kafka.partitioner.sticky import StickyPartitioner
 
     return type(partitioner) is StickyPartitioner
+
+
+def _codec(config: ProducerConfig) -> Codec | None:
+    if config.compression_type is None:
+        return None
+    from kafka.records.compression import Codec
+
+    return Codec(config.compression_type, config.compression_level)

@@ -86,6 +86,23 @@ def decompress(codec: str, data: Buffer, limit: int = MAX_DECOMPRESSED) -> Resul
     return _decompress_growing(codec, view, limit)
 
 
+class Codec:
+    """One codec at one level, for whoever need not know more: `number` is what a batch's attributes have of it."""
+
+    __slots__ = ("name", "number", "level")
+
+    def __init__(self, name: str, level: int | None = None) -> None:
+        self.level = check_level(name, level)
+        self.name = name
+        self.number = CODECS.index(name)
+
+    def compress(self, data: Buffer) -> bytes:
+        return compress(self.name, data, self.level)
+
+    def decompress(self, data: Buffer) -> Result[Buffer, DecompressionError]:
+        return decompress(self.name, data)
+
+
 def _cramjam() -> ModuleType:
     import cramjam
 

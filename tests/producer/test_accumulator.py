@@ -13,7 +13,8 @@ import pytest
 
 from kafka._codec import Accumulator, Batch, ManualHost, ProducerBase, Queue, murmur2
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
-from kafka.records import Record, read_batches
+from kafka.records import CODECS, Record, read_batches
+from kafka.records.compression import Codec
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -438,9 +439,9 @@ def test_the_clock_dates_a_record_that_has_no_timestamp() -> None:
     assert future.value.timestamp == 1_800_000_000_000
 
 
-@pytest.mark.parametrize("compression", [1, 2, 3, 4])
-def test_compressed_batches(compression: int) -> None:
-    it = Setup(linger=60.0, compression=compression)
+@pytest.mark.parametrize("compression", CODECS[1:])
+def test_compressed_batches(compression: str) -> None:
+    it = Setup(linger=60.0, codec=Codec(compression))
     for number in range(1000):
         it.send("t", b"%0100d" % number, key=None)
     it.accumulator.begin_flush()

@@ -10,6 +10,7 @@ from kafka._codec import Accumulator
 from kafka.core.produce.identity import LARGEST_EPOCH
 from kafka.core.produce.partitions import SEQUENCES
 from kafka.protocol import InitProducerIdRequest, ProduceRequest
+from kafka.records.compression import Codec
 from kafka.testing.sim_broker import Injection
 from kafka.testing.sim_faults import INJECTED, Faults
 from tests.sim.oracle import Ledger, Violation, Wire
@@ -64,13 +65,14 @@ class Scenario:
         if choose.random() < 0.4:
             self.cluster.limits["t1"] = choose.choice((600, 2000))
         self.world.bootstrap().unwrap()
+        compression = random.Random(f"compression {seed}").choice((None, None, None, "gzip", "lz4", "zstd"))
         self.producer = SimProducer(
             self.world,
             memory=choose.choice((1 << 17, 1 << 20, 1 << 22)),
             linger=choose.choice((0.0, 0.005, 0.05)),
             delivery_timeout=self.delivery_timeout,
             batch_size=choose.choice((0, 200, 400, 4000)),
-            compression=random.Random(f"compression {seed}").choice((0, 0, 0, 1, 3, 4)),  # gzip, lz4, zstd
+            codec=None if compression is None else Codec(compression),
             idempotent=True,
         )
         self.accumulator: Accumulator = self.producer.accumulator

@@ -14,7 +14,9 @@ from kafka.errors import IllegalStateError, KafkaTimeoutError, NotLeaderForParti
 from kafka.protocol import ProduceRequest
 from kafka.protocol.codes import Code
 from kafka.records import CODECS, read_batches
+from kafka.records.compression import Codec
 from kafka.testing.sim_broker import HANDLERS
+from kafka.testing.sim_broker import HANDLERS, NOT_LEADER
 from kafka.testing.sim_faults import Faults
 from tests.sim.producing import SimProducer
 from tests.sim.world import World, changed
@@ -311,22 +313,22 @@ def test_the_seeds_met_every_kind_of_fault() -> None:
         assert COUNTS[kind] > 0, kind
 
 
-@pytest.mark.parametrize("codec", range(1, 5))
-def test_compressed_batches_can_be_read(codec: int) -> None:
-    producer = start(compression=codec)
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_compressed_batches_can_be_read(codec: str) -> None:
+    producer = start(codec=Codec(codec))
     for _ in range(100):
         producer.put("t")
     settle(producer)
     producer.check("t")
     (batch,) = (data for partition in producer.world.cluster.topics["t"] for _, _, data in partition.log)
-    assert read_batches(batch)[0].unwrap().compression == CODECS[codec]
+    assert read_batches(batch)[0].unwrap().compression == codec
 
 
 def test_a_batch_that_cannot_be_compressed_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(codec: str, data: object, level: int | None) -> bytes:
         raise MemoryError("no room")
 
-    producer = start(compression=1)
+    producer = start(codec=Codec("gzip"))
     monkeypatch.setattr("kafka.records.compression.compress", broken)
     future = producer.put("t")
     settle(producer)

@@ -5,12 +5,10 @@
 # needs is made ready before it (a spare Cell) or comes from malloc. Everything else (serializers, waiting for memory)
 # happens outside, and the section starts over.
 #
-# A batch is a C struct while records are put in; a Python object (`Batch`) is made when the IO thread takes it.
 # Every batch that was not taken is on the accumulator's list in order of creation. As all of them linger equally long
 # and expire after equally long, one cursor finds the lingering ones and the head of the list those that expire.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.math cimport INFINITY
@@ -19,46 +17,10 @@ from libc.stdlib cimport free, malloc
 from _thread import allocate_lock
 from collections import deque
 
-from kafka.records.crc import crc32c
-
-# What the accumulator asks of the world around it; a driver or the simulator provides it.
-cdef struct Host:
-    double (*monotonic)(void *context) noexcept   # seconds
-    int64_t (*wall_ms)(void *context) noexcept    # milliseconds since 1970
-    void (*wake)(void *context) noexcept          # end the IO thread's sleep
-    void *context
-
-cdef struct OpenBatch:
-    # What every record looks at comes first: with 10,000 topics none of it is in the processor's cache.
-    uint8_t *data
-    Py_ssize_t size
-    Py_ssize_t capacity
-    int64_t base_timestamp
-    int64_t max_timestamp
-    PyObject *cell              # owned
-    int32_t count
-    bint due                    # it may be sent, whatever its linger
-    Py_ssize_t limit            # it never grows past this
-    double created
-    QueueLinks *queue
-    OpenBatch *next_in_queue
-    OpenBatch *older
-    OpenBatch *newer
-
-cdef struct QueueLinks:
-    OpenBatch *open
-    PyObject *queue             # borrowed: the accumulator keeps every queue for its own lifetime
-    OpenBatch *head             # sealed batches, oldest first
-    OpenBatch *tail
-    QueueLinks *next_ready
-    bint ready                  # on the ready list, or taken by the core and not yet found empty
-    Py_ssize_t last_size        # of the batch before: the next one starts with as much room
-
 cdef enum:
     FIRST_CAPACITY = UNIT
     # A batch of this size is worth a request: rather than take memory from elsewhere it stays as large as what is free.
     ENOUGH = 16 * UNIT
-    UNBOUND = -1
 
 cdef enum Appended:
     APPENDED
@@ -66,98 +28,6 @@ cdef enum Appended:
     NEEDS_CELL
     IS_CLOSED
     OUT_OF_MEMORY               # the machine is, not the accumulator
-
-
-cdef class ManualHost:
-    """A host whose clock is a variable and whose wake-ups are counted: for the simulator and for tests."""
-
-    cdef public double now
-    cdef public int64_t wall_ms
-    cdef public int wakes
-    cdef Host host
-
-    def __cinit__(self):
-        self.host.monotonic = _manual_monotonic
-        self.host.wall_ms = _manual_wall_ms
-        self.host.wake = _manual_wake
-        self.host.context = <void *>self
-
-    def host_capsule(self):
-        return PyCapsule_New(&self.host, "kafka.Host", NULL)
-
-
-cdef double _manual_monotonic(void *context) noexcept:
-    return (<ManualHost>context).now
-
-
-cdef int64_t _manual_wall_ms(void *context) noexcept:
-    return (<ManualHost>context).wall_ms
-
-
-cdef void _manual_wake(void *context) noexcept:
-    (<ManualHost>context).wakes += 1
-
-
-cdef class Queue:
-    """The batches of one partition, or (partition -1) those of a topic that no partition was chosen for yet."""
-
-    cdef readonly str topic
-    cdef readonly int32_t partition
-    cdef QueueLinks links
-    cdef Accumulator accumulator
-
-    def __cinit__(self, Accumulator accumulator, str topic, int32_t partition):
-        self.accumulator = accumulator
-        self.topic = topic
-        self.partition = partition
-        self.links.queue = <PyObject *>self
-
-    def pull(self, double now):
-        """The oldest batch that may be sent at `now` (clock seconds), sealed; None where there is none.
-
-        None also arms the queue again: `Accumulator.take_ready` will name it when it next has something to send.
-        """
-        cdef OpenBatch *batch = self.links.head
-        if batch == NULL:
-            batch = self.links.open
-            if batch == NULL or not self.accumulator.sendable(batch, now):
-                self.links.ready = False
-                return None
-            self.links.open = NULL
-            self.accumulator.open_batches -= 1
-        else:
-            self.links.head = batch.next_in_queue
-            if self.links.head == NULL:
-                self.links.tail = NULL
-        return self.accumulator.hand_over(batch)
-
-    def let_go(self):
-        """Whether there is nothing here to be sent, now or later; if so, the queue is armed again, as by `pull`."""
-        if self.links.head != NULL or self.links.open != NULL:
-            return False
-        self.links.ready = False
-        return True
-
-    def __repr__(self):
-        return f"<Queue {self.topic}[{self.partition if self.partition >= 0 else 'unbound'}]>"
-
-
-cdef class TopicQueues(Queue):
-    """A topic's queues: itself is the one for records without a partition, and it has one for each partition."""
-
-    cdef readonly int32_t partition_count   # -1 until metadata told
-    cdef list queues
-    cdef uint32_t turn                      # of the next record, where they go round
-    # Borrowed: the topic sent to after this one, last time. Most of what a record costs that is one of thousands of
-    # topics' is finding its topic, far from every cache; and mostly they come in the same order again.
-    cdef PyObject *following
-
-    def __cinit__(self, Accumulator accumulator, str topic, int32_t partition):
-        self.partition_count = -1
-        self.queues = []
-
-    cdef Queue queue(self, int32_t partition):
-        return <Queue>self.queues[partition]
 
 
 cdef class Waiter:
@@ -168,7 +38,7 @@ cdef class Waiter:
     cdef Py_ssize_t granted     # bytes set aside for it, and counted as used
 
 
-cdef class Accumulator:
+cdef class Accumulator(Ledger):
     """Holds records in encoded batches, in bounded memory, until they are taken to be sent.
 
     `memory` is the bytes that all batches together may take, `linger` how long (seconds) a batch waits for more
@@ -185,8 +55,7 @@ cdef class Accumulator:
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
     cdef readonly Py_ssize_t largest    # an open batch does not grow past this
-    cdef readonly int compression   # the codec's id, as in a batch's attributes
-    cdef readonly object compression_level
+    cdef readonly object codec      # what batches are compressed with: a kafka.records.compression.Codec, or None
     cdef dict topics
     cdef QueueLinks *ready_head
     cdef QueueLinks *ready_tail
@@ -197,21 +66,16 @@ cdef class Accumulator:
     cdef Region region
     cdef OpenBatch *free_batches    # kept for later: there are as many as there ever were at a time
     cdef PyObject *spare            # owned: the next batch's Cell
-    cdef PyObject *first_cell       # every unresolved Cell, in order of creation; each owned by the list
-    cdef PyObject *last_cell
     cdef double sleeping_until      # 0 while the IO thread is awake
     cdef int flushes                # flush() calls in progress: every batch is sendable
     cdef object waiters             # of threads that wait for memory, first come first served
     cdef readonly Py_ssize_t waiting    # how many they are
     cdef readonly bint closed
     cdef public unsigned long io_thread    # its identifier, 0 for none: it must never wait for itself
-    cdef readonly dict failures     # (topic, partition) -> [count, first error]: failures nobody has looked at
-    cdef int failures_taken         # how often they were: what was taken is not counted down any more
     cdef readonly int64_t batches_taken
 
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
-                  Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, int compression=0,
-                  compression_level=None):
+                  Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, codec=None):
         self.host_owner = host
         self.host = <Host *>PyCapsule_GetPointer(host.host_capsule(), "kafka.Host")
         self.memory = memory
@@ -224,11 +88,9 @@ cdef class Accumulator:
             self.largest = max_request_size
         if self.target > self.largest:
             self.target = self.largest
-        self.compression = compression
-        self.compression_level = compression_level
+        self.codec = codec
         self.topics = {}
         self.waiters = deque()
-        self.failures = {}
 
     def __dealloc__(self):
         cdef OpenBatch *batch = self.oldest
@@ -246,12 +108,6 @@ cdef class Accumulator:
         close_region(&self.region)
         if self.spare != NULL:
             Py_DECREF(<object>self.spare)
-        cdef PyObject *cell = self.first_cell
-        cdef PyObject *next_cell
-        while cell != NULL:
-            next_cell = (<Cell>cell).newer
-            Py_DECREF(<object>cell)
-            cell = next_cell
 
     # What the producer's threads call
 
@@ -342,6 +198,7 @@ cdef class Accumulator:
             batch.next_in_queue = NULL
             batch.cell = self.spare
             self.spare = NULL
+            (<Cell>batch.cell).accumulator = self
             self.link_batch(batch)
             self.link_cell(<Cell>batch.cell, <Queue>links.queue)
             links.open = batch
@@ -463,35 +320,6 @@ cdef class Accumulator:
         else:
             batch.newer.older = batch.older
 
-    cdef inline void link_cell(self, Cell cell, Queue queue) noexcept:
-        Py_INCREF(cell)
-        cell.linked = True
-        cell.accumulator = self
-        cell.topic = queue.topic
-        cell.partition = queue.partition
-        cell.older = self.last_cell
-        cell.newer = NULL
-        if self.last_cell == NULL:
-            self.first_cell = <PyObject *>cell
-        else:
-            (<Cell>self.last_cell).newer = <PyObject *>cell
-        self.last_cell = <PyObject *>cell
-
-    cdef void unlink_cell(self, Cell cell):
-        if not cell.linked:
-            return
-        cell.linked = False
-        if cell.older == NULL:
-            self.first_cell = cell.newer
-        else:
-            (<Cell>cell.older).newer = cell.newer
-        if cell.newer == NULL:
-            self.last_cell = cell.older
-        else:
-            (<Cell>cell.newer).older = cell.older
-        cell.older = cell.newer = NULL
-        Py_DECREF(cell)
-
     cdef Py_ssize_t wait_for_memory(self, Py_ssize_t needed, double deadline) except -1:
         """Wait until `needed` bytes can be set aside for the caller; 0 where `deadline` (clock seconds) came first.
 
@@ -570,15 +398,6 @@ cdef class Accumulator:
         """How many of the used bytes the accumulator's own region had no room for."""
         return self.region.outside
 
-    def unresolved(self):
-        """The Cells of all batches that have no outcome yet, oldest first."""
-        cells = []
-        cdef PyObject *cell = self.first_cell
-        while cell != NULL:
-            cells.append(<Cell>cell)
-            cell = (<Cell>cell).newer
-        return cells
-
     def unresolved_records(self):
         """How many records have no outcome yet."""
         cdef Py_ssize_t count = 0
@@ -586,34 +405,7 @@ cdef class Accumulator:
         while batch != NULL:
             count += batch.count
             batch = batch.newer
-        cdef PyObject *cell = self.first_cell
-        while cell != NULL:
-            if not (<Cell>cell).done:
-                count += (<Cell>cell).count - (<Cell>cell).known    # 0 while its batch is one of those above
-            cell = (<Cell>cell).newer
-        return count
-
-    # In both, the key is made before the entry is looked up: making it may run anybody's code, the other half's too.
-
-    cdef note_failure(self, str topic, int32_t partition, int32_t count, error):
-        cdef tuple key = (topic, partition)
-        cdef list entry = [0, error]
-        entry = self.failures.setdefault(key, entry)
-        entry[0] += count
-
-    cdef failure_seen(self, str topic, int32_t partition, int32_t count, int failures_taken):
-        cdef tuple key = (topic, partition)
-        cdef list entry = self.failures.get(key) if failures_taken == self.failures_taken else None
-        if entry is not None:
-            entry[0] -= count
-            if entry[0] <= 0:
-                del self.failures[key]
-
-    def take_failures(self):
-        """The failures nobody looked at, (topic, partition) -> [count, first error]; they count as looked at now."""
-        failures, self.failures = self.failures, {}
-        self.failures_taken += 1
-        return failures
+        return count + self.records_taken()
 
     def close(self):
         """Accept nothing more, and let go on whoever waits for memory."""

@@ -1,5 +1,7 @@
 # A sealed batch: its bytes, which go on the wire as they are, and what becomes of its records.
 
+from kafka.records.crc import crc32c
+
 
 @cython.no_gc   # nothing that it refers to refers to it
 cdef class Block:
@@ -92,18 +94,16 @@ cdef class Batch:
         """Compress the records as the accumulator was told to; once, before the batch is stamped."""
         cdef const uint8_t[::1] view
         cdef Block block
-        cdef int codec = self.accumulator.compression
-        if codec == 0:
+        codec = self.accumulator.codec
+        if codec is None:
             return
-        from kafka.records.compression import CODECS, compress
-
-        view = compress(CODECS[codec], memoryview(self)[BATCH_HEADER_SIZE:], self.accumulator.compression_level)
+        view = codec.compress(memoryview(self)[BATCH_HEADER_SIZE:])
         self.plain = self.block.size
         block = new_block(self.accumulator, BATCH_HEADER_SIZE + view.shape[0])
         memcpy(block.data, self.block.data, BATCH_HEADER_SIZE)
         memcpy(block.data + BATCH_HEADER_SIZE, &view[0], view.shape[0])
         store32(block.data + BATCH_LENGTH, <uint32_t>(block.size - BATCH_LENGTH_END))
-        store16(block.data + BATCH_ATTRIBUTES, load16(block.data + BATCH_ATTRIBUTES) | <uint16_t>codec)
+        store16(block.data + BATCH_ATTRIBUTES, load16(block.data + BATCH_ATTRIBUTES) | <uint16_t>codec.number)
         self.block = block
 
     def stamp(self, int64_t producer_id=-1, int16_t epoch=-1, int32_t base_sequence=-1, *, bint transactional=False):
@@ -177,19 +177,15 @@ cdef class Batch:
         """
         cdef const uint8_t[::1] view
         cdef Py_ssize_t total
-        cdef int codec
         cdef list parts
         if self.records < 2 or self.done:
             return []
         packed = memoryview(self)[BATCH_HEADER_SIZE:]
-        codec = load16(self.block.data + BATCH_ATTRIBUTES) & ATTRIBUTE_CODEC_MASK
-        if codec != 0:
-            from kafka.records.compression import CODECS, decompress
-
-            packed = decompress(CODECS[codec], packed).unwrap()
+        if self.plain > 0:
+            packed = self.accumulator.codec.decompress(packed).unwrap()
         view = packed
         total = BATCH_HEADER_SIZE + view.shape[0]
-        if codec != 0:
+        if self.plain > 0:
             limit = <Py_ssize_t>(limit * (<double>total / self.block.size))
         if limit >= total:
             limit = total // 2

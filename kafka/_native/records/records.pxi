@@ -6,7 +6,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
 from libc.stdlib cimport free, realloc
 
 # Where the fields of a batch header are. The length counts what follows it, the CRC covers what follows it.
-cdef enum:
+cpdef enum:
     BATCH_BASE_OFFSET = 0
     BATCH_LENGTH = 8
     BATCH_LEADER_EPOCH = 12
@@ -25,7 +25,7 @@ cdef enum:
     BATCH_LENGTH_END = 12
 
 # The bits of a batch's attributes.
-cdef enum:
+cpdef enum:
     ATTRIBUTE_CODEC_MASK = 0x07
     ATTRIBUTE_LOG_APPEND_TIME = 0x08
     ATTRIBUTE_TRANSACTIONAL = 0x10
@@ -203,6 +203,25 @@ def batch_header(
         producer_epoch, base_sequence, count,
     )
     return bytearray((<char *>header)[:BATCH_HEADER_SIZE])
+
+
+def batch_fields(const uint8_t[::1] data not None, Py_ssize_t at):
+    """What the header of the v2 batch at byte `at` of `data` says; ValueError where it is not all there.
+
+    (leader epoch, CRC, attributes, last offset delta, base timestamp, max timestamp, producer id, producer epoch, base
+    sequence, count)
+    """
+    cdef const uint8_t *p
+    if not 0 <= at <= data.shape[0] - BATCH_HEADER_SIZE:
+        raise ValueError(f"there is no batch header at byte {at} of {data.shape[0]}")
+    p = &data[at]
+    return (
+        <int32_t>load32(p + BATCH_LEADER_EPOCH), load32(p + BATCH_CRC), <int16_t>load16(p + BATCH_ATTRIBUTES),
+        <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA), <int64_t>load64(p + BATCH_BASE_TIMESTAMP),
+        <int64_t>load64(p + BATCH_MAX_TIMESTAMP), <int64_t>load64(p + BATCH_PRODUCER_ID),
+        <int16_t>load16(p + BATCH_PRODUCER_EPOCH), <int32_t>load32(p + BATCH_BASE_SEQUENCE),
+        <int32_t>load32(p + BATCH_COUNT),
+    )
 
 
 cdef class RecordWriter:
