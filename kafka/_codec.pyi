@@ -16,8 +16,28 @@ M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=Response)
 F = TypeVar("F", bound=Future)
 
-# Record batches
+# Record batches: where the fields of a v2 header are, the bits of its attributes
 
+BATCH_LENGTH: int
+BATCH_LEADER_EPOCH: int
+BATCH_MAGIC: int
+BATCH_CRC: int
+BATCH_ATTRIBUTES: int
+BATCH_LAST_OFFSET_DELTA: int
+BATCH_BASE_TIMESTAMP: int
+BATCH_MAX_TIMESTAMP: int
+BATCH_PRODUCER_ID: int
+BATCH_PRODUCER_EPOCH: int
+BATCH_BASE_SEQUENCE: int
+BATCH_COUNT: int
+BATCH_HEADER_SIZE: int
+BATCH_LENGTH_END: int
+ATTRIBUTE_CODEC_MASK: int
+ATTRIBUTE_LOG_APPEND_TIME: int
+ATTRIBUTE_TRANSACTIONAL: int
+ATTRIBUTE_CONTROL: int
+
+def batch_fields(data: Buffer, at: int) -> tuple[int, int, int, int, int, int, int, int, int, int]: ...
 def batch_header(
     size: int,
     base_offset: int,

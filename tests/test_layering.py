@@ -1,8 +1,9 @@
-"""Who may import whom. Read from the source, so that an import inside a function counts too."""
+"""Who may import whom. Read from the source, Python and Cython, so that an import inside a function counts too."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ WORLD = ("socket", "select", "selectors", "ssl", "threading", "asyncio", "time",
 SOCKETS = ("socket", "select", "selectors", "ssl", "asyncio", "socketserver")
 
 CLIENTS = ("kafka.producer", "kafka.consumer", "kafka.admin", "kafka.cli")
+# What C offers of the same. A lock of Python's C interface waits as well as any other.
+C_WORLD = ("posix", "libc.time", "libc.signal", "time.h", "sys/time.h", "sys/socket.h", "poll.h",
+           "pthread.h", "unistd.h", "_socket", "_random")  # fmt: skip
+LOCKS = ("_thread", "cpython.pythread")
 
 # (the modules it holds for, what they must not import, except where)
 RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
@@ -37,11 +42,23 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("kafka.drivers.base", WORLD, ()),
     ("kafka.config", ("kafka.client", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
     ("kafka.client", ("kafka._codec", *CLIENTS, "kafka.testing"), ()),
+    # What the one extension `kafka._codec` is made of. Batches take their checksum from kafka.records, which is above:
+    # that module only finds a C function of another package, and knows nothing of ours.
+    *((native, (*WORLD, *C_WORLD, "kafka.protocol", "kafka.core", "kafka.drivers", "kafka.producer"), ())
+      for native in ("kafka._codec", "kafka._native")),
+    # The accumulator still waits for memory itself, on a lock.
+    *((native, LOCKS, ("kafka._native.produce.accumulator",)) for native in ("kafka._codec", "kafka._native")),
+    *((native, ("kafka.records",), ("kafka._native.produce.batch",)) for native in ("kafka._codec", "kafka._native")),
+    ("kafka._native.produce.batch", ("kafka.records.compression", "kafka.records.batch", "kafka.records.builder"), ()),
+    ("kafka.records.crc", ("kafka",), ()),
 ]  # fmt: skip
 
 
+CYTHON = (".pyx", ".pxi", ".pxd")
+
+
 def modules(root: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted((root / "kafka").rglob("*.py")):
+    for path in sorted(path for path in (root / "kafka").rglob("*") if path.suffix in (".py", *CYTHON)):
         parts = path.relative_to(root).with_suffix("").parts
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
@@ -49,6 +66,9 @@ def modules(root: Path) -> Iterator[tuple[str, Path]]:
 def imports(name: str, path: Path) -> Iterator[str]:
     """Every module this one imports, anywhere in it; `from a import b` counts as a.b."""
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    if path.suffix in CYTHON:
+        yield from cython_imports(path.read_text("utf-8"), package)
+        return
     tree = ast.parse(path.read_text("utf-8"))
     for_type_checkers = {
         id(inner)
@@ -63,13 +83,38 @@ def imports(name: str, path: Path) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                up = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*up, base] if base else up)
+            base = absolute("." * node.level + (node.module or ""), package)
             yield from (f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
             yield from (argument.value for argument in node.args[:1] if isinstance(argument, ast.Constant))
+
+
+def absolute(module: str, package: str) -> str:
+    """The whole name of a module that `from` names, perhaps with leading dots."""
+    level = len(module) - len(module.lstrip("."))
+    if not level:
+        return module
+    up = package.split(".")[: len(package.split(".")) - level + 1]
+    return ".".join([*up, *filter(None, [module[level:]])])
+
+
+STRING_OR_COMMENT = re.compile(
+    r"""(?s:(?P<long>\"{3}|'{3}).*?(?P=long))|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\#[^\n]*"""
+)
+
+
+def cython_imports(text: str, package: str) -> Iterator[str]:
+    """The same of Cython's text, which `ast` cannot read: `import` and `cimport`, and the C headers it includes."""
+    yield from re.findall(r"""(?:__import__|import_module)\(\s*["']([\w.]+)""", text)
+    yield from re.findall(r"""extern\s+from\s+["']<?([\w./]+)""", text)
+    yield from re.findall(r"""#[ \t]*include[ \t]*[<"]([\w./]+)""", text)
+    code = STRING_OR_COMMENT.sub("", text).replace("\\\n", " ")
+    for base, names in re.findall(r"\bfrom[ \t]+([\w.]+)[ \t]+c?import[ \t]*(\([^)]*\)|[^\n;]*)", code):
+        for name in names.strip("()").split(","):
+            if name.strip():
+                yield f"{absolute(base, package)}.{name.split()[0]}"
+    for names in re.findall(r"(?m)(?:^|[;:])[ \t]*c?import[ \t]+([^\n;]+)", code):
+        yield from (name.split()[0] for name in names.split(","))
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:
@@ -93,6 +138,7 @@ def test_every_module_knows_only_the_layers_below() -> None:
 def test_there_is_something_to_check() -> None:
     names = [name for name, _ in modules(ROOT)]
     assert "kafka.core.core" in names and "kafka.result" in names
+    assert {"kafka._codec", "kafka._native.produce.batch", "kafka._native.host", "kafka.drivers._turn"} <= {*names}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +164,20 @@ def test_there_is_something_to_check() -> None:
         ("kafka/config.py", "from kafka.client import Client"),
         ("kafka/producer/x.py", "import socket"),
         ("kafka/result.py", "from kafka.errors import KafkaError"),
+        ("kafka/_codec.pyx", "import threading"),
+        ("kafka/_codec.pyx", "cimport posix.time"),
+        ("kafka/_native/wire/x.pxi", "from kafka.protocol import request_class"),
+        ("kafka/_native/wire/x.pxi", "cdef f():\n    if True: from kafka.protocol.header import (\n        A,\n    )"),
+        ("kafka/_native/wire/x.pxi", 'def f():\n    """Docstring."""; import kafka.records as r'),
+        ("kafka/_native/produce/x.pxi", "from _thread import allocate_lock"),
+        ("kafka/_native/produce/x.pxi", "from cpython.pythread cimport PyThread_get_thread_ident"),
+        ("kafka/_native/produce/x.pxi", 'cdef extern from "<time.h>" nogil:\n    int time(void *)'),
+        ("kafka/_native/produce/x.pxi", 'cdef extern from *:\n    """\n    #include <sys/socket.h>\n    """'),
+        ("kafka/_native/produce/x.pxi", "t = __import__('time')"),
+        ("kafka/_native/produce/x.pxi", "from kafka.records.crc import crc32c"),
+        ("kafka/_native/produce/batch.pxi", "from kafka.records.compression import compress"),
+        ("kafka/_native/x.pxd", "from kafka.drivers._turn cimport Turn"),
+        ("kafka/drivers/x.pyx", "from kafka.producer cimport producer"),
     ],
 )
 def test_a_forbidden_import_is_seen(tmp_path: Path, module: str, line: str) -> None:
@@ -135,6 +195,9 @@ def test_a_forbidden_import_is_seen(tmp_path: Path, module: str, line: str) -> N
         ("kafka/core/x.py", "from kafka.core.timers import Timers\nimport timeit_is_not_time"),
         ("kafka/core/x.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from random import Random"),
         ("kafka/producer/x.py", "import threading, time"),
+        ("kafka/_native/x.pxi", '"""\nimport time\n"""\n# import time\nx = "import time"\nraise E from e\n'),
+        ("kafka/_native/produce/batch.pxi", "from kafka.records.crc import crc32c"),
+        ("kafka/drivers/x.pyx", "import os\nfrom posix.time cimport clock_gettime"),
     ],
 )
 def test_an_allowed_import_is_not(tmp_path: Path, module: str, line: str) -> None:

@@ -5,9 +5,20 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from kafka._codec import Record, decode_records
+from kafka._codec import (
+    ATTRIBUTE_CODEC_MASK,
+    ATTRIBUTE_CONTROL,
+    ATTRIBUTE_LOG_APPEND_TIME,
+    ATTRIBUTE_TRANSACTIONAL,
+    BATCH_ATTRIBUTES,
+    BATCH_HEADER_SIZE,
+    BATCH_LENGTH_END,
+    BATCH_MAGIC,
+    Record,
+    batch_fields,
+    decode_records,
+)
 from kafka.records import legacy
-from kafka.records.builder import CONTROL, HEADER_SIZE, LOG_APPEND_TIME, TRANSACTIONAL
 from kafka.records.compression import CODECS, MAX_DECOMPRESSED, decompress
 from kafka.records.crc import crc32c
 from kafka.records.errors import CorruptBatchError
@@ -16,14 +27,8 @@ from kafka.result import Err, Ok, Result
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-# What every format begins with: offset, length of what follows, (in v2) leader epoch, (in v2) magic.
+# What every format begins with: offset, length of what follows. The magic is where it is in v2, too.
 _START = struct.Struct(">qi")
-_LENGTH_END = 12
-_MAGIC = 16
-# Leader epoch, magic, CRC, attributes, last offset delta, base and max timestamp, producer id and epoch, base
-# sequence, count.
-_V2 = struct.Struct(">ibIhiqqqhii")
-_CRC_START = 21
 
 
 class RecordBatch:
@@ -104,30 +109,31 @@ class RecordBatch:
     @property
     def compression(self) -> str:
         """The codec's name as in `CODECS`, or `unknown (5)` with the number that the attributes have."""
-        number = self.attributes & 7
+        number = self.attributes & ATTRIBUTE_CODEC_MASK
         return CODECS[number] if number < len(CODECS) else f"unknown ({number})"
 
     @property
     def timestamp_type(self) -> int:
         if self.magic == 0:
             return -1
-        return 1 if self.attributes & LOG_APPEND_TIME else 0
+        return 1 if self.attributes & ATTRIBUTE_LOG_APPEND_TIME else 0
 
     @property
     def is_transactional(self) -> bool:
-        return self.magic >= 2 and bool(self.attributes & TRANSACTIONAL)
+        return self.magic >= 2 and bool(self.attributes & ATTRIBUTE_TRANSACTIONAL)
 
     @property
     def is_control(self) -> bool:
         """Whether its records are markers (of a transaction's end, of a leader's change), not data."""
-        return self.magic >= 2 and bool(self.attributes & CONTROL)
+        return self.magic >= 2 and bool(self.attributes & ATTRIBUTE_CONTROL)
 
     def records(self) -> Result[list[Record], CorruptBatchError]:
         """All records, decompressed and decoded anew at each call."""
-        if self.attributes & 7 >= len(CODECS):
-            return Err(self._corrupt(f"is compressed with an unknown codec, number {self.attributes & 7}"))
+        codec = self.attributes & ATTRIBUTE_CODEC_MASK
+        if codec >= len(CODECS):
+            return Err(self._corrupt(f"is compressed with an unknown codec, number {codec}"))
         payload: Buffer = self.payload
-        if self.attributes & 7:
+        if codec:
             match decompress(self.compression, self.payload, self.max_decompressed):
                 case Ok(content):
                     payload = content
@@ -136,7 +142,7 @@ class RecordBatch:
         if self.magic < 2:
             found = legacy.records(
                 self.magic,
-                bool(self.attributes & 7),
+                bool(codec),
                 self.last_offset,
                 self.max_timestamp,
                 self.timestamp_type,
@@ -150,7 +156,7 @@ class RecordBatch:
             self.last_offset - self.base_offset,
             self.base_timestamp,
             self.max_timestamp,
-            bool(self.attributes & LOG_APPEND_TIME),
+            bool(self.attributes & ATTRIBUTE_LOG_APPEND_TIME),
         )
         if records is None:
             return Err(self._corrupt(f"{reason} (byte {at} of its records)"))
@@ -182,13 +188,13 @@ def read_batches(
     view = memoryview(data).cast("B")
     found: list[Result[RecordBatch, CorruptBatchError]] = []
     at = 0
-    while len(view) - at > _MAGIC:
+    while len(view) - at > BATCH_MAGIC:
         offset, length = _START.unpack_from(view, at)
-        magic = view[at + _MAGIC]
+        magic = view[at + BATCH_MAGIC]
         if length < legacy.MIN_LENGTH:
             found.append(Err(CorruptBatchError(f"has length {length}", topic, partition, offset, at)))
             break
-        end = at + _LENGTH_END + length
+        end = at + BATCH_LENGTH_END + length
         if end > len(view):
             break
         batch: RecordBatch | str
@@ -216,11 +222,10 @@ def _read_v2(
     partition: int | None,
     max_decompressed: int,
 ) -> RecordBatch | str:
-    if end - at < HEADER_SIZE:
+    if end - at < BATCH_HEADER_SIZE:
         return f"has {end - at} bytes, less than a batch header"
     (
         leader_epoch,
-        magic,
         crc,
         attributes,
         last_offset_delta,
@@ -230,22 +235,22 @@ def _read_v2(
         producer_epoch,
         base_sequence,
         count,
-    ) = _V2.unpack_from(view, at + _LENGTH_END)
+    ) = batch_fields(view, at)
     if check_crc:
-        computed = crc32c(view[at + _CRC_START : end])
+        computed = crc32c(view[at + BATCH_ATTRIBUTES : end])
         if computed != crc:
             return f"has CRC {crc:#010x} in its header, but its bytes have {computed:#010x}"
     if count < 0 or last_offset_delta < 0:
         return f"has count {count} and last offset delta {last_offset_delta}"
     return RecordBatch(
-        magic,
+        2,
         attributes,
         offset,
         offset + last_offset_delta,
         count,
         base_timestamp,
         max_timestamp,
-        view[at + HEADER_SIZE : end],
+        view[at + BATCH_HEADER_SIZE : end],
         end - at,
         at,
         topic,
@@ -268,16 +273,16 @@ def _read_legacy(
     partition: int | None,
     max_decompressed: int,
 ) -> RecordBatch | str:
-    message = legacy.parse_message(view[at + _LENGTH_END : end], check_crc)
+    message = legacy.parse_message(view[at + BATCH_LENGTH_END : end], check_crc)
     if isinstance(message, str):
         return message
-    compressed = bool(message.attributes & 7)
+    compressed = bool(message.attributes & ATTRIBUTE_CODEC_MASK)
     payload = view[at:end]
     if compressed:
         if message.value is None:
             return "is a compressed set of messages without a value"
         payload = message.value
-        if message.magic == 0 and message.attributes & 7 == CODECS.index("lz4"):
+        if message.magic == 0 and message.attributes & ATTRIBUTE_CODEC_MASK == CODECS.index("lz4"):
             payload = legacy.mend_lz4_header(payload)
     return RecordBatch(
         message.magic,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from kafka._codec import RecordWriter, batch_header
+from kafka._codec import (
+    ATTRIBUTE_CONTROL,
+    ATTRIBUTE_LOG_APPEND_TIME,
+    ATTRIBUTE_TRANSACTIONAL,
+    BATCH_ATTRIBUTES,
+    BATCH_CRC,
+    BATCH_HEADER_SIZE,
+    RecordWriter,
+    batch_header,
+)
 from kafka.records.compression import CODECS, check_level, compress
 from kafka.records.crc import crc32c
-
-HEADER_SIZE = 61
-LOG_APPEND_TIME = 0x08
-TRANSACTIONAL = 0x10
-CONTROL = 0x20
 
 
 class RecordBatchBuilder(RecordWriter):
@@ -49,13 +53,13 @@ class RecordBatchBuilder(RecordWriter):
         records = compress(self.compression, self.encoded(), self.level)
         attributes = CODECS.index(self.compression)
         if self.transactional:
-            attributes |= TRANSACTIONAL
+            attributes |= ATTRIBUTE_TRANSACTIONAL
         if self.control:
-            attributes |= CONTROL
+            attributes |= ATTRIBUTE_CONTROL
         if log_append_time is not None:
-            attributes |= LOG_APPEND_TIME
+            attributes |= ATTRIBUTE_LOG_APPEND_TIME
         header = batch_header(
-            HEADER_SIZE + len(records),
+            BATCH_HEADER_SIZE + len(records),
             base_offset,
             attributes,
             self.count - 1,
@@ -66,5 +70,6 @@ class RecordBatchBuilder(RecordWriter):
             self.base_sequence,
             self.count,
         )
-        header[17:21] = crc32c(records, crc32c(memoryview(header)[21:])).to_bytes(4, "big")
+        crc = crc32c(records, crc32c(memoryview(header)[BATCH_ATTRIBUTES:]))
+        header[BATCH_CRC:BATCH_ATTRIBUTES] = crc.to_bytes(4, "big")
         return bytes(header) + records

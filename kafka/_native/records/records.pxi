@@ -30,7 +30,6 @@ cpdef enum:
     ATTRIBUTE_LOG_APPEND_TIME = 0x08
     ATTRIBUTE_TRANSACTIONAL = 0x10
     ATTRIBUTE_CONTROL = 0x20
-    ATTRIBUTE_DELETE_HORIZON = 0x40
 
 
 cdef inline Py_ssize_t _record_body_size(
