@@ -25,8 +25,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kafka._codec import Accumulator, Batch, ProducerBase
+from kafka._codec import Accumulator, Batch
 from kafka.drivers._turn import Turn
+from kafka.producer.waiting import WaitingProducer, Waits, wait_for
 
 PARTITIONS = 6
 IN_FLIGHT = 5
@@ -75,7 +76,7 @@ class IoThread(threading.Thread):
 
     def run(self) -> None:
         turn, accumulator = self.turn, self.accumulator
-        accumulator.io_thread = threading.get_ident()
+        accumulator.waits.io_thread = threading.get_ident()
         in_flight: deque[list[Batch]] = deque()
         ready: deque[Any] = deque()
         received = b""
@@ -128,9 +129,14 @@ class IoThread(threading.Thread):
 def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, Any]:
     turn = Turn()
     accumulator = Accumulator(
-        turn, memory=32 << 20, linger=0.005, delivery_timeout=120.0, batch_size=options.batch_size
+        turn,
+        memory=32 << 20,
+        linger=0.005,
+        delivery_timeout=120.0,
+        batch_size=options.batch_size,
+        waits=Waits(),
     )
-    producer = ProducerBase(accumulator)
+    producer = WaitingProducer(accumulator)
     io_thread = IoThread(address, options.topic, turn, accumulator, options.idle * 1e-6)
     io_thread.start()
     share = options.records // options.threads
@@ -164,7 +170,7 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
         thread.join()
     accumulator.begin_flush()
     for cell in accumulator.unresolved():
-        assert cell.wait(60), "no answer within 60 s"
+        assert wait_for(cell, 60), "no answer within 60 s"
     rate = share * options.threads / (time.perf_counter() - start)
     cpu_rate = share * options.threads / (time.process_time() - cpu_start)
     io_thread.stopping = True

@@ -1,7 +1,7 @@
 """What `_codec.pyx` has, for type checkers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Buffer
 
@@ -161,7 +161,7 @@ class Accumulator:
     largest: int
     codec: Codec | None
     closed: bool
-    io_thread: int
+    waits: Any
     failures: dict[tuple[str, int], list[Any]]
     batches_taken: int
     waiting: int
@@ -177,10 +177,10 @@ class Accumulator:
         batch_size: int = 0,
         max_request_size: int = 1048576,
         codec: Codec | None = None,
+        waits: Any = None,
     ) -> None: ...
     def partition_count(self, topic: str) -> int: ...
     def set_partition_count(self, topic: str, count: int, *, anew: bool = False) -> None: ...
-    def wait_for_memory(self, needed: int, deadline: float) -> bool: ...
     def wake_waiters(self) -> None: ...
     def make_all_ready(self) -> None: ...
     def begin_flush(self) -> None: ...
@@ -210,7 +210,8 @@ class Cell:
     outcomes: list[tuple[int, int, int, int, KafkaError | None]] | None
     done: bool
     told: bool
-    def wait(self, timeout: float | None = None, *, told: bool = False) -> bool: ...
+    def notify(self, release: Callable[[], object], *, told: bool = False) -> bool: ...
+    def forget(self, release: Callable[[], object], *, told: bool = False) -> None: ...
     def give_up(self, error: BaseException) -> None: ...
 
 class Future:
@@ -240,6 +241,22 @@ class FutureRecords(Future):
 
 # The producer
 
+class Unsent:
+    closed: bool
+    partitions: str | None
+    memory: int
+    granted: int
+    accumulator: Accumulator
+    deadline: float
+    def queue_up(self, release: Callable[[], object]) -> None: ...
+    def take(self) -> bool: ...
+    def give_up(self) -> None: ...
+    def try_again(self) -> FutureRecordMetadata | FutureRecords | Unsent: ...
+
+class UnsentRecords(Unsent):
+    index: int
+    def tell(self, error: KafkaError) -> None: ...
+
 class ProducerBase:
     def __init__(
         self,
@@ -249,7 +266,6 @@ class ProducerBase:
         value_serializer: Any = None,
         partitioner: Any = None,
         max_request_size: int = 1048576,
-        max_block: float = 60.0,
     ) -> None: ...
     def send(
         self,
@@ -269,10 +285,25 @@ class ProducerBase:
         timestamps: Sequence[int] | None = None,
         partition: int | None = None,
     ) -> FutureRecords: ...
-    def _takes_records_again(self) -> bool: ...
-    def _refuse(self) -> NoReturn: ...
-    def _await_partitions(self, topic: str) -> None: ...
-    def _partition_out_of_range(self, topic: str, partition: int, count: int) -> None: ...
+    def try_send(
+        self,
+        topic: str,
+        value: Any = None,
+        key: Any = None,
+        headers: Sequence[tuple[str, bytes | None]] | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> FutureRecordMetadata | Unsent: ...
+    def try_send_many(
+        self,
+        topic: str,
+        values: Sequence[Any],
+        keys: Sequence[Any] | None = None,
+        headers: Sequence[Sequence[tuple[str, bytes | None]] | None] | None = None,
+        timestamps: Sequence[int] | None = None,
+        partition: int | None = None,
+    ) -> FutureRecords | Unsent: ...
+    def _wait(self, unsent: Unsent) -> None: ...
     def _cluster(self) -> Any: ...
 
 # Scanning files

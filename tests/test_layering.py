@@ -18,9 +18,8 @@ SOCKETS = ("socket", "select", "selectors", "ssl", "asyncio", "socketserver")
 
 CLIENTS = ("kafka.producer", "kafka.consumer", "kafka.admin", "kafka.cli")
 # What C offers of the same. A lock of Python's C interface waits as well as any other.
-C_WORLD = ("posix", "libc.time", "libc.signal", "time.h", "sys/time.h", "sys/socket.h", "poll.h",
-           "pthread.h", "unistd.h", "_socket", "_random")  # fmt: skip
-LOCKS = ("_thread", "cpython.pythread")
+C_WORLD = ("posix", "libc.time", "libc.signal", "cpython.pythread", "time.h", "sys/time.h", "sys/socket.h", "poll.h",
+           "pthread.h", "unistd.h", "_thread", "_socket", "_random")  # fmt: skip
 
 # (the modules it holds for, what they must not import, except where)
 RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
@@ -46,8 +45,6 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     # that module only finds a C function of another package, and knows nothing of ours.
     *((native, (*WORLD, *C_WORLD, "kafka.protocol", "kafka.core", "kafka.drivers", "kafka.producer"), ())
       for native in ("kafka._codec", "kafka._native")),
-    # The accumulator still waits for memory itself, on a lock.
-    *((native, LOCKS, ("kafka._native.produce.accumulator",)) for native in ("kafka._codec", "kafka._native")),
     *((native, ("kafka.records",), ("kafka._native.produce.batch",)) for native in ("kafka._codec", "kafka._native")),
     ("kafka._native.produce.batch", ("kafka.records.compression", "kafka.records.batch", "kafka.records.builder"), ()),
     ("kafka.records.crc", ("kafka",), ()),

@@ -18,11 +18,11 @@ class ProducerDesk:
         self.close = accumulator.close
 
     def begin(self) -> None:
-        self._accumulator.io_thread = get_ident()
+        self._accumulator.waits.io_thread = get_ident()
 
     def abandon(self, error: KafkaError) -> None:
         for batch in self._accumulator.take_expired(float("inf")):
             batch.fail(error)
         for cell in self._accumulator.unresolved():
             cell.give_up(error)
-        self._accumulator.io_thread = 0
+        self._accumulator.waits.io_thread = 0

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kafka._codec import Accumulator, ProducerBase
+from kafka._codec import Accumulator
 from kafka._log import Log
 from kafka.client import EXIT_PATIENCE, Client, Cluster
 from kafka.core.events import Listeners
@@ -21,6 +21,7 @@ from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
 from kafka.producer.desk import ProducerDesk
 from kafka.producer.observed import observed
 from kafka.producer.transactions import TransactionMethods
+from kafka.producer.waiting import WaitingProducer, Waits, wait_for
 from kafka.structs import TopicPartition
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 log = Log("kafka.producer")
 
 
-class KafkaProducer(TransactionMethods, ProducerBase):
+class KafkaProducer(TransactionMethods, WaitingProducer):
     """Sends records to Kafka from a thread in the background. Thread-safe; share one rather than make several.
 
     Takes kafka-python's keyword arguments (`KafkaProducer.DEFAULT_CONFIG` has them all with their defaults) and
@@ -51,7 +52,7 @@ class KafkaProducer(TransactionMethods, ProducerBase):
         # murmur2 and late binding stand in for the built-in partitioners; a subclass of one is somebody's own.
         partitioner = None if _is_built_in(config.partitioner) else config.partitioner
         # Last, as other threads may be at it already: from here on send() takes records.
-        ProducerBase.__init__(
+        WaitingProducer.__init__(
             self,
             self._accumulator,
             key_serializer=config.key_serializer,
@@ -76,6 +77,7 @@ class KafkaProducer(TransactionMethods, ProducerBase):
             batch_size=max(config.batch_size, 1) if config.batch_size_given else 0,
             max_request_size=config.max_request_size,
             codec=_codec(config),
+            waits=Waits(),
         )
         self._transactions = None
         if config.transactional_id is not None:
@@ -129,9 +131,6 @@ class KafkaProducer(TransactionMethods, ProducerBase):
         if error is not None:
             raise error.fresh()
 
-    def _partition_out_of_range(self, topic: str, partition: int, count: int) -> NoReturn:
-        raise ValueError(f"topic {topic} has no partition {partition}: it has {count}, 0 to {count - 1}")
-
     def _cluster(self) -> Cluster:
         return Cluster(self._core.snapshot)
 
@@ -167,7 +166,7 @@ class KafkaProducer(TransactionMethods, ProducerBase):
             self._driver.wake()
             for cell in accumulator.unresolved():
                 left = None if deadline is None else deadline - time.monotonic()
-                if not cell.wait(left, told=True):
+                if not wait_for(cell, left, told=True):
                     waiting = len(accumulator.unresolved())
                     raise KafkaTimeoutError(
                         f"flush() ended after {timeout:g} s with {waiting} batches still to be delivered."

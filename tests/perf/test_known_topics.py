@@ -38,7 +38,7 @@ class Client:
         self.core = Core(Config(bootstrap=(("kafka", 9092),)), random.Random(1))
         self.accumulator = Accumulator(self.host, memory=64 << 20, linger=0.0, delivery_timeout=120.0)
         self.core.attach(Produce(self.core.services, self.accumulator, ProduceConfig(idempotent=True)))
-        self.producer = ProducerBase(self.accumulator, max_block=0.0)
+        self.producer = ProducerBase(self.accumulator)
         self.topics = [f"topic-{number}" for number in range(known)]
         self.seconds = 0.0
         self.best = float("inf")

@@ -20,7 +20,7 @@ class Sending:
         self.host = ManualHost()
         self.host.now = 100.0
         self.accumulator = Accumulator(self.host, memory=32 << 20, linger=0.005, delivery_timeout=120.0)
-        self.producer = ProducerBase(self.accumulator, max_block=0.0)
+        self.producer = ProducerBase(self.accumulator)
         self.turn = topics * (TOPICS // len(topics))
         self.best = [float("inf")] * turns  # seconds of processor time, of each turn in a round
 

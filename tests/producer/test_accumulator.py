@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from kafka._codec import Accumulator, Batch, ManualHost, ProducerBase, Queue, murmur2
+from kafka._codec import Accumulator, Batch, ManualHost, Queue, murmur2
 from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.producer.waiting import WaitingProducer, Waits
 from kafka.records import CODECS, Record, read_batches
 from kafka.records.compression import Codec
 
@@ -20,7 +21,7 @@ KIB = 1024
 MIB = 1024 * KIB
 
 
-class Producer(ProducerBase):
+class Producer(WaitingProducer):
     def _refuse(self) -> Any:
         raise RuntimeError("closed")
 
@@ -33,7 +34,7 @@ class Setup:
         self.host.now = 100.0
         self.host.wall_ms = 1_700_000_000_000
         options = {"memory": 32 * MIB, "linger": 0.005, "delivery_timeout": 120.0, **options}
-        self.accumulator = Accumulator(self.host, **options)
+        self.accumulator = Accumulator(self.host, waits=Waits(), **options)
         self.producer = Producer(
             self.accumulator,
             partitioner=partitioner,

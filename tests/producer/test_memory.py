@@ -233,7 +233,7 @@ def test_a_batch_opened_during_a_flush_is_announced() -> None:
 
 def test_on_the_io_thread_nobody_waits() -> None:
     it, batches = full()
-    it.accumulator.io_thread = threading.get_ident()
+    it.accumulator.waits.io_thread = threading.get_ident()
     with pytest.raises(KafkaTimeoutError, match="callback"):
         it.send("t", b"x")
     order: list[str] = []

@@ -21,6 +21,7 @@ from kafka.errors import (
     MessageSizeTooLargeError,
     NotLeaderForPartitionError,
 )
+from kafka.producer.waiting import wait_for
 from kafka.records import CODECS, Record, RecordBatch, read_batches
 from kafka.records.compression import Codec
 from kafka.result import Err, Ok
@@ -406,7 +407,7 @@ def test_none_of_two_who_begin_to_wait_together_is_forgotten(made: int) -> None:
 
     def wait() -> None:
         go_on.wait()
-        cell.wait()
+        wait_for(cell)
 
     def let_another_wait(phase: str, info: object) -> None:
         if not go_on.is_set():
@@ -421,7 +422,7 @@ def test_none_of_two_who_begin_to_wait_together_is_forgotten(made: int) -> None:
     try:
         kept: list[Any] = [[] for _ in range(200)]  # none from before can be used again
         gc.set_threshold(gc.get_count()[0] + made)
-        cell.wait()
+        wait_for(cell)
     finally:
         gc.set_threshold(*before)
         gc.callbacks.remove(let_another_wait)

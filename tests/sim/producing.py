@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from kafka._codec import Accumulator, FutureRecordMetadata, ManualHost, ProducerBase
+from kafka._codec import Accumulator, FutureRecordMetadata, ManualHost
 from kafka.core.produce.path import Produce, ProduceConfig
+from kafka.producer.waiting import WaitingProducer, Waits
 from kafka.records import read_batches
 from tests.sim.world import World
 
 
-class SimProducer(ProducerBase):
+class SimProducer(WaitingProducer):
     """`send` and the futures are the product's own; what may wait in them runs the simulation instead."""
 
     def __init__(
@@ -26,7 +27,7 @@ class SimProducer(ProducerBase):
         self.world = world
         self.host = ManualHost()
         settings = {"memory": 1 << 20, "linger": 0.005, "delivery_timeout": 120.0, **options}
-        self.accumulator = Accumulator(self.host, **settings)
+        self.accumulator = Accumulator(self.host, waits=Waits(), **settings)
         super().__init__(self.accumulator)
         self.produce = Produce(
             world.core.services,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from copy import copy
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -57,7 +57,7 @@ class TransactionalProducer(SimProducer):
         world.core.parts = (self.produce,)
         self.accumulator.close()
 
-    def _refuse(self) -> None:  # type: ignore[override]
+    def _refuse(self) -> NoReturn:
         raise self.transactions.refusal().fresh()
 
     def call(self, method: Any, *arguments: Any, seconds: float = 120.0) -> KafkaError | None:

@@ -1,6 +1,6 @@
 # The accumulator: where records wait, already encoded, until a request has room for them.
 #
-# One critical section, `_append`, puts a record into its batch. On a GIL build the GIL is that section, so nothing
+# One critical section, `append`, puts a record into its batch. On a GIL build the GIL is that section, so nothing
 # inside may give it up: no Python is called, no collectable object is made, no last reference dropped. What the section
 # needs is made ready before it (a spare Cell) or comes from malloc. Everything else (serializers, waiting for memory)
 # happens outside, and the section starts over.
@@ -9,12 +9,10 @@
 # and expire after equally long, one cursor finds the lingering ones and the head of the list those that expire.
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer
-from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
 
-from _thread import allocate_lock
 from collections import deque
 
 cdef enum:
@@ -25,26 +23,21 @@ cdef enum:
 cdef enum Appended:
     APPENDED
     NEEDS_MEMORY
+    NEEDS_PARTITIONS            # before it can be appended
     NEEDS_CELL
     IS_CLOSED
     OUT_OF_MEMORY               # the machine is, not the accumulator
 
 
-cdef class Waiter:
-    """A thread that waits for memory."""
-
-    cdef object lock            # released when it may go on
-    cdef Py_ssize_t needed
-    cdef Py_ssize_t granted     # bytes set aside for it, and counted as used
-
-
+@cython.final
 cdef class Accumulator(Ledger):
     """Holds records in encoded batches, in bounded memory, until they are taken to be sent.
 
     `memory` is the bytes that all batches together may take, `linger` how long (seconds) a batch waits for more
     records, `delivery_timeout` how long one may live. With `batch_size` 0 a batch may be sent from 16 KiB on and grows
     to 256 KiB while it is not taken; a positive `batch_size` is an upper bound, as in Java's client. A record larger
-    than that has a batch of its own.
+    than that has a batch of its own. `waits.get(cell, timeout)` waits for the outcome of a batch, for its futures:
+    True once there is one, False after `timeout` seconds.
     """
 
     cdef Host *host
@@ -55,6 +48,7 @@ cdef class Accumulator(Ledger):
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
     cdef readonly Py_ssize_t largest    # an open batch does not grow past this
+    cdef readonly object waits      # how a future's outcome is waited for: `waits.get(cell, timeout)`; None for not
     cdef readonly object codec      # what batches are compressed with: a kafka.records.compression.Codec, or None
     cdef dict topics
     cdef QueueLinks *ready_head
@@ -68,14 +62,14 @@ cdef class Accumulator(Ledger):
     cdef PyObject *spare            # owned: the next batch's Cell
     cdef double sleeping_until      # 0 while the IO thread is awake
     cdef int flushes                # flush() calls in progress: every batch is sendable
-    cdef object waiters             # of threads that wait for memory, first come first served
+    cdef object waiters             # each an Unsent that waits for memory, first come first served
     cdef readonly Py_ssize_t waiting    # how many they are
     cdef readonly bint closed
-    cdef public unsigned long io_thread    # its identifier, 0 for none: it must never wait for itself
     cdef readonly int64_t batches_taken
 
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
-                  Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, codec=None):
+                  Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, codec=None,
+                  waits=None):
         self.host_owner = host
         self.host = <Host *>PyCapsule_GetPointer(host.host_capsule(), "kafka.Host")
         self.memory = memory
@@ -89,6 +83,7 @@ cdef class Accumulator(Ledger):
         if self.target > self.largest:
             self.target = self.largest
         self.codec = codec
+        self.waits = waits
         self.topics = {}
         self.waiters = deque()
 
@@ -130,7 +125,7 @@ cdef class Accumulator(Ledger):
         if count > queues.partition_count or anew:
             queues.partition_count = count
 
-    cdef inline bint make_spare(self):
+    cdef bint make_spare(self) except False:
         # Making a Cell may run the garbage collector, and so anybody's code, another send() included.
         cdef Cell cell
         while self.spare == NULL:
@@ -140,16 +135,22 @@ cdef class Accumulator(Ledger):
                 self.spare = <PyObject *>cell
         return True
 
-    cdef inline Appended append(
-        self, QueueLinks *links, int64_t timestamp,
-        const uint8_t *key, Py_ssize_t key_length, const uint8_t *value, Py_ssize_t value_length,
-        const uint8_t *headers, Py_ssize_t headers_length, PyObject **cell, int32_t *index,
-        Py_ssize_t *memory,
-    ) noexcept:
-        """The critical section. A length of -1 is a null; `headers` are encoded already.
+    cdef Appended append_with_spare(
+        self, QueueLinks *links, const Fields *fields, PyObject **cell, int32_t *index, Py_ssize_t *memory
+    ) except? OUT_OF_MEMORY:
+        cdef Appended appended = NEEDS_CELL
+        while appended == NEEDS_CELL:
+            self.make_spare()
+            appended = self.append(links, fields, cell, index, memory)
+        return appended
 
-        `memory` is the bytes that `wait_for_memory` set aside for this record, mostly 0, which are no longer once it is
-        appended; after NEEDS_MEMORY, those that it has to wait for.
+    cdef inline Appended append(
+        self, QueueLinks *links, const Fields *fields, PyObject **cell, int32_t *index, Py_ssize_t *memory
+    ) noexcept:
+        """The critical section.
+
+        `memory` is the bytes that were set aside for this record, mostly 0, which are no longer once it is appended;
+        after NEEDS_MEMORY, those that it has to wait for.
         """
         cdef OpenBatch *batch = links.open
         cdef Py_ssize_t size, capacity, room
@@ -159,12 +160,14 @@ cdef class Accumulator(Ledger):
             return IS_CLOSED
         if batch != NULL:
             prefetch(batch.cell)
-            size = record_size(timestamp - batch.base_timestamp, batch.count, key_length, value_length, headers_length)
+            size = record_size(fields.timestamp - batch.base_timestamp, batch.count, fields.key_length,
+                               fields.value_length, fields.headers_length)
             if batch.size + size > batch.capacity and not self.grow(batch, batch.size + size):
                 self.seal(links)
                 batch = NULL
         if batch == NULL:
-            size = BATCH_HEADER_SIZE + record_size(0, 0, key_length, value_length, headers_length)
+            size = BATCH_HEADER_SIZE + record_size(0, 0, fields.key_length, fields.value_length,
+                                                   fields.headers_length)
             if self.spare == NULL:
                 return NEEDS_CELL
             # While others wait, nobody takes more than was set aside for him: so they are served in order.
@@ -191,7 +194,7 @@ cdef class Accumulator(Ledger):
             batch.limit = self.largest if self.largest > size else size
             batch.size = BATCH_HEADER_SIZE
             batch.count = 0
-            batch.base_timestamp = batch.max_timestamp = timestamp
+            batch.base_timestamp = batch.max_timestamp = fields.timestamp
             batch.created = self.host.monotonic(self.host.context)
             batch.due = False
             batch.queue = links
@@ -205,14 +208,15 @@ cdef class Accumulator(Ledger):
             self.open_batches += 1
             opened = True
             size -= BATCH_HEADER_SIZE
-        put_record(batch.data + batch.size, timestamp - batch.base_timestamp, batch.count,
-                   key, key_length, value, value_length, headers, headers_length)
+        put_record(batch.data + batch.size, fields.timestamp - batch.base_timestamp, batch.count,
+                   fields.key, fields.key_length, fields.value, fields.value_length,
+                   fields.headers, fields.headers_length)
         cell[0] = batch.cell
         index[0] = batch.count
         batch.size += size
         batch.count += 1
-        if timestamp > batch.max_timestamp:
-            batch.max_timestamp = timestamp
+        if fields.timestamp > batch.max_timestamp:
+            batch.max_timestamp = fields.timestamp
         self.used -= memory[0]
         if self.linger <= 0 or batch.size >= self.target:
             self.mark_ready(links)
@@ -320,44 +324,28 @@ cdef class Accumulator(Ledger):
         else:
             batch.newer.older = batch.older
 
-    cdef Py_ssize_t wait_for_memory(self, Py_ssize_t needed, double deadline) except -1:
-        """Wait until `needed` bytes can be set aside for the caller; 0 where `deadline` (clock seconds) came first.
+    # Waiting for memory: whoever came first is served first. Meanwhile every batch is sendable, whatever its linger.
 
-        Whoever came first is served first. Meanwhile every batch is sendable, whatever its linger.
-        """
-        cdef Waiter waiter
-        cdef double left
-        self.make_all_ready()
-        if self.io_thread == PyThread_get_thread_ident():
-            # It is the one that frees memory, so it cannot wait for its turn.
-            if self.used + needed > self.memory:
-                return 0
-            self.used += needed
-            return needed
-        waiter = Waiter.__new__(Waiter)
-        waiter.lock = allocate_lock()
-        waiter.lock.acquire()
-        waiter.needed = needed
-        self.waiters.append(waiter)
+    cdef join_waiters(self, Unsent unsent):
+        unsent.queued = True
+        self.waiters.append(unsent)
         self.waiting += 1
         self.wake_waiters()
-        try:
-            left = deadline - self.host.monotonic(self.host.context)
-            if waiter.granted == 0 and left > 0 and not self.closed:
-                # Locks refuse very long waits; a day is as good as for ever to the caller's loop.
-                waiter.lock.acquire(True, min(left, 86400.0))
-        except BaseException:
-            self.leave(waiter)
-            self.give_back(waiter.granted)
-            raise
-        self.leave(waiter)
-        return waiter.granted
 
-    cdef leave(self, Waiter waiter):
-        if waiter in self.waiters:
-            self.waiters.remove(waiter)
+    cdef leave_waiters(self, Unsent unsent):
+        if unsent.queued:
+            unsent.queued = False
+            self.waiters.remove(unsent)
             self.waiting -= 1
             self.wake_waiters()     # it may have been in the way of others
+
+    cdef bint set_aside(self, Unsent unsent):
+        """Count the memory that it needs as used, if there is as much."""
+        if self.used + unsent.memory > self.memory:
+            return False
+        self.used += unsent.memory
+        unsent.granted = unsent.memory
+        return True
 
     cdef give_back(self, Py_ssize_t granted):
         """What was set aside is not needed after all."""
@@ -365,18 +353,19 @@ cdef class Accumulator(Ledger):
         self.wake_waiters()
 
     def wake_waiters(self):
-        """Let the threads go on that wait for memory, as far as there is enough. Called after batches were freed."""
-        cdef Waiter waiter
+        """Let those go on that wait for memory, as far as there is enough. Called after batches were freed."""
+        cdef Unsent first
         while self.waiting > 0:
-            waiter = self.waiters[0]
-            if not self.closed:
-                if self.used + waiter.needed > self.memory:
-                    return
-                self.used += waiter.needed
-                waiter.granted = waiter.needed
+            first = self.waiters[0]
+            if not self.closed and not self.set_aside(first):
+                return
             self.waiters.popleft()
             self.waiting -= 1
-            waiter.lock.release()
+            first.queued = False
+            release, first.release = first.release, None
+            released(release)
+            # Either may have been the last reference, and run anybody's code: not while the next one is looked at.
+            first = release = None
 
     def make_all_ready(self):
         """Make every batch there is sendable at once."""
@@ -421,7 +410,6 @@ cdef class Accumulator(Ledger):
         """For the child of a fork: the records are the parent's to deliver; here their futures fail with `error`."""
         cdef Cell cell
         self.closed = True
-        self.io_thread = 0
         for cell in self.unresolved():
             cell.error = error
             cell.callbacks = cell.known_outcomes = None
@@ -520,3 +508,16 @@ cdef class Accumulator(Ledger):
     def now(self):
         """The host's clock, in seconds."""
         return self.host.monotonic(self.host.context)
+
+
+cdef inline Appended append_record(
+    Accumulator accumulator, QueueLinks *links, const Fields *fields, PyObject **cell, int32_t *index,
+    Py_ssize_t *memory,
+) except? OUT_OF_MEMORY:
+    """`append`, with what it needs made ready."""
+    cdef Appended appended = NEEDS_CELL
+    if accumulator.spare != NULL:
+        appended = accumulator.append(links, fields, cell, index, memory)
+    if appended == NEEDS_CELL:
+        appended = accumulator.append_with_spare(links, fields, cell, index, memory)
+    return appended

@@ -2,10 +2,20 @@
 
 from operator import itemgetter
 
+from kafka._log import callback_failed
 
-cdef _release(list locks):
-    while locks:
-        locks.pop(0).release()
+
+cdef released(release):
+    """Let somebody go on who waits; its failure stops nobody else."""
+    try:
+        release()
+    except Exception:
+        callback_failed(release, None)
+
+
+cdef release_all(list releases):
+    while releases:
+        released(releases.pop(0))
 
 
 cdef object _first_index = itemgetter(0)
@@ -34,8 +44,8 @@ cdef class Cell:
     cdef bint linked            # on the accumulator's list of unresolved cells
     cdef list known_outcomes    # the outcomes so far, in order of their arrival
     cdef int32_t known          # how many records they are of
-    cdef list waiters           # locks of threads in wait()
-    cdef list told_waiters      # and in wait(told=True)
+    cdef list releases          # to be called by `conclude`, for those who wait: as soon as it is done
+    cdef list told_releases     # and when its callbacks have run
     cdef list callbacks         # (future, when, function, args, kwargs)
     cdef int32_t unseen         # failed records that nobody has looked at
     cdef int failures_taken
@@ -51,40 +61,31 @@ cdef class Cell:
         self.base_offset = -1
         self.log_append_time = -1
 
-    def wait(self, timeout=None, *, bint told=False):
-        """Wait until the batch has an outcome (with `told`: and its callbacks have run); Ctrl-C interrupts.
+    def notify(self, release not None, *, bint told=False):
+        """Have `release()` called once, when the batch has an outcome (with `told`: and its callbacks have run).
 
-        False where `timeout` (seconds) ended first.
+        False where that is so already.
         """
-        cdef list waiters
-        if self.told if told else self.done:
-            return True
-        if timeout is not None and timeout <= 0:
-            return False
-        lock = allocate_lock()
-        lock.acquire()
         # Made before it is known to be needed: making it may run the garbage collector, and so another thread.
-        waiters = []
+        cdef list releases = []
         if told:
-            if self.told_waiters is None:
-                self.told_waiters = waiters
-            waiters = self.told_waiters
+            if self.told_releases is None:
+                self.told_releases = releases
+            releases = self.told_releases
         else:
-            if self.waiters is None:
-                self.waiters = waiters
-            waiters = self.waiters
-        waiters.append(lock)
+            if self.releases is None:
+                self.releases = releases
+            releases = self.releases
         if self.told if told else self.done:
-            return True
-        try:
-            if timeout is None:
-                lock.acquire()
-            else:
-                lock.acquire(True, min(timeout, 4e6))
-        finally:
-            if lock in waiters:
-                waiters.remove(lock)
-        return self.told if told else self.done
+            return False
+        releases.append(release)
+        return True
+
+    def forget(self, release, *, bint told=False):
+        """It need not be called any more."""
+        releases = self.told_releases if told else self.releases
+        if releases is not None and release in releases:
+            releases.remove(release)
 
     cdef resolve(self, int64_t base_offset, int64_t log_append_time, error, Accumulator accumulator):
         """The outcome of all records that have none yet."""
@@ -146,7 +147,7 @@ cdef class Cell:
             self.accumulator = None
         self.done = True
         callbacks, self.callbacks = self.callbacks, None
-        _release(self.waiters)
+        release_all(self.releases)
         try:
             if callbacks is not None:
                 for future, when, function, args, kwargs in callbacks:
@@ -154,7 +155,7 @@ cdef class Cell:
         finally:
             accumulator.unlink_cell(self)
             self.told = True
-            _release(self.told_waiters)
+            release_all(self.told_releases)
 
     cdef tuple outcome(self, int32_t index):
         """Of the record at `index`: (index of the first record, count, base offset, log append time, error)."""

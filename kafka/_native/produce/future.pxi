@@ -2,7 +2,6 @@
 # a batch's bytes alive.
 
 from kafka import errors as Errors
-from kafka._log import callback_failed
 from kafka.structs import RecordMetadata, TopicPartition
 
 
@@ -110,14 +109,11 @@ cdef class Future:
             if cell is None or cell.done:
                 return
             accumulator = cell.accumulator
+            if accumulator.waits is None:
+                raise Errors.IllegalStateError("this client has no way to wait; the outcome is not known yet")
             if timeout is not None and deadline == 0:
                 deadline = accumulator.now() + timeout
-            if accumulator.io_thread == PyThread_get_thread_ident():
-                raise Errors.IllegalStateError(
-                    "get() was called in a callback, on the thread that has to bring the answer: it would wait for "
-                    "ever. Use add_callback, or hand the future to another thread."
-                )
-            if not cell.wait(None if timeout is None else deadline - accumulator.now()):
+            if not accumulator.waits.get(cell, None if timeout is None else deadline - accumulator.now()):
                 raise Errors.KafkaTimeoutError(f"No answer within {timeout} seconds; the record may still be delivered")
 
 
@@ -269,6 +265,23 @@ cdef class FutureRecords(Future):
         free(self.key_sizes.data)
         free(self.value_sizes.data)
         free(self.headers_sizes.data)
+
+    cdef make_room(self, Py_ssize_t count, bint with_keys, bint clock):
+        """For what the metadata of `count` records will tell; `clock`: of their timestamps, one for each PIECE."""
+        cdef size_t room = count if count > 0 else 1
+        self.clock = clock
+        self.value_sizes.data = malloc(room * sizeof(int32_t))
+        self.timestamps = <int64_t *>malloc((room // PIECE + 1 if clock else room) * sizeof(int64_t))
+        if with_keys:
+            self.key_sizes.data = malloc(room * sizeof(int32_t))
+        if self.value_sizes.data == NULL or self.timestamps == NULL or (with_keys and self.key_sizes.data == NULL):
+            raise MemoryError()
+
+    cdef make_headers_room(self, Py_ssize_t count):
+        self.headers_sizes.data = malloc(count * sizeof(int32_t))
+        if self.headers_sizes.data == NULL:
+            raise MemoryError()
+        memset(self.headers_sizes.data, 0xFF, count * sizeof(int32_t))      # -1 in each
 
     cdef bint reserve(self) except False:
         """Make room for one more run, before the critical section."""

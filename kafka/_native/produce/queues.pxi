@@ -90,5 +90,10 @@ cdef class TopicQueues(Queue):
         self.partition_count = -1
         self.queues = []
 
-    cdef Queue queue(self, int32_t partition):
+    cdef inline Queue queue(self, int32_t partition):
         return <Queue>self.queues[partition]
+
+    cdef Queue in_turn(self):
+        cdef int32_t partition = self.turn % <uint32_t>self.partition_count
+        self.turn = partition + 1
+        return self.queue(partition)

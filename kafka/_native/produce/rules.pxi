@@ -1,0 +1,194 @@
+# The rules for a record, `send`'s as well as `send_many`'s: what it may be made of, how large it may be, where it goes.
+# `index` is its place among those of a `send_many`, for an error to name; -1 for the one of a `send`.
+
+import re
+from cpython.number cimport PyNumber_Index
+
+cdef extern from "Python.h":
+    PyObject *ListItem "PyList_GET_ITEM"(list items, Py_ssize_t index) noexcept     # borrowed
+
+cdef object LEGAL_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+cdef enum:
+    # What a record costs beyond its key, value and headers, at most: for the check against max_request_size.
+    RECORD_OVERHEAD = 26
+
+cdef struct Fields:
+    # A record as the accumulator takes it. A length of -1 is a null; `headers` are encoded already, NULL for none.
+    const uint8_t *key
+    const uint8_t *value
+    const uint8_t *headers
+    Py_ssize_t key_length
+    Py_ssize_t value_length
+    Py_ssize_t headers_length
+    int64_t timestamp
+
+
+cdef inline void set_fields(Fields *fields, PyObject *key, PyObject *value, PyObject *headers) noexcept:
+    """All but the timestamp, from bytes or None, which have to be kept as long."""
+    fields.key = fields.value = fields.headers = NULL
+    fields.key_length = fields.value_length = -1
+    fields.headers_length = 1
+    if key != NONE:
+        fields.key = <const uint8_t *>BytesData(key)
+        fields.key_length = BytesSize(key)
+    if value != NONE:
+        fields.value = <const uint8_t *>BytesData(value)
+        fields.value_length = BytesSize(value)
+    if headers != NONE:
+        fields.headers = <const uint8_t *>BytesData(headers)
+        fields.headers_length = BytesSize(headers)
+
+
+cdef str place_of(str name, Py_ssize_t index):
+    return name if index < 0 else f"{name}s[{index}]"
+
+
+cdef refuse_empty(Py_ssize_t index):
+    raise ValueError(f"{'a record' if index < 0 else f'record {index}'} needs a key or a value; both are None")
+
+
+cdef str legal_topic(topic):
+    """`topic` as a plain string."""
+    if not isinstance(topic, str):
+        raise TypeError(f"topic must be str, not {type(topic).__name__}")
+    return <str>topic if type(topic) is str else str.__str__(topic)     # of an Enum, perhaps, whose str() is another
+
+
+cdef refuse_topic(str topic):
+    if LEGAL_TOPIC.fullmatch(topic) is None or topic in (".", ".."):
+        raise ValueError(
+            f"{topic!r} is no legal topic name: 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'"
+        )
+
+
+cdef bytes to_bytes(serializer, topic, headers, data, str name, Py_ssize_t index):
+    """A key or a value as bytes, or None."""
+    if serializer is not None:
+        try:
+            data = serializer.serialize(topic, headers, data)
+        except Exception as error:
+            if index < 0:
+                raise
+            raise ValueError(f"{place_of(name, index)}: its serializer raised {error!r}") from error
+    if data is None:
+        return None
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(
+        f"{place_of(name, index)} must be bytes, bytearray, memoryview or None once serialized, "
+        f"not {type(data).__name__}"
+    )
+
+
+cdef inline bint is_plain(PyObject *data) noexcept:
+    """Whether a key or a value is what it has to be without a serializer, bytes or None."""
+    return data == NONE or TYPE(data) == <PyTypeObject *>bytes
+
+
+cdef object headers_for(headers, Py_ssize_t index):
+    """A record's headers as serializers are shown them, and may add some."""
+    if headers is None:
+        return []
+    if not isinstance(headers, (list, tuple)):
+        encoded_headers(headers, index)     # raises
+    return headers
+
+
+cdef bytes encoded_headers(headers, Py_ssize_t index):
+    """Headers as they are written; None for no headers."""
+    if isinstance(headers, (list, tuple)) and len(headers) == 0:
+        return None
+    if index < 0:
+        return encode_headers(headers)
+    try:
+        return encode_headers(headers)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"headers[{index}]: {error}") from None
+
+
+cdef inline int32_t size_of_headers(Fields *fields) noexcept:
+    """What the metadata of a record's future tells of its headers."""
+    return -1 if fields.headers == NULL else headers_payload(fields.headers, fields.headers_length)
+
+
+cdef inline bint check_size(Fields *fields, Py_ssize_t limit, Py_ssize_t index) except False:
+    cdef Py_ssize_t size = BATCH_HEADER_SIZE + RECORD_OVERHEAD + fields.headers_length
+    size += (fields.key_length if fields.key_length > 0 else 0)
+    size += (fields.value_length if fields.value_length > 0 else 0)
+    if size > limit:
+        refuse_size(size, limit, index)
+    return True
+
+
+cdef refuse_size(Py_ssize_t size, Py_ssize_t limit, Py_ssize_t index):
+    raise Errors.MessageSizeTooLargeError(
+        f"{'' if index < 0 else f'values[{index}]: '}a record of {size} bytes (key, value and headers encoded) is "
+        f"larger than max_request_size, {limit} bytes"
+    )
+
+
+cdef int64_t timestamp_from(timestamp, Py_ssize_t index) except? -1:
+    """Milliseconds; a float is a mistake: time.time() * 1000, or seconds."""
+    try:
+        return PyNumber_Index(timestamp)
+    except (TypeError, OverflowError) as error:
+        if index < 0:
+            raise
+        raise type(error)(f"{place_of('timestamp', index)}: {error}") from None
+
+
+cdef Queue numbered_queue(TopicQueues queues, partition):
+    """The queue of a partition; None while it is not known how many there are."""
+    cdef int32_t number
+    if not isinstance(partition, int) or isinstance(partition, bool):
+        raise TypeError(f"partition must be int or None, not {type(partition).__name__}")
+    if partition < 0 or partition > INT32_MAX:
+        raise ValueError(f"partition must not be negative, and fit 32 bits: {partition}")
+    number = partition
+    if queues.partition_count < 1:
+        return None
+    if number >= queues.partition_count:
+        raise ValueError(
+            f"topic {queues.topic} has no partition {number}: it has {queues.partition_count}, "
+            f"0 to {queues.partition_count - 1}"
+        )
+    return queues.queue(number)
+
+
+cdef inline Queue place(
+    ProducerBase producer, TopicQueues queues, partition, key, bytes key_bytes, value, bytes value_bytes
+):
+    """The queue that a record goes to; None where that takes the topic's partitions, which are not known yet."""
+    if partition is not None:
+        return numbered_queue(queues, partition)
+    if producer.partitioner is not None:
+        return chosen_queue(producer, queues, key, key_bytes, value, value_bytes)
+    if key_bytes is None and producer.placing != ROUND_ROBIN:
+        return queues
+    return keyed_queue(producer.placing, queues, key_bytes)
+
+
+cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes key_bytes, value, bytes value_bytes):
+    # A partitioner is not asked before there are partitions, and so once.
+    if queues.partition_count < 1:
+        return None
+    partition = producer.partitioner.partition(queues.topic, key, key_bytes, value, value_bytes, producer._cluster())
+    if partition is None:
+        raise ValueError(f"the partitioner {producer.partitioner!r} gave no partition for topic {queues.topic}")
+    return numbered_queue(queues, partition)
+
+
+cdef Queue keyed_queue(Placing placing, TopicQueues queues, bytes key):
+    cdef const uint8_t *data
+    cdef Py_ssize_t length
+    if placing == ROUND_ROBIN:
+        return None if queues.partition_count < 1 else queues.in_turn()
+    data = <const uint8_t *>PyBytes_AS_STRING(key)
+    length = PyBytes_GET_SIZE(key)
+    if length == 0 and placing == BY_CRC32:     # librdkafka takes an empty key for none
+        return queues
+    if queues.partition_count < 1:
+        return None
+    return queues.queue(_partition_of(placing, data, length, queues.partition_count))

@@ -1,0 +1,265 @@
+# What `send` and `send_many` have to wait for, and the records that wait, with all that may run Python behind them:
+# serializers, headers, partitioner. Whoever waits, on a lock or in an event loop, then only has them try again.
+
+
+cdef class Unsent:
+    """Records that could not be put in the buffer at once, and what they need for that; one thread's, or one task's.
+
+    It is one of three things. `closed`: no records are taken until the producer is opened, or has started again in the
+    child of a fork. `partitions`: the topic whose partition count must be told to the accumulator. `memory`: so many
+    bytes, which `queue_up` or `take` sets aside.
+
+    Then comes `try_again`; or `give_up`, where they are not to be sent any more.
+    """
+
+    cdef readonly bint closed
+    cdef readonly str partitions
+    cdef readonly Py_ssize_t memory
+    cdef readonly Py_ssize_t granted    # bytes set aside for it, and counted as used
+    cdef readonly Accumulator accumulator
+    cdef public double deadline         # for whoever waits to keep: when (clock seconds) its patience ends, 0 at first
+    cdef ProducerBase producer
+    cdef TopicQueues queues
+    cdef object release                 # called when it need not wait for memory any more
+    cdef bint queued                    # among those that wait for memory
+    cdef bint busy                      # being tried, or over: tried with success, or given up
+
+    def queue_up(self, release not None):
+        """Wait for memory behind those that came before.
+
+        `release()` is called once: when the memory is set aside (`granted`), at once perhaps, or when the accumulator
+        is closed. Meanwhile every batch may be sent, whatever its linger.
+        """
+        if self.memory == 0 or self.granted > 0 or self.queued or self.busy:
+            raise Errors.IllegalStateError("these records need no memory, or wait for it already")
+        self.release = release
+        self.accumulator.make_all_ready()
+        self.accumulator.join_waiters(self)
+
+    def take(self):
+        """Have the memory set aside at once, whoever else waits; False where there is not enough.
+
+        For the thread that frees memory, which cannot wait for itself.
+        """
+        if self.memory == 0 or self.queued or self.busy:
+            raise Errors.IllegalStateError("these records need no memory, or wait for it already")
+        self.accumulator.make_all_ready()
+        if self.granted == 0:
+            self.accumulator.set_aside(self)
+        return self.granted > 0
+
+    def give_up(self):
+        """They are not to be sent: what was set aside for them is free again."""
+        self.busy = True
+        self.accumulator.leave_waiters(self)
+        self.release = None
+        if self.granted > 0:
+            self.accumulator.give_back(self.granted)
+            self.granted = 0
+
+    def try_again(self):
+        """Put them in the buffer: their future, or what they (another object, perhaps) need now."""
+        if self.busy:
+            raise Errors.IllegalStateError("these records are sent or given up already, or are just being tried")
+        self.busy = True
+        try:
+            if self.queued:     # it did not wait long enough
+                self.accumulator.leave_waiters(self)
+            if self.closed:
+                if self.producer.accumulator.closed:
+                    found = self
+                else:
+                    self.accumulator = self.producer.accumulator    # a new one after a fork
+                    found = self.put_in()
+            else:
+                found = self.put_in()
+        except BaseException:
+            self.give_up()
+            raise
+        self.busy = found is not self
+        return found
+
+    cdef put_in(self):
+        raise NotImplementedError
+
+    cdef lacks(self, Appended why, Py_ssize_t memory):
+        """Note what is needed; raises where nothing can help."""
+        if self.granted > 0:
+            self.accumulator.give_back(self.granted)
+            self.granted = 0
+        self.closed = why == IS_CLOSED
+        self.partitions = self.queues.topic if why == NEEDS_PARTITIONS else None
+        self.memory = memory if why == NEEDS_MEMORY else 0
+        if why == OUT_OF_MEMORY:
+            raise MemoryError()
+        if self.memory > self.accumulator.memory:
+            raise Errors.MessageSizeTooLargeError(
+                f"a record needs a batch of {self.memory} bytes, more than buffer_memory, "
+                f"{self.accumulator.memory} bytes"
+            )
+
+
+cdef class UnsentCall(Unsent):
+    """A `send` or `send_many` that found the accumulator closed: nothing was looked at yet."""
+
+    cdef object method
+    cdef tuple arguments
+
+    cdef put_in(self):
+        return self.method(*self.arguments)
+
+
+cdef class UnsentRecord(Unsent):
+    """The record of a `send`."""
+
+    cdef bytes key_bytes
+    cdef bytes value_bytes
+    cdef bytes headers_bytes
+    cdef object key                 # as they were given, for a partitioner
+    cdef object value
+    cdef object partition
+    cdef Queue queue                # None until it is known where the record goes
+    cdef Fields fields
+    cdef FutureRecordMetadata future
+
+    cdef put_in(self):
+        cdef Appended appended = NEEDS_PARTITIONS
+        cdef Py_ssize_t memory = self.granted
+        cdef PyObject *cell = NULL
+        if self.queues.accumulator is not self.accumulator:
+            if self.queue is not None and self.queue.partition >= 0:
+                self.partition = self.queue.partition       # a partitioner is asked once
+            self.queues = self.producer.topic_queues(self.queues.topic)
+            self.queue = None
+        if self.queue is None:
+            self.queue = place(
+                self.producer, self.queues, self.partition, self.key, self.key_bytes, self.value, self.value_bytes
+            )
+        if self.queue is not None:
+            appended = append_record(self.accumulator, &self.queue.links, &self.fields, &cell, &self.future.index, &memory)
+        if appended == APPENDED:
+            self.future.cell = <Cell>cell
+            if self.granted > 0:
+                self.granted = 0
+                self.accumulator.wake_waiters()     # it may have needed less
+            return self.future
+        self.lacks(appended, memory)
+        return self
+
+
+cdef class UnsentRecords(Unsent):
+    """The records of a `send_many`; those before `index` are in the buffer."""
+
+    cdef readonly Py_ssize_t index
+    cdef Py_ssize_t count
+    cdef list key_list              # each bytes or None; or None for no keys at all
+    cdef list value_list
+    cdef list headers_list
+    cdef list keys                  # as they were given, for a partitioner
+    cdef list values
+    cdef object partition
+    cdef list partitions_chosen     # by a partitioner
+    cdef Queue queue                # that of the record at `index`, where it was found already
+    cdef FutureRecords future
+    cdef int64_t call
+
+    def give_up(self):
+        Unsent.give_up(self)
+        self.future.pack()
+
+    def tell(self, error not None):
+        """Let an error say how many records were taken before it (`accepted`), and what becomes of them (`future`)."""
+        error.accepted = self.index
+        error.future = self.future
+
+    cdef put_in(self):
+        try:
+            return self.put_rest_in()
+        except Errors.KafkaError as error:
+            self.tell(error)
+            raise
+
+    cdef bint choose_partitions(self) except -1:
+        """Ask the partitioner about every record, before the first is taken; False while it cannot be asked."""
+        cdef Queue queue
+        cdef Py_ssize_t i
+        chosen = []
+        for i in range(self.count):
+            queue = place(
+                self.producer, self.queues, None, None if self.keys is None else self.keys[i],
+                None if self.key_list is None else <bytes>self.key_list[i], self.values[i], <bytes>self.value_list[i],
+            )
+            if queue is None:
+                return False
+            chosen.append(queue.partition)
+        self.partitions_chosen = chosen
+        return True
+
+    cdef put_rest_in(self):
+        cdef Accumulator accumulator = self.accumulator
+        cdef ProducerBase producer = self.producer
+        cdef FutureRecords future = self.future
+        cdef Appended appended
+        cdef Fields fields
+        cdef TopicQueues queues
+        cdef Queue queue
+        cdef list keys = self.key_list
+        cdef list values = self.value_list
+        cdef PyObject *key = NONE       # borrowed from those
+        cdef PyObject *headers = NONE
+        cdef Py_ssize_t i
+        cdef Py_ssize_t start = self.index
+        cdef Py_ssize_t memory = self.granted
+        cdef PyObject *cell = NULL
+        cdef int32_t index = 0
+        cdef bint each      # has a queue of its own, else one holds for all
+        partition = self.partition
+        if self.queues.accumulator is not accumulator:
+            self.queues = producer.topic_queues(self.queues.topic)
+            self.queue = None
+        queues = self.queues
+        queue, self.queue = self.queue, None
+        if partition is None and producer.partitioner is not None and self.partitions_chosen is None:
+            if not self.choose_partitions():
+                self.lacks(NEEDS_PARTITIONS, 0)
+                return self
+        each = self.partitions_chosen is not None or (
+            partition is None and (self.key_list is not None or producer.placing == ROUND_ROBIN)
+        )
+        for i in range(start, self.count):
+            if i % PIECE == 0 and (i > start or i == 0):
+                if i > 0:
+                    with nogil:
+                        pass
+                    self.index = i
+                    PyErr_CheckSignals()
+                if future.clock:
+                    future.timestamps[i // PIECE] = accumulator.host.wall_ms(accumulator.host.context)
+            if keys is not None:
+                key = ListItem(keys, i)
+            if self.headers_list is not None:
+                headers = ListItem(self.headers_list, i)
+            set_fields(&fields, key, ListItem(values, i), headers)
+            fields.timestamp = future.timestamps[i // PIECE if future.clock else i]
+            if each and not (i == start and queue is not None):
+                if self.partitions_chosen is not None:
+                    partition = self.partitions_chosen[i]
+                queue = place(producer, queues, partition, None, <bytes>key, None, None)
+            elif queue is None:
+                queue = place(producer, queues, partition, None, None, None, None)
+            appended = NEEDS_PARTITIONS
+            if queue is not None:
+                future.reserve()
+                appended = append_record(accumulator, &queue.links, &fields, &cell, &index, &memory)
+            if appended != APPENDED:
+                self.index = i
+                self.queue = queue
+                self.lacks(appended, memory)
+                return self
+            future.add_record(<Cell>cell, index, self.call)
+            if memory > 0:
+                memory = self.granted = 0
+                accumulator.wake_waiters()      # it may have needed less
+        self.index = self.count
+        future.pack()
+        return future

@@ -1,0 +1,115 @@
+"""How threads wait: for memory and metadata in `send`, and for outcomes. Each on a lock of its own.
+
+The accumulator takes no lock. It is told whom to let go on, and when that is; here it is told a lock's `release`.
+"""
+
+from __future__ import annotations
+
+import time
+from _thread import allocate_lock
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from kafka._codec import Accumulator, ProducerBase
+from kafka.drivers.native import get_ident
+from kafka.errors import IllegalStateError, KafkaTimeoutError
+
+if TYPE_CHECKING:
+    from kafka._codec import Cell, Unsent
+
+# Locks refuse waits of centuries; a day is as good as for ever to a caller that looks again.
+_LONGEST = 86400.0
+
+
+def wait_for(cell: Cell, timeout: float | None = None, *, told: bool = False) -> bool:
+    """Wait until the batch has an outcome (with `told`: and its callbacks have run); Ctrl-C interrupts.
+
+    False where `timeout` (seconds) ended first.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not (cell.told if told else cell.done):
+        left = _LONGEST if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            return False
+        lock = allocate_lock()
+        lock.acquire()
+        try:
+            if cell.notify(lock.release, told=told):
+                lock.acquire(True, min(left, _LONGEST))
+        finally:
+            cell.forget(lock.release, told=told)
+    return True
+
+
+class Waits:
+    """An accumulator's, where threads wait for it. The IO thread never does: it would wait for itself."""
+
+    __slots__ = ("io_thread",)
+
+    def __init__(self) -> None:
+        self.io_thread = 0  # its identifier; 0 for none
+
+    def is_io_thread(self) -> bool:
+        return self.io_thread == get_ident()
+
+    def get(self, cell: Cell, timeout: float | None) -> bool:
+        if self.is_io_thread():
+            raise IllegalStateError(
+                "get() was called in a callback, on the thread that has to bring the answer: it would wait for ever. "
+                "Use add_callback, or hand the future to another thread."
+            )
+        return wait_for(cell, timeout)
+
+
+class WaitingProducer(ProducerBase):
+    """`send` and `send_many` wait, at most `max_block` seconds for memory."""
+
+    def __init__(self, accumulator: Accumulator, *, max_block: float = 60.0, **options: Any) -> None:
+        self._max_block = max_block
+        super().__init__(accumulator, **options)
+
+    # What KafkaProducer provides.
+
+    def _takes_records_again(self) -> bool:
+        """Whether records are taken after all: after a fork it starts again, with a new accumulator."""
+        return False
+
+    def _refuse(self) -> NoReturn:
+        """Raise what says why no record is taken any more."""
+        raise NotImplementedError
+
+    def _await_partitions(self, topic: str) -> None:
+        """Wait until the accumulator knows how many partitions `topic` has, or raise."""
+        raise NotImplementedError
+
+    def _wait(self, unsent: Unsent) -> None:
+        if unsent.closed:
+            if not self._takes_records_again():
+                self._refuse()
+        elif unsent.partitions is not None:
+            self._await_partitions(unsent.partitions)
+        else:
+            self._await_memory(unsent)
+
+    def _await_memory(self, unsent: Unsent) -> None:
+        accumulator = unsent.accumulator
+        if accumulator.waits.is_io_thread():
+            # It is the one that frees memory, so it cannot wait for its turn.
+            if not unsent.take():
+                raise KafkaTimeoutError(
+                    f"send() in a callback found buffer_memory ({accumulator.memory} bytes) full; it cannot wait there,"
+                    " as the thread that runs callbacks is the one that frees memory. Send from another thread."
+                )
+            return
+        if not unsent.deadline:
+            unsent.deadline = accumulator.now() + self._max_block
+        lock = allocate_lock()
+        lock.acquire()
+        unsent.queue_up(lock.release)
+        left = unsent.deadline - accumulator.now()
+        let_go = unsent.granted > 0 or (left > 0 and lock.acquire(True, min(left, _LONGEST)))
+        if not let_go and not unsent.granted:
+            raise KafkaTimeoutError(
+                f"buffer_memory ({accumulator.memory} bytes) stayed full for max_block_ms ({self._max_block * 1000:.0f}"
+                " ms): the brokers take records more slowly than send() brings them, or not at all. "
+                f"{accumulator.used} bytes wait."
+            )
