@@ -33,6 +33,7 @@ setup(
             "wraparound": False,
             "embedsignature": True,
             "binding": True,
+            "auto_pickle": False,
         },
     ),
 )

@@ -5,6 +5,7 @@ No socket, clock, thread or random source in here: the accumulator is handed its
 """
 
 cimport cython
+from cpython.object cimport PyObject, PyTypeObject
 
 from collections.abc import Sequence
 
@@ -30,3 +31,22 @@ include "_native/produce/cell.pxi"
 include "_native/produce/future.pxi"
 include "_native/produce/unsent.pxi"
 include "_native/produce/producer.pxi"
+
+cdef extern from *:
+    """
+    static int kt_keep_from_python(PyTypeObject *type) {
+        type->tp_new = NULL;
+        type->tp_vectorcall = NULL;
+        type->tp_flags |= Py_TPFLAGS_DISALLOW_INSTANTIATION;
+        if (PyDict_DelItemString(type->tp_dict, "__new__") < 0) return -1;
+        PyType_Modified(type);
+        return 0;
+    }
+    """
+    int keep_from_python "kt_keep_from_python"(PyTypeObject *type) except -1
+
+# Made by anybody else these would be empty inside, where the code above does not look whether they are.
+for made_here in (Plan, Ledger, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
+                  Unsent, UnsentCall, UnsentRecord, UnsentRecords):
+    keep_from_python(<PyTypeObject *>made_here)
+del made_here

@@ -6,7 +6,6 @@ once, however many connections had something to say.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.pycapsule cimport PyCapsule_New
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.stdlib cimport free, malloc, realloc
@@ -16,7 +15,7 @@ from posix.unistd cimport close, read, write
 
 import os
 
-from kafka._native.host cimport Host
+from kafka._native.host cimport Host, host_capsule_of
 
 cdef extern from "<poll.h>" nogil:
     struct pollfd:
@@ -145,7 +144,7 @@ cdef class Turn:
 
     def host_capsule(self):
         """The clock and the wake-up, for the accumulator."""
-        return PyCapsule_New(&self.host, "kafka.Host", NULL)
+        return host_capsule_of(&self.host, self)
 
     def wake(self):
         """End the present or the next `run`'s wait. Any thread, and signal handlers, may call it."""

@@ -41,7 +41,7 @@ cdef class Accumulator(Ledger):
     """
 
     cdef Host *host
-    cdef object host_owner
+    cdef object host_capsule        # keeps the host
     cdef readonly Py_ssize_t memory
     cdef readonly Py_ssize_t used
     cdef readonly double linger
@@ -70,8 +70,8 @@ cdef class Accumulator(Ledger):
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
                   Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, codec=None,
                   waits=None):
-        self.host_owner = host
-        self.host = <Host *>PyCapsule_GetPointer(host.host_capsule(), "kafka.Host")
+        self.host_capsule = host.host_capsule()
+        self.host = <Host *>PyCapsule_GetPointer(self.host_capsule, "kafka.Host")
         self.memory = memory
         open_region(&self.region, memory)
         self.linger = linger

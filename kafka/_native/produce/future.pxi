@@ -202,7 +202,7 @@ cdef struct Run:
 cdef struct Numbers:
     # All -1 or more. As they are in 4 bytes each; packed into 1 or 2 they are one more than that.
     void *data
-    int width
+    int width                   # 0 while they are plain
 
 
 cdef inline int32_t number_at(Numbers *numbers, Py_ssize_t i) noexcept:
@@ -220,7 +220,7 @@ cdef void pack(Numbers *numbers, Py_ssize_t count) noexcept:
     cdef int width
     cdef void *narrow
     cdef Py_ssize_t i
-    if wide == NULL or count == 0:
+    if wide == NULL or count == 0 or numbers.width != 0:
         return
     for i in range(count):
         most = max(most, wide[i])

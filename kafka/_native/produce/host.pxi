@@ -1,8 +1,8 @@
 # Where the accumulator has its clock from, and whom it wakes.
 
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.pycapsule cimport PyCapsule_GetPointer
 
-from kafka._native.host cimport Host
+from kafka._native.host cimport Host, host_capsule_of
 
 
 cdef class ManualHost:
@@ -20,7 +20,7 @@ cdef class ManualHost:
         self.host.context = <void *>self
 
     def host_capsule(self):
-        return PyCapsule_New(&self.host, "kafka.Host", NULL)
+        return host_capsule_of(&self.host, self)
 
 
 cdef double _manual_monotonic(void *context) noexcept:

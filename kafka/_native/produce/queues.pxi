@@ -40,7 +40,7 @@ cdef class Queue:
     cdef QueueLinks links
     cdef Accumulator accumulator
 
-    def __cinit__(self, Accumulator accumulator, str topic, int32_t partition):
+    def __cinit__(self, Accumulator accumulator not None, str topic not None, int32_t partition):
         self.accumulator = accumulator
         self.topic = topic
         self.partition = partition

@@ -22,7 +22,8 @@ cdef class Unsent:
     cdef TopicQueues queues
     cdef object release                 # called when it need not wait for memory any more
     cdef bint queued                    # among those that wait for memory
-    cdef bint busy                      # being tried, or over: tried with success, or given up
+    cdef bint busy                      # just being tried
+    cdef bint over                      # sent or given up
 
     def queue_up(self, release not None):
         """Wait for memory behind those that came before.
@@ -30,8 +31,7 @@ cdef class Unsent:
         `release()` is called once: when the memory is set aside (`granted`), at once perhaps, or when the accumulator
         is closed. Meanwhile every batch may be sent, whatever its linger.
         """
-        if self.memory == 0 or self.granted > 0 or self.queued or self.busy:
-            raise Errors.IllegalStateError("these records need no memory, or wait for it already")
+        self.check_waiting_for_memory()
         self.release = release
         self.accumulator.make_all_ready()
         self.accumulator.join_waiters(self)
@@ -41,42 +41,52 @@ cdef class Unsent:
 
         For the thread that frees memory, which cannot wait for itself.
         """
-        if self.memory == 0 or self.queued or self.busy:
-            raise Errors.IllegalStateError("these records need no memory, or wait for it already")
+        self.check_waiting_for_memory()
         self.accumulator.make_all_ready()
-        if self.granted == 0:
-            self.accumulator.set_aside(self)
-        return self.granted > 0
+        return self.accumulator.set_aside(self)
 
     def give_up(self):
         """They are not to be sent: what was set aside for them is free again."""
-        self.busy = True
+        if self.busy:
+            raise Errors.IllegalStateError("these records are just being tried")
+        self.end()
+
+    cdef check_waiting_for_memory(self):
+        if self.memory == 0 or self.granted > 0 or self.queued or self.busy or self.over:
+            raise Errors.IllegalStateError("these records need no memory, or wait for it already")
+
+    cdef end(self):
+        self.over = True
         self.accumulator.leave_waiters(self)
         self.release = None
-        if self.granted > 0:
-            self.accumulator.give_back(self.granted)
+        self.return_memory()
+
+    cdef return_memory(self):
+        cdef Py_ssize_t granted = self.granted
+        if granted > 0:
             self.granted = 0
+            self.accumulator.give_back(granted)
 
     def try_again(self):
         """Put them in the buffer: their future, or what they (another object, perhaps) need now."""
-        if self.busy:
+        if self.busy or self.over:
             raise Errors.IllegalStateError("these records are sent or given up already, or are just being tried")
         self.busy = True
         try:
-            if self.queued:     # it did not wait long enough
-                self.accumulator.leave_waiters(self)
+            self.accumulator.leave_waiters(self)    # where it did not wait long enough
             if self.closed:
-                if self.producer.accumulator.closed:
-                    found = self
-                else:
-                    self.accumulator = self.producer.accumulator    # a new one after a fork
-                    found = self.put_in()
+                self.accumulator = self.producer.accumulator    # a new one after a fork
+            if self.accumulator.closed:
+                self.lacks(IS_CLOSED, 0)
+                found = self
             else:
                 found = self.put_in()
         except BaseException:
-            self.give_up()
+            self.end()
             raise
-        self.busy = found is not self
+        finally:
+            self.busy = False
+        self.over = found is not self
         return found
 
     cdef put_in(self):
@@ -84,9 +94,7 @@ cdef class Unsent:
 
     cdef lacks(self, Appended why, Py_ssize_t memory):
         """Note what is needed; raises where nothing can help."""
-        if self.granted > 0:
-            self.accumulator.give_back(self.granted)
-            self.granted = 0
+        self.return_memory()
         self.closed = why == IS_CLOSED
         self.partitions = self.queues.topic if why == NEEDS_PARTITIONS else None
         self.memory = memory if why == NEEDS_MEMORY else 0
@@ -136,7 +144,9 @@ cdef class UnsentRecord(Unsent):
                 self.producer, self.queues, self.partition, self.key, self.key_bytes, self.value, self.value_bytes
             )
         if self.queue is not None:
-            appended = append_record(self.accumulator, &self.queue.links, &self.fields, &cell, &self.future.index, &memory)
+            appended = append_record(
+                self.accumulator, &self.queue.links, &self.fields, &cell, &self.future.index, &memory
+            )
         if appended == APPENDED:
             self.future.cell = <Cell>cell
             if self.granted > 0:
@@ -163,8 +173,8 @@ cdef class UnsentRecords(Unsent):
     cdef FutureRecords future
     cdef int64_t call
 
-    def give_up(self):
-        Unsent.give_up(self)
+    cdef end(self):
+        Unsent.end(self)
         self.future.pack()
 
     def tell(self, error not None):

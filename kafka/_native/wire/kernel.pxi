@@ -218,7 +218,7 @@ cdef Py_ssize_t slot_offset(cls, name) except -2:
 cdef Plan plan_of_struct(cls, int version, bint flexible):
     cdef Plan plan = cls._plans.get(version)
     if plan is None:
-        plan = Plan()
+        plan = Plan.__new__(Plan)
         plan.build(cls, version, flexible)
         cls._plans[version] = plan
     return plan

@@ -1,0 +1,149 @@
+"""No object of the extensions ends the interpreter, however it was come by and whatever is called on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kafka._codec
+from kafka import KafkaProducer
+from kafka._codec import Accumulator, Batch, FutureRecordMetadata, ManualHost, ProducerBase
+from kafka.errors import IllegalStateError
+from kafka.producer.waiting import WaitingProducer
+
+ROOT = Path(__file__).parents[1]
+
+# Each class, made in every way there is; then each of its methods and attributes, with arguments of many kinds.
+TRY_EVERYTHING = """
+import copy, faulthandler, itertools, sys
+faulthandler.enable()
+import kafka._codec as codec
+import kafka.drivers._turn as turn
+from kafka.errors import KafkaError
+
+ARGUMENTS = [(), (None,), (0,), (1.0,), ("t",), (b"x",), (KafkaError("no"),), ("t", b"x"), (1, 1), (None, None),
+             ({}, KafkaError("no")), (print,), ([],), ("t", [b"x"])]
+
+def attempt(function, *arguments):
+    try:
+        return function(*arguments)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        return error
+
+made = []
+for module in (codec, turn):
+    for cls in [value for value in vars(module).values() if isinstance(value, type)]:
+        if cls.__module__ != module.__name__ or issubclass(cls, BaseException):
+            continue
+        for arguments in ((), (None,), (None, "t", 0), (codec.ManualHost(),), ("t", None, None)):
+            made.append(attempt(cls, *arguments))
+            made.append(attempt(cls.__new__, cls, *arguments))
+        made.append(attempt(object.__new__, cls))
+        made.append(attempt(lambda: type("Sub", (cls,), {"__new__": lambda cls: object.__new__(cls)})()))
+        made.append(attempt(lambda: type("Sub", (cls,), {"__init__": lambda self: None})()))
+made = [thing for thing in made if not isinstance(thing, BaseException)]
+# And what comes about in earnest.
+accumulator = codec.Accumulator(codec.ManualHost(), memory=1 << 16, linger=0.0, delivery_timeout=1.0)
+producer = codec.ProducerBase(accumulator)
+made += [accumulator, producer, codec.Queue(accumulator, "t", 0), codec.TopicQueues(accumulator, "u", -1)]
+made += [producer.try_send("t", b"v", b"key"), producer.try_send_many("t", [b"v"], [b"key"])]
+made += [producer.send("t", b"v"), producer.send_many("t", [b"v", b"w"])]
+(queue,) = accumulator.take_ready(0.0)
+batch = queue.pull(0.0)
+made += [queue, batch, batch.cell, producer.send("t", bytes(60000)), producer.try_send("t", bytes(20000))]
+full = producer.try_send_many("t", [bytes(20000)])
+full.queue_up(print)
+made += [full, codec.RecordWriter(), codec.Record(0, 0, 0, None, None)]
+made += [attempt(copy.copy, thing) for thing in made]
+names = set()
+for thing in made:
+    for name in dir(thing):
+        if name in ("__class__", "__init_subclass__", "__subclasshook__", "__reduce__", "__reduce_ex__", "run"):
+            continue
+        names.add(name)
+        found = attempt(getattr, thing, name)
+        if callable(found):
+            for arguments in ARGUMENTS:
+                attempt(found, *arguments)
+    attempt(memoryview, thing)
+print(len(made), len(names))
+"""
+
+
+def test_whatever_is_called_on_whatever_can_be_made() -> None:
+    done = subprocess.run([sys.executable, "-c", TRY_EVERYTHING], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    objects, names = map(int, done.stdout.split()[-2:])
+    assert objects > 10 and names > 50  # it did something
+
+
+@pytest.mark.parametrize("name", ["Batch", "Block", "Cell", "Future", "FutureRecordMetadata", "FutureRecords", "Unsent",
+                                  "UnsentRecord", "UnsentRecords", "UnsentCall", "Plan", "Ledger"])  # fmt: skip
+def test_what_would_be_empty_inside_cannot_be_made(name: str) -> None:
+    cls = getattr(kafka._codec, name)
+    with pytest.raises(TypeError, match="cannot create"):
+        cls()
+    with pytest.raises(TypeError, match="not safe"):
+        cls.__new__(cls)
+    with pytest.raises(TypeError, match="cannot create"):
+        type("Sub", (cls,), {})()
+
+
+@pytest.mark.parametrize("cls", [KafkaProducer, ProducerBase, WaitingProducer])
+def test_a_producer_that_was_not_initialized_says_so(cls: type[ProducerBase]) -> None:
+    producer = cls.__new__(cls)
+    for call in (
+        lambda: producer.send("t", b"v"),
+        lambda: producer.send_many("t", [b"v"]),
+        lambda: producer.try_send("t", b"v"),
+        lambda: producer.try_send_many("t", [b"v"]),
+    ):
+        with pytest.raises(IllegalStateError, match="__init__"):
+            call()
+    if cls is KafkaProducer:
+        producer._closed = True  # type: ignore[attr-defined]  # nothing to be closed when it is dropped
+
+
+def test_a_topic_without_partitions_is_one_of_which_nothing_is_known() -> None:
+    accumulator = Accumulator(ManualHost(), memory=1 << 20, linger=0.0, delivery_timeout=1.0)
+    for count in (0, -5):
+        accumulator.set_partition_count("t", count)
+        for partitioner in ("murmur2", "crc32", "round_robin"):
+            unsent = ProducerBase(accumulator, partitioner=partitioner).try_send("t", b"v", b"key")
+            assert not isinstance(unsent, FutureRecordMetadata) and unsent.partitions == "t"
+
+
+def test_a_host_lives_as_long_as_its_accumulator() -> None:
+    class Made:
+        def host_capsule(self) -> object:
+            return ManualHost().host_capsule()  # nobody else keeps that one
+
+    accumulators = [Accumulator(Made(), memory=1 << 16, linger=1.0, delivery_timeout=1.0) for _ in range(100)]
+    others = [bytearray(b"\xff" * size) for size in range(16, 256) for _ in range(10)]
+    for accumulator in accumulators:
+        assert accumulator.now() == 0.0
+        future = ProducerBase(accumulator).try_send("t", b"v")
+        assert isinstance(future, FutureRecordMetadata)
+    del others
+
+
+def test_futures_and_batches_are_neither_copied_nor_pickled() -> None:
+    import copy
+    import pickle
+
+    accumulator = Accumulator(ManualHost(), memory=1 << 20, linger=0.0, delivery_timeout=1.0)
+    future = ProducerBase(accumulator).send("t", b"v")
+    many = ProducerBase(accumulator).send_many("t", [b"v"])
+    (queue,) = accumulator.take_ready(0.0)
+    batch = queue.pull(0.0)
+    assert isinstance(batch, Batch)
+    for thing in (future, many, batch, batch.cell):
+        with pytest.raises(TypeError, match="pickle|copy"):
+            copy.copy(thing)
+        with pytest.raises(TypeError, match="pickle"):
+            pickle.dumps(thing)
