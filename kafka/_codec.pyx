@@ -1,7 +1,8 @@
 """The hot path: wire primitives, the schema kernel, record batches, the accumulator.
 
 One extension, cut into rooms of files that are read one at a time; this one only puts them together.
-No socket, clock, thread or random source in here: the accumulator is handed its clock.
+No socket, clock, thread, lock or random source in here: the accumulator is handed its clock, and is told by whoever
+waits what to call when the wait is over.
 """
 
 cimport cython
@@ -24,6 +25,7 @@ include "_native/produce/region.pxi"
 include "_native/produce/host.pxi"
 include "_native/produce/queues.pxi"
 include "_native/produce/ledger.pxi"
+include "_native/produce/memory.pxi"
 include "_native/produce/rules.pxi"
 include "_native/produce/accumulator.pxi"
 include "_native/produce/batch.pxi"
@@ -46,7 +48,7 @@ cdef extern from *:
     int keep_from_python "kt_keep_from_python"(PyTypeObject *type) except -1
 
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
-for made_here in (Plan, Ledger, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
+for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
                   Unsent, UnsentCall, UnsentRecord, UnsentRecords):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here

@@ -82,8 +82,13 @@ def test_whatever_is_called_on_whatever_can_be_made() -> None:
     assert objects > 10 and names > 50  # it did something
 
 
-@pytest.mark.parametrize("name", ["Batch", "Block", "Cell", "Future", "FutureRecordMetadata", "FutureRecords", "Unsent",
-                                  "UnsentRecord", "UnsentRecords", "UnsentCall", "Plan", "Ledger"])  # fmt: skip
+EMPTY_INSIDE = (
+    "Batch", "Block", "Cell", "Future", "FutureRecordMetadata", "FutureRecords", "Ledger", "Memory", "Plan", "Unsent",
+    "UnsentCall", "UnsentRecord", "UnsentRecords",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY_INSIDE)
 def test_what_would_be_empty_inside_cannot_be_made(name: str) -> None:
     cls = getattr(kafka._codec, name)
     with pytest.raises(TypeError, match="cannot create"):

@@ -202,6 +202,7 @@ cdef class Turn:
         cdef Slot *slot = self.find(id)
         cdef Py_ssize_t capacity, i
         cdef Py_buffer *queue
+        buffers = tuple(buffers)    # nobody else's, so that there stays room for all of them
         if slot == NULL or slot.state == BROKEN:
             return
         if slot.first > 0 and slot.count + len(buffers) > slot.capacity:

@@ -13,8 +13,6 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.math cimport INFINITY
 from libc.stdlib cimport free, malloc
 
-from collections import deque
-
 cdef enum:
     FIRST_CAPACITY = UNIT
     # A batch of this size is worth a request: rather than take memory from elsewhere it stays as large as what is free.
@@ -30,7 +28,7 @@ cdef enum Appended:
 
 
 @cython.final
-cdef class Accumulator(Ledger):
+cdef class Accumulator(Memory):
     """Holds records in encoded batches, in bounded memory, until they are taken to be sent.
 
     `memory` is the bytes that all batches together may take, `linger` how long (seconds) a batch waits for more
@@ -42,8 +40,6 @@ cdef class Accumulator(Ledger):
 
     cdef Host *host
     cdef object host_capsule        # keeps the host
-    cdef readonly Py_ssize_t memory
-    cdef readonly Py_ssize_t used
     cdef readonly double linger
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
@@ -62,9 +58,6 @@ cdef class Accumulator(Ledger):
     cdef PyObject *spare            # owned: the next batch's Cell
     cdef double sleeping_until      # 0 while the IO thread is awake
     cdef int flushes                # flush() calls in progress: every batch is sendable
-    cdef object waiters             # each an Unsent that waits for memory, first come first served
-    cdef readonly Py_ssize_t waiting    # how many they are
-    cdef readonly bint closed
     cdef readonly int64_t batches_taken
 
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
@@ -85,7 +78,6 @@ cdef class Accumulator(Ledger):
         self.codec = codec
         self.waits = waits
         self.topics = {}
-        self.waiters = deque()
 
     def __dealloc__(self):
         cdef OpenBatch *batch = self.oldest
@@ -323,49 +315,6 @@ cdef class Accumulator(Ledger):
             self.newest = batch.older
         else:
             batch.newer.older = batch.older
-
-    # Waiting for memory: whoever came first is served first. Meanwhile every batch is sendable, whatever its linger.
-
-    cdef join_waiters(self, Unsent unsent):
-        unsent.queued = True
-        self.waiters.append(unsent)
-        self.waiting += 1
-        self.wake_waiters()
-
-    cdef leave_waiters(self, Unsent unsent):
-        if unsent.queued:
-            unsent.queued = False
-            self.waiters.remove(unsent)
-            self.waiting -= 1
-            self.wake_waiters()     # it may have been in the way of others
-
-    cdef bint set_aside(self, Unsent unsent):
-        """Count the memory that it needs as used, if there is as much."""
-        if self.used + unsent.memory > self.memory:
-            return False
-        self.used += unsent.memory
-        unsent.granted = unsent.memory
-        return True
-
-    cdef give_back(self, Py_ssize_t granted):
-        """What was set aside is not needed after all."""
-        self.used -= granted
-        self.wake_waiters()
-
-    def wake_waiters(self):
-        """Let those go on that wait for memory, as far as there is enough. Called after batches were freed."""
-        cdef Unsent first
-        while self.waiting > 0:
-            first = self.waiters[0]
-            if not self.closed and not self.set_aside(first):
-                return
-            self.waiters.popleft()
-            self.waiting -= 1
-            first.queued = False
-            release, first.release = first.release, None
-            released(release)
-            # Either may have been the last reference, and run anybody's code: not while the next one is looked at.
-            first = release = None
 
     def make_all_ready(self):
         """Make every batch there is sendable at once."""

@@ -266,9 +266,10 @@ cdef class UnsentRecords(Unsent):
                 self.queue = queue
                 self.lacks(appended, memory)
                 return self
+            self.granted = 0
             future.add_record(<Cell>cell, index, self.call)
             if memory > 0:
-                memory = self.granted = 0
+                memory = 0
                 accumulator.wake_waiters()      # it may have needed less
         self.index = self.count
         future.pack()
