@@ -461,6 +461,20 @@ def test_send_many_that_waits_in_vain_tells_what_it_took() -> None:
     assert caught.value.future.is_done
 
 
+def test_what_was_taken_before_giving_up_is_known_however_often_that_is_said() -> None:
+    scene = scene_without_keys()
+    for _ in range(3):
+        scene.free()
+    found = Base(scene.accumulator).try_send_many("t", [bytes(size) for size in (40_000, 300, 45_000, SIZE, SIZE)])
+    assert isinstance(found, UnsentRecords) and found.index == 4
+    for _ in range(3):
+        found.give_up()
+    error = KafkaError("no")
+    found.tell(error)
+    scene.rest()
+    assert [metadata.serialized_value_size for metadata in error.future.get(0)] == [40_000, 300, 45_000, SIZE]
+
+
 # -- an event loop -----------------------------------------------------------------------------------------------------
 
 
