@@ -7,6 +7,7 @@ the resident memory, for what is taken from malloc directly. LEAK_ROUNDS multipl
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -17,7 +18,8 @@ import pytest
 from golden.corpus import Line, message_class, messages
 
 from kafka import result
-from kafka.errors import DecodeError, EncodeError, UnsupportedField
+from kafka._codec import Accumulator, ManualHost, ProducerBase, Unsent
+from kafka.errors import DecodeError, EncodeError, KafkaError, UnsupportedField
 from kafka.protocol import decode, decode_request, decode_response, encode, encode_request, encode_response
 
 ROUNDS = 12 * int(os.environ.get("LEAK_ROUNDS", "1"))
@@ -197,3 +199,67 @@ def test_large_records_are_given_back():
         encode_request(request, 9, 1, "me").unwrap()
 
     assert_steady(action, [records, request, part], rounds=64)
+
+
+def test_sending():
+    class Plain:
+        def serialize(self, topic, headers, data):
+            if data == "wrong":
+                raise ValueError(data)
+            headers.append(("added", b"x"))
+            return data if data is None else data.encode()
+
+        def partition(self, topic, key, key_bytes, value, value_bytes, cluster):
+            return 1
+
+    class Producer(ProducerBase):
+        def _cluster(self):
+            return None
+
+        def _wait(self, unsent):
+            raise KafkaError("nobody waits")
+
+    key, value, many, headers, plain = b"key" * 9, b"value" * 9, [b"v" * 50] * 3, [("h", b"1"), ("n", None)], Plain()
+    watched = [key, value, many, headers, plain, *headers, many[0]]
+    options = ({}, {"partitioner": "crc32"}, {"partitioner": "round_robin"}, {"partitioner": plain})
+
+    def action():
+        accumulator = Accumulator(ManualHost(), memory=1 << 16, linger=0.0, delivery_timeout=1.0)
+        accumulator.set_partition_count("t", 3)
+        for producer in [Producer(accumulator, **each) for each in options]:
+            for arguments in [
+                (value,), (value, key), (None, key), (bytearray(value), memoryview(key), headers, 2, 7), (None,),
+                (value, 5), (5,), (value, key, "headers"), (value, key, [("h", 1)]), (value, key, None, "1"),
+                (value, key, None, 9), (value, key, None, None, 1.5), (bytes(1 << 21),), (bytes(65000),),
+                (bytes(70000),),
+            ]:  # fmt: skip
+                with contextlib.suppress(ValueError, TypeError, KafkaError):
+                    producer.send("t", *arguments)
+                with contextlib.suppress(ValueError, TypeError, KafkaError):
+                    producer.send("unknown", *arguments)
+            for arguments in [
+                (many,), (many, many), (many, [key] * 3, [headers, None, ()], [1, 2, 3], 1), (many, [key] * 2),
+                (many, [key, 5, key]), ([value, None],), (many, None, [5, None, None]), (many, None, None, ["1"] * 3),
+                ([bytearray(value)] * 3, [memoryview(key)] * 3), ([bytes(30000)] * 4,),
+            ]:  # fmt: skip
+                with contextlib.suppress(ValueError, TypeError, KafkaError):
+                    producer.send_many("t", *arguments)
+                found = None
+                with contextlib.suppress(ValueError, TypeError, KafkaError):
+                    found = producer.try_send_many("unknown", *arguments)
+                if isinstance(found, Unsent):
+                    assert found.try_again() is found
+                    found.give_up()
+        producer = Producer(accumulator, key_serializer=plain, value_serializer=plain, partitioner=plain)
+        for arguments in [("v", "k"), ("v",), ("wrong",), ("v", "k", headers.copy())]:
+            with contextlib.suppress(ValueError, TypeError, KafkaError):
+                producer.send("t", *arguments)
+        for arguments in [(["v"] * 3, ["k"] * 3), (["v", "wrong"],), (["v"], None, [headers.copy()])]:
+            with contextlib.suppress(ValueError, TypeError, KafkaError):
+                producer.send_many("t", *arguments)
+        for queue in accumulator.take_ready(0.0):
+            while (batch := queue.pull(0.0)) is not None:
+                batch.complete(0)
+        assert accumulator.waiting == 0
+
+    assert_steady(action, watched)
