@@ -221,7 +221,7 @@ def test_records_that_go_round_take_their_turn_once() -> None:
     assert [metadata.partition for metadata in future.value] == [0, 1, 2] * 3
 
 
-def test_a_partitioner_is_not_asked_again_in_a_new_accumulator() -> None:
+def test_a_record_that_was_begun_goes_on_where_records_are_taken_again() -> None:
     scene = Scene(partitioner=True)
     scene.accumulator.set_partition_count("t", 3)
     found = scene.producer.try_send("t", "value", "2", scene.counting.headers(1))
@@ -229,13 +229,28 @@ def test_a_partitioner_is_not_asked_again_in_a_new_accumulator() -> None:
     scene.accumulator.close()
     found = found.try_again()
     assert isinstance(found, Unsent) and found.closed
-    other = Scene(partitioner=True, full=False)
-    scene.producer.__init__(other.accumulator, **scene.counting.options(True))  # type: ignore[misc]  # as after a fork
-    future, needs = other.until_sent(found)
-    assert needs == ["closed"]
+    future, needs = scene.until_sent(found)
+    assert needs == ["closed", "memory"]
     scene.counting.all_once(1, True)
-    other.rest()
+    scene.rest()
     assert future.value.partition == 2
+
+
+def test_a_record_that_was_begun_before_a_fork_is_the_parents() -> None:
+    scene, other = Scene(partitioner=True), Scene(full=False)
+    for found in (
+        scene.producer.try_send("t", "value", "2", scene.counting.headers(1)),
+        scene.producer.try_send_many("t", ["value"], ["2"]),
+    ):
+        assert isinstance(found, Unsent)
+        scene.producer.__init__(other.accumulator)  # type: ignore[misc]  # as in the child
+        with pytest.raises(IllegalStateError, match="fork"):
+            found.try_again()
+        scene.producer.__init__(scene.accumulator, **scene.counting.options(True))  # type: ignore[misc]
+    scene.accumulator.close()
+    call = scene.producer.try_send("t", b"value")
+    scene.producer.__init__(other.accumulator)  # type: ignore[misc]
+    assert isinstance(call, Unsent) and isinstance(call.try_again(), FutureRecordMetadata)  # nothing was begun
 
 
 def test_what_cannot_be_sent_is_refused_before_it_waits() -> None:
@@ -495,8 +510,7 @@ class AsyncProducer(Base):
                 await event.wait()
             except BaseException as error:
                 found.give_up()
-                if isinstance(found, UnsentRecords) and isinstance(error, KafkaError):
-                    found.tell(error)
+                found.tell(error)
                 raise
             found = found.try_again()
         return found

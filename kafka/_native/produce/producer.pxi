@@ -86,8 +86,7 @@ cdef class ProducerBase:
                 self._wait(unsent)
             except BaseException as error:
                 unsent.give_up()
-                if isinstance(unsent, UnsentRecords) and isinstance(error, Errors.KafkaError):
-                    unsent.tell(error)
+                unsent.tell(error)
                 raise
             found = unsent.try_again()
             if not isinstance(found, Unsent):

@@ -6,8 +6,8 @@ cdef class Unsent:
     """Records that could not be put in the buffer at once, and what they need for that; one thread's, or one task's.
 
     It is one of three things. `closed`: no records are taken until the producer is opened, or has started again in the
-    child of a fork. `partitions`: the topic whose partition count must be told to the accumulator. `memory`: so many
-    bytes, which `queue_up` or `take` sets aside.
+    child of a fork (where records that were begun before are the parent's to send). `partitions`: the topic whose
+    partition count must be told to the accumulator. `memory`: so many bytes, which `queue_up` or `take` sets aside.
 
     Then comes `try_again`; or `give_up`, where they are not to be sent any more.
     """
@@ -51,6 +51,9 @@ cdef class Unsent:
             raise Errors.IllegalStateError("these records are just being tried")
         self.end()
 
+    def tell(self, error not None):
+        """Of a `send_many`: let an error say how many records were taken before (`accepted`), and their `future`."""
+
     cdef check_waiting_for_memory(self):
         if self.memory == 0 or self.granted > 0 or self.queued or self.busy or self.over:
             raise Errors.IllegalStateError("these records need no memory, or wait for it already")
@@ -74,20 +77,25 @@ cdef class Unsent:
         self.busy = True
         try:
             self.accumulator.leave_waiters(self)    # where it did not wait long enough
-            if self.closed:
-                self.accumulator = self.producer.accumulator    # a new one after a fork
+            if self.accumulator is not self.producer.accumulator:
+                self.meet_new_accumulator()
             if self.accumulator.closed:
                 self.lacks(IS_CLOSED, 0)
                 found = self
             else:
                 found = self.put_in()
-        except BaseException:
+        except BaseException as error:
             self.end()
+            self.tell(error)
             raise
         finally:
             self.busy = False
         self.over = found is not self
         return found
+
+    cdef meet_new_accumulator(self):
+        """The producer has started again, in the child of a fork."""
+        raise Errors.IllegalStateError("the process forked while send() was at work; send again")
 
     cdef put_in(self):
         raise NotImplementedError
@@ -113,6 +121,9 @@ cdef class UnsentCall(Unsent):
     cdef object method
     cdef tuple arguments
 
+    cdef meet_new_accumulator(self):
+        self.accumulator = self.producer.accumulator
+
     cdef put_in(self):
         return self.method(*self.arguments)
 
@@ -134,11 +145,6 @@ cdef class UnsentRecord(Unsent):
         cdef Appended appended = NEEDS_PARTITIONS
         cdef Py_ssize_t memory = self.granted
         cdef PyObject *cell = NULL
-        if self.queues.accumulator is not self.accumulator:
-            if self.queue is not None and self.queue.partition >= 0:
-                self.partition = self.queue.partition       # a partitioner is asked once
-            self.queues = self.producer.topic_queues(self.queues.topic)
-            self.queue = None
         if self.queue is None:
             self.queue = place(
                 self.producer, self.queues, self.partition, self.key, self.key_bytes, self.value, self.value_bytes
@@ -178,16 +184,9 @@ cdef class UnsentRecords(Unsent):
         self.future.pack()
 
     def tell(self, error not None):
-        """Let an error say how many records were taken before it (`accepted`), and what becomes of them (`future`)."""
-        error.accepted = self.index
-        error.future = self.future
-
-    cdef put_in(self):
-        try:
-            return self.put_rest_in()
-        except Errors.KafkaError as error:
-            self.tell(error)
-            raise
+        if isinstance(error, Errors.KafkaError):
+            error.accepted = self.index
+            error.future = self.future
 
     cdef bint choose_partitions(self) except -1:
         """Ask the partitioner about every record, before the first is taken; False while it cannot be asked."""
@@ -205,13 +204,13 @@ cdef class UnsentRecords(Unsent):
         self.partitions_chosen = chosen
         return True
 
-    cdef put_rest_in(self):
+    cdef put_in(self):
         cdef Accumulator accumulator = self.accumulator
         cdef ProducerBase producer = self.producer
         cdef FutureRecords future = self.future
         cdef Appended appended
         cdef Fields fields
-        cdef TopicQueues queues
+        cdef TopicQueues queues = self.queues
         cdef Queue queue
         cdef list keys = self.key_list
         cdef list values = self.value_list
@@ -224,10 +223,6 @@ cdef class UnsentRecords(Unsent):
         cdef int32_t index = 0
         cdef bint each      # has a queue of its own, else one holds for all
         partition = self.partition
-        if self.queues.accumulator is not accumulator:
-            self.queues = producer.topic_queues(self.queues.topic)
-            self.queue = None
-        queues = self.queues
         queue, self.queue = self.queue, None
         if partition is None and producer.partitioner is not None and self.partitions_chosen is None:
             if not self.choose_partitions():
