@@ -16,7 +16,6 @@ from kafka.protocol.codes import Code
 from kafka.records import CODECS, read_batches
 from kafka.records.compression import Codec
 from kafka.testing.sim_broker import HANDLERS
-from kafka.testing.sim_broker import HANDLERS, NOT_LEADER
 from kafka.testing.sim_faults import Faults
 from tests.sim.producing import SimProducer
 from tests.sim.world import World, changed
