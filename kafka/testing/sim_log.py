@@ -32,10 +32,6 @@ def checked(data: Buffer) -> Header | None:
     return header
 
 
-def is_compressed(data: Buffer) -> bool:
-    return len(data) >= HEADER_SIZE and data[22] & 7 != 0
-
-
 class SimPartition(Partition):
     """A partition on all its replicas: the leader's log, of which `committed` offsets are on every replica in sync.
 

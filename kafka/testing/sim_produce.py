@@ -17,9 +17,9 @@ from kafka.records import read_batches
 from kafka.testing.model.broker import Broker
 from kafka.testing.model.produce import Pending
 from kafka.testing.model.produce import produce as take
-from kafka.testing.model.producers import Appended
+from kafka.testing.model.producers import Appended, codec_of
 from kafka.testing.model.world import Answer, Later
-from kafka.testing.sim_log import SimPartition, is_compressed
+from kafka.testing.sim_log import SimPartition
 
 if TYPE_CHECKING:
     from kafka.testing.sim_broker import SimCluster
@@ -58,7 +58,7 @@ class ProducesBadly(Broker):
         if not error and now < partition.trouble_until and not partition.trouble_after_append:
             error = partition.trouble
         data = b"" if batch is None else bytes(batch)
-        compressed = is_compressed(data)
+        compressed = codec_of(data) != 0
         limit = cluster.limits.get(place[0])
         if not error and limit is not None and len(data) > limit:
             error = Code.MESSAGE_TOO_LARGE

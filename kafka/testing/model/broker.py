@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kafka.protocol.codes import Code
 from kafka.testing.model.handlers import HANDLERS, HIGHEST
-from kafka.testing.model.producers import HEADER_SIZE, TRANSACTIONAL, Appended, Producers, header_of
+from kafka.testing.model.producers import Appended, Producers, header_of, is_transactional
 
 if TYPE_CHECKING:
     from kafka.testing.model.cluster import Cluster, Partition, Topic
@@ -72,7 +72,8 @@ class Broker:
         """What a Produce request of that version has for one partition."""
         if not self.leads(partition):
             return Appended(Code.NOT_LEADER_OR_FOLLOWER)
-        if batch is not None and len(batch) >= HEADER_SIZE and (header := header_of(batch)).attributes & TRANSACTIONAL:
+        if batch is not None and is_transactional(batch):
+            header = header_of(batch)
             code = self.cluster.transactions.admit(version, transactional_id, place, header.producer_id, header.epoch)
             if code:
                 return Appended(code)

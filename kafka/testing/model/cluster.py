@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kafka.protocol.codes import Code
 from kafka.testing.model.log import Log
-from kafka.testing.model.producers import Appended
+from kafka.testing.model.producers import Appended, codec_of
 from kafka.testing.model.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 NO_ID = bytes(16)
 _NAME = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _ZSTD, _ZSTD_SINCE = 4, 7  # codec number; the first version of Produce that may carry it
-_CODEC_AT = 22  # the low bits of the attributes of a batch
 
 
 class Partition:
@@ -48,7 +47,7 @@ class Partition:
         """As its leader, what a Produce request of that version has for it."""
         if not batch:  # of null records, Kafka says nothing at all: it fails inside, and the client waits
             return Appended(Code.INVALID_RECORD, message="a partition's records must be exactly one record batch")
-        if version < _ZSTD_SINCE and len(batch) > _CODEC_AT and batch[_CODEC_AT] & 7 == _ZSTD:
+        if version < _ZSTD_SINCE and codec_of(batch) == _ZSTD:
             return Appended(Code.UNSUPPORTED_COMPRESSION_TYPE, message=f"Produce v{version} cannot carry zstd")
         try:
             return self.log.append(batch, version, self.epoch)

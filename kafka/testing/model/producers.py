@@ -48,6 +48,16 @@ class Header(NamedTuple):
 
 
 HEADER_SIZE = _HEADER.size
+_LOW_ATTRIBUTES_AT = 22
+
+
+def codec_of(batch: Buffer) -> int:
+    """The number of the codec that a batch is compressed with; 0: none, or no batch."""
+    return batch[_LOW_ATTRIBUTES_AT] & 7 if len(batch) >= HEADER_SIZE else 0
+
+
+def is_transactional(batch: Buffer) -> bool:
+    return len(batch) >= HEADER_SIZE and batch[_LOW_ATTRIBUTES_AT] & TRANSACTIONAL != 0
 
 
 def header_of(batch: Buffer) -> Header:
