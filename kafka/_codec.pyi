@@ -258,6 +258,7 @@ class UnsentRecords(Unsent):
     index: int
 
 class ProducerBase:
+    waits: bool
     def __init__(
         self,
         accumulator: Accumulator,
@@ -285,24 +286,6 @@ class ProducerBase:
         timestamps: Sequence[int] | None = None,
         partition: int | None = None,
     ) -> FutureRecords: ...
-    def try_send(
-        self,
-        topic: str,
-        value: Any = None,
-        key: Any = None,
-        headers: Sequence[tuple[str, bytes | None]] | None = None,
-        partition: int | None = None,
-        timestamp_ms: int | None = None,
-    ) -> FutureRecordMetadata | Unsent: ...
-    def try_send_many(
-        self,
-        topic: str,
-        values: Sequence[Any],
-        keys: Sequence[Any] | None = None,
-        headers: Sequence[Sequence[tuple[str, bytes | None]] | None] | None = None,
-        timestamps: Sequence[int] | None = None,
-        partition: int | None = None,
-    ) -> FutureRecords | Unsent: ...
     def _wait(self, unsent: Unsent) -> None: ...
     def _cluster(self) -> Any: ...
 

@@ -21,6 +21,7 @@ from kafka import result
 from kafka._codec import Accumulator, ManualHost, ProducerBase, Unsent
 from kafka.errors import DecodeError, EncodeError, KafkaError, UnsupportedField
 from kafka.protocol import decode, decode_request, decode_response, encode, encode_request, encode_response
+from tests.trying import try_send_many
 
 ROUNDS = 12 * int(os.environ.get("LEAK_ROUNDS", "1"))
 # Immortal from Python 3.12 on, and then of no use here, nor of harm.
@@ -246,7 +247,7 @@ def test_sending():
                     producer.send_many("t", *arguments)
                 found = None
                 with contextlib.suppress(ValueError, TypeError, KafkaError):
-                    found = producer.try_send_many("unknown", *arguments)
+                    found = try_send_many(producer, "unknown", *arguments)
                 if isinstance(found, Unsent):
                     assert found.try_again() is found
                     found.give_up()

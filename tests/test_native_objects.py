@@ -13,6 +13,7 @@ from kafka import KafkaProducer
 from kafka._codec import Accumulator, Batch, FutureRecordMetadata, ManualHost, ProducerBase
 from kafka.errors import IllegalStateError
 from kafka.producer.waiting import WaitingProducer
+from tests.trying import try_send, try_send_many
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,13 +51,14 @@ made = [thing for thing in made if not isinstance(thing, BaseException)]
 # And what comes about in earnest.
 accumulator = codec.Accumulator(codec.ManualHost(), memory=1 << 16, linger=0.0, delivery_timeout=1.0)
 producer = codec.ProducerBase(accumulator)
+producer.waits = False
 made += [accumulator, producer, codec.Queue(accumulator, "t", 0), codec.TopicQueues(accumulator, "u", -1)]
-made += [producer.try_send("t", b"v", b"key"), producer.try_send_many("t", [b"v"], [b"key"])]
+made += [producer.send("t", b"v", b"key"), producer.send_many("t", [b"v"], [b"key"])]
 made += [producer.send("t", b"v"), producer.send_many("t", [b"v", b"w"])]
 (queue,) = accumulator.take_ready(0.0)
 batch = queue.pull(0.0)
-made += [queue, batch, batch.cell, producer.send("t", bytes(60000)), producer.try_send("t", bytes(20000))]
-full = producer.try_send_many("t", [bytes(20000)])
+made += [queue, batch, batch.cell, producer.send("t", bytes(60000)), producer.send("t", bytes(20000))]
+full = producer.send_many("t", [bytes(20000)])
 full.queue_up(print)
 made += [full, codec.RecordWriter(), codec.Record(0, 0, 0, None, None)]
 made += [attempt(copy.copy, thing) for thing in made]
@@ -105,8 +107,8 @@ def test_a_producer_that_was_not_initialized_says_so(cls: type[ProducerBase]) ->
     for call in (
         lambda: producer.send("t", b"v"),
         lambda: producer.send_many("t", [b"v"]),
-        lambda: producer.try_send("t", b"v"),
-        lambda: producer.try_send_many("t", [b"v"]),
+        lambda: try_send(producer, "t", b"v"),
+        lambda: try_send_many(producer, "t", [b"v"]),
     ):
         with pytest.raises(IllegalStateError, match="__init__"):
             call()
@@ -119,7 +121,7 @@ def test_a_topic_without_partitions_is_one_of_which_nothing_is_known() -> None:
     for count in (0, -5):
         accumulator.set_partition_count("t", count)
         for partitioner in ("murmur2", "crc32", "round_robin"):
-            unsent = ProducerBase(accumulator, partitioner=partitioner).try_send("t", b"v", b"key")
+            unsent = try_send(ProducerBase(accumulator, partitioner=partitioner), "t", b"v", b"key")
             assert not isinstance(unsent, FutureRecordMetadata) and unsent.partitions == "t"
 
 
@@ -132,7 +134,7 @@ def test_a_host_lives_as_long_as_its_accumulator() -> None:
     others = [bytearray(b"\xff" * size) for size in range(16, 256) for _ in range(10)]
     for accumulator in accumulators:
         assert accumulator.now() == 0.0
-        future = ProducerBase(accumulator).try_send("t", b"v")
+        future = try_send(ProducerBase(accumulator), "t", b"v")
         assert isinstance(future, FutureRecordMetadata)
     del others
 

@@ -156,6 +156,10 @@ class Scene:
 
 
 class Base(ProducerBase):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.waits = False
+
     def _cluster(self) -> None:
         return None
 
@@ -170,7 +174,7 @@ def test_send_runs_nobodys_code_twice(partitioner: bool, full: bool, known: bool
         scene.accumulator.set_partition_count("t", 3)
     if closed:
         scene.accumulator.close()
-    found = scene.producer.try_send("t", "value", "7", scene.counting.headers(1), timestamp_ms=5)
+    found = scene.producer.send("t", "value", "7", scene.counting.headers(1), timestamp_ms=5)
     future, needs = scene.until_sent(found)
     assert isinstance(future, FutureRecordMetadata)
     assert needs == ["closed"] * closed + ["partitions"] * (not known) + ["memory"] * full
@@ -189,7 +193,7 @@ def test_send_many_goes_on_where_it_stopped(partitioner: bool, full: bool, known
     if known:
         scene.accumulator.set_partition_count("t", 3)
     numbers = range(20)
-    found = scene.producer.try_send_many(
+    found = scene.producer.send_many(
         "t",
         [f"v{number}" for number in numbers],
         [str(number) for number in numbers],
@@ -214,7 +218,7 @@ def test_records_that_go_round_take_their_turn_once() -> None:
     scene = Scene()
     scene.accumulator.set_partition_count("t", 3)
     producer = Base(scene.accumulator, partitioner="round_robin")
-    found = producer.try_send_many("t", [bytes(SIZE)] * 9)
+    found = producer.send_many("t", [bytes(SIZE)] * 9)
     future, needs = scene.until_sent(found)
     assert needs.count("memory") > 4
     scene.rest()
@@ -224,7 +228,7 @@ def test_records_that_go_round_take_their_turn_once() -> None:
 def test_a_record_that_was_begun_goes_on_where_records_are_taken_again() -> None:
     scene = Scene(partitioner=True)
     scene.accumulator.set_partition_count("t", 3)
-    found = scene.producer.try_send("t", "value", "2", scene.counting.headers(1))
+    found = scene.producer.send("t", "value", "2", scene.counting.headers(1))
     assert isinstance(found, Unsent) and found.memory
     scene.accumulator.close()
     found = found.try_again()
@@ -239,8 +243,8 @@ def test_a_record_that_was_begun_goes_on_where_records_are_taken_again() -> None
 def test_a_record_that_was_begun_before_a_fork_is_the_parents() -> None:
     scene, other = Scene(partitioner=True), Scene(full=False)
     for found in (
-        scene.producer.try_send("t", "value", "2", scene.counting.headers(1)),
-        scene.producer.try_send_many("t", ["value"], ["2"]),
+        scene.producer.send("t", "value", "2", scene.counting.headers(1)),
+        scene.producer.send_many("t", ["value"], ["2"]),
     ):
         assert isinstance(found, Unsent)
         scene.producer.__init__(other.accumulator)  # type: ignore[misc]  # as in the child
@@ -248,7 +252,7 @@ def test_a_record_that_was_begun_before_a_fork_is_the_parents() -> None:
             found.try_again()
         scene.producer.__init__(scene.accumulator, **scene.counting.options(True))  # type: ignore[misc]
     scene.accumulator.close()
-    call = scene.producer.try_send("t", b"value")
+    call = scene.producer.send("t", b"value")
     scene.producer.__init__(other.accumulator)  # type: ignore[misc]
     assert isinstance(call, Unsent) and isinstance(call.try_again(), FutureRecordMetadata)  # nothing was begun
 
@@ -256,11 +260,11 @@ def test_a_record_that_was_begun_before_a_fork_is_the_parents() -> None:
 def test_what_cannot_be_sent_is_refused_before_it_waits() -> None:
     scene = Scene()
     with pytest.raises(MessageSizeTooLargeError, match="buffer_memory"):
-        Base(scene.accumulator, max_request_size=1 << 30).try_send("t", bytes(300 * KIB))
+        Base(scene.accumulator, max_request_size=1 << 30).send("t", bytes(300 * KIB))
     with pytest.raises(MessageSizeTooLargeError, match="max_request_size"):
-        scene.producer.try_send("unknown", "x" * (1 << 21), "1")
+        scene.producer.send("unknown", "x" * (1 << 21), "1")
     with pytest.raises(TypeError, match="partition"):
-        scene.producer.try_send("unknown", "x", "1", partition="1")  # type: ignore[arg-type]
+        scene.producer.send("unknown", "x", "1", partition="1")  # type: ignore[arg-type]
     assert scene.accumulator.waiting == 0
 
 
@@ -268,7 +272,7 @@ def test_what_cannot_be_sent_is_refused_before_it_waits() -> None:
 
 
 def waiting_for_memory(scene: Scene, calls: list[str], name: str) -> Unsent:
-    found = scene.producer.try_send("t-" + name, "value", partition=None)
+    found = scene.producer.send("t-" + name, "value", partition=None)
     assert isinstance(found, Unsent) and 0 < found.memory <= 50 * KIB
     found.queue_up(lambda: calls.append(name))
     return found
@@ -284,7 +288,7 @@ def test_memory_is_set_aside_in_the_order_of_queuing_up() -> None:
     scene, calls = scene_without_keys(), list[str]()
     waiting = [waiting_for_memory(scene, calls, name) for name in "abc"]
     assert scene.accumulator.waiting == 3 and not calls
-    late = scene.producer.try_send("late", "value")
+    late = scene.producer.send("late", "value")
     scene.free()
     assert calls == ["a"] and isinstance(late, Unsent) and late.try_again() is late
     scene.free()
@@ -299,7 +303,7 @@ def test_memory_is_set_aside_in_the_order_of_queuing_up() -> None:
 
 def test_whoever_gives_up_lets_those_behind_go_on() -> None:
     scene, calls = scene_without_keys(), list[str]()
-    large = Base(scene.accumulator, max_request_size=1 << 20).try_send("large", bytes(150 * KIB))
+    large = Base(scene.accumulator, max_request_size=1 << 20).send("large", bytes(150 * KIB))
     assert isinstance(large, Unsent)
     large.queue_up(lambda: calls.append("large"))
     small = waiting_for_memory(scene, calls, "small")
@@ -314,7 +318,7 @@ def test_whoever_gives_up_lets_those_behind_go_on() -> None:
 
 def test_a_release_that_raises_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
     scene, calls = scene_without_keys(), list[str]()
-    found = scene.producer.try_send("t", "value")
+    found = scene.producer.send("t", "value")
     assert isinstance(found, Unsent)
 
     def broken() -> None:
@@ -373,7 +377,7 @@ def test_nobody_is_granted_memory_twice_when_somebody_is_dropped_in_between() ->
 
     producer = Base(accumulator, value_serializer=Fixed())
     calls: list[str] = []
-    dropped = producer.try_send("t", Value())
+    dropped = producer.send("t", Value())
     assert isinstance(dropped, Unsent)
     needed = dropped.memory
     dropped.queue_up(lambda: calls.append("dropped"))
@@ -480,7 +484,7 @@ def test_what_was_taken_before_giving_up_is_known_however_often_that_is_said() -
     scene = scene_without_keys()
     for _ in range(3):
         scene.free()
-    found = Base(scene.accumulator).try_send_many("t", [bytes(size) for size in (40_000, 300, 45_000, SIZE, SIZE)])
+    found = Base(scene.accumulator).send_many("t", [bytes(size) for size in (40_000, 300, 45_000, SIZE, SIZE)])
     assert isinstance(found, UnsentRecords) and found.index == 4
     for _ in range(3):
         found.give_up()
@@ -497,10 +501,10 @@ class AsyncProducer(Base):
     """What an asyncio client has to do about it: the same loop, with `await`."""
 
     async def put(self, *arguments: Any) -> FutureRecordMetadata:
-        return await self.finished(self.try_send(*arguments))
+        return await self.finished(self.send(*arguments))
 
     async def put_many(self, *arguments: Any) -> FutureRecords:
-        return await self.finished(self.try_send_many(*arguments))
+        return await self.finished(self.send_many(*arguments))
 
     async def finished(self, found: Any) -> Any:
         while isinstance(found, Unsent):

@@ -25,12 +25,14 @@ NOT_INITIALIZED.close()
 
 
 cdef class ProducerBase:
-    """The hot half of a producer: `send` and `send_many`, and their halves that never wait.
+    """The hot half of a producer: `send` and `send_many`.
 
     A subclass says in `_wait(unsent)` how to wait for what an `Unsent` needs; it returns when trying again is worth
-    while, or raises. `_cluster()` is what a partitioner is given. An asyncio client awaits in the same loop instead, as
-    `finish` here does it.
+    while, or raises. `_cluster()` is what a partitioner is given. With `waits` false both return the `Unsent` instead,
+    for whoever awaits what it needs (in an event loop, say) and has it try again, as `finish` here does it.
     """
+
+    cdef public bint waits
 
     cdef Accumulator accumulator
     cdef object key_serializer      # None, or a Serializer
@@ -43,6 +45,7 @@ cdef class ProducerBase:
 
     def __cinit__(self, *args, **kwargs):
         self.accumulator = NOT_INITIALIZED
+        self.waits = True
 
     def __init__(self, Accumulator accumulator not None, *, key_serializer=None, value_serializer=None,
                  partitioner=None, Py_ssize_t max_request_size=1048576):
@@ -93,7 +96,7 @@ cdef class ProducerBase:
                 return found
             unsent = <Unsent>found
 
-    cdef UnsentCall closed_call(self, method, tuple arguments):
+    cdef closed_call(self, method, tuple arguments):
         cdef UnsentCall unsent
         if self.accumulator is NOT_INITIALIZED:
             raise Errors.IllegalStateError(f"{type(self).__name__}.__init__() has not been called, or has failed.")
@@ -103,7 +106,7 @@ cdef class ProducerBase:
         unsent.closed = True
         unsent.method = method
         unsent.arguments = (self, *arguments)
-        return unsent
+        return self.finish(unsent) if self.waits else unsent
 
     def send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None):
         """Put a record in the buffer, to be sent soon by a thread in the background.
@@ -116,33 +119,6 @@ cdef class ProducerBase:
         Returns a `FutureRecordMetadata`. Raises TypeError and ValueError for wrong arguments, MessageSizeTooLargeError
         for a record over `max_request_size`, KafkaTimeoutError where it waited in vain, IllegalStateError once closed.
         """
-        found = self.begin(topic, value, key, headers, partition, timestamp_ms)
-        return found if type(found) is FutureRecordMetadata else self.finish(<Unsent>found)
-
-    def try_send(self, topic, value=None, key=None, headers=None, partition=None, timestamp_ms=None):
-        """`send` that never waits: its future, or an `Unsent`, which says what it needs to be tried again."""
-        return self.begin(topic, value, key, headers, partition, timestamp_ms)
-
-    def send_many(self, topic, values, keys=None, headers=None, timestamps=None, partition=None):
-        """Put many records in the buffer in one call.
-
-        `values` is a sequence of bytes or None (or of what the serializer takes); `keys`, `headers` and `timestamps`
-        (milliseconds since 1970) are None or sequences as long, with an item per record; `partition` holds for all.
-        Every record is checked before the first is taken: an error names the index of the wrong one. Then they are
-        taken in order, waiting at most `max_block_ms` in all for memory.
-
-        Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; a KafkaTimeoutError has
-        `.accepted`, how many records were taken before, and `.future`, theirs.
-        """
-        found = self.begin_many(topic, values, keys, headers, timestamps, partition)
-        return found if type(found) is FutureRecords else self.finish(<Unsent>found)
-
-    def try_send_many(self, topic, values, keys=None, headers=None, timestamps=None, partition=None):
-        """`send_many` that never waits: its future, or an `Unsent`, which goes on where it stopped."""
-        return self.begin_many(topic, values, keys, headers, timestamps, partition)
-
-    @cython.final
-    cdef object begin(self, topic, value, key, headers, partition, timestamp_ms):
         cdef Accumulator accumulator = self.accumulator
         cdef TopicQueues queues = self.last
         cdef Queue queue
@@ -158,7 +134,7 @@ cdef class ProducerBase:
         cdef FutureRecordMetadata future
         cdef UnsentRecord unsent
         if accumulator.closed:
-            return self.closed_call(ProducerBase.try_send, (topic, value, key, headers, partition, timestamp_ms))
+            return self.closed_call(ProducerBase.send, (topic, value, key, headers, partition, timestamp_ms))
         if value is None and key is None:
             refuse_empty(-1)
         if queues is None or queues.topic is not topic:
@@ -205,14 +181,24 @@ cdef class ProducerBase:
         unsent.fields = fields
         unsent.future = future
         unsent.lacks(appended, memory)
-        return unsent
+        return self.finish(unsent) if self.waits else unsent
 
-    cdef object begin_many(self, topic, values, keys, headers, timestamps, partition):
+    def send_many(self, topic, values, keys=None, headers=None, timestamps=None, partition=None):
+        """Put many records in the buffer in one call.
+
+        `values` is a sequence of bytes or None (or of what the serializer takes); `keys`, `headers` and `timestamps`
+        (milliseconds since 1970) are None or sequences as long, with an item per record; `partition` holds for all.
+        Every record is checked before the first is taken: an error names the index of the wrong one. Then they are
+        taken in order, waiting at most `max_block_ms` in all for memory.
+
+        Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; a KafkaTimeoutError has
+        `.accepted`, how many records were taken before, and `.future`, theirs.
+        """
         cdef UnsentRecords unsent
         cdef Py_ssize_t count
         if self.accumulator.closed:
             return self.closed_call(
-                ProducerBase.try_send_many, (topic, values, keys, headers, timestamps, partition)
+                ProducerBase.send_many, (topic, values, keys, headers, timestamps, partition)
             )
         unsent = UnsentRecords.__new__(UnsentRecords)
         unsent.producer = self
@@ -233,7 +219,8 @@ cdef class ProducerBase:
         self.prepare_many(unsent, topic, headers, timestamps)
         self.calls += 1
         unsent.call = self.calls
-        return unsent.try_again()
+        found = unsent.try_again()
+        return self.finish(<Unsent>found) if isinstance(found, Unsent) and self.waits else found
 
     cdef prepare_many(self, UnsentRecords unsent, topic, list headers, list timestamps):
         """Check every record and run its serializers; note what the metadata of its future will tell."""
@@ -244,7 +231,7 @@ cdef class ProducerBase:
         cdef list headers_list = None
         cdef int32_t *key_sizes = <int32_t *>future.key_sizes.data
         cdef int32_t *value_sizes = <int32_t *>future.value_sizes.data
-        cdef PyObject *key = NONE       # borrowed, as in `begin`
+        cdef PyObject *key = NONE       # borrowed, as in `send`
         cdef PyObject *value
         cdef PyObject *encoded = NONE
         cdef bytes own_key, own_value, own_headers
