@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -163,7 +164,11 @@ class Client:
             while driver.is_alive() and not answered.wait(max(0.0, min(deadline - time.monotonic(), 1.0))):
                 if time.monotonic() >= deadline:
                     break
-        finally:
+        except BaseException:
+            if forget is not None and not answers:
+                driver.call(lambda now: forget(answer))  # who interrupts does not wait for that
+            raise
+        else:
             if not answers and forget is not None and driver.is_alive():
                 forgotten = threading.Event()
 
@@ -333,20 +338,32 @@ _clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
 def _close_at_exit() -> None:
     deadline = time.monotonic() + EXIT_PATIENCE
-    clients = list(_clients)
+    clients = _alive()
     for client in clients:  # all at the same time
         if client._pid == os.getpid():
-            client._hurry()
+            _guarded(client, client._hurry)
     for client in clients:
+        _guarded(client, partial(client._close_at_exit, deadline))
+
+
+def _guarded(client: Client, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception:
+        log.exception("%r was not closed before the interpreter's end", client)
+
+
+def _alive() -> list[Client]:
+    while True:
         try:
-            client._close_at_exit(deadline)
-        except Exception:
-            log.exception("%r was not closed before the interpreter's end", client)
+            return list(_clients)
+        except RuntimeError:  # another thread has just made or closed one
+            continue
 
 
 def _after_fork_in_child() -> None:
     """The child has neither the IO threads nor the right to the parent's connections."""
-    for client in list(_clients):
+    for client in _alive():
         client._forked()
 
 

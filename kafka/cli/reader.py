@@ -24,7 +24,7 @@ EARLIEST, LATEST = -2, -1
 _TIMEOUT = 30.0
 _MOST = 4 * 1024 * 1024  # bytes in an answer
 _BY_NAME = 12  # the last version of Fetch that names topics by name
-_WAIT_MS = 250  # for records at the end of a partition
+_WAIT_MS = 250  # for records at the end of all partitions: a broker waits for one after the other
 _RETRY_PAUSE = 0.1
 
 
@@ -127,7 +127,7 @@ class Reader(Client):
         positions = {p: at for p, at in positions.items() if ends is None or at < ends[p]}
         trouble: dict[int, int] = {}
         for partition, position in positions.items():
-            self._fetch(topic, partition, position, arrivals)
+            self._fetch(topic, partition, position, len(positions), arrivals)
         while positions:
             if os.getpid() != process:
                 raise IllegalStateError(f"The process forked; its parent reads topic {topic}. Begin again.")
@@ -138,7 +138,7 @@ class Reader(Client):
                 trouble[partition] = trouble.get(partition, 0) + 1
                 if not answer.error.retriable or trouble[partition] * _RETRY_PAUSE > _TIMEOUT:
                     raise answer.error.fresh()
-                self._fetch(topic, partition, position, arrivals, pause=_RETRY_PAUSE)
+                self._fetch(topic, partition, position, len(positions), arrivals, pause=_RETRY_PAUSE)
                 continue
             trouble.pop(partition, None)
             found = [result.unwrap() for result in read_batches(answer.records, topic=topic, partition=partition)]
@@ -147,15 +147,18 @@ class Reader(Client):
             if ends is not None and position >= ends[partition]:
                 del positions[partition]
             else:
-                self._fetch(topic, partition, position, arrivals)
+                self._fetch(topic, partition, position, len(positions), arrivals)
             for batch in found:
                 if not batch.is_control:
                     yield partition, batch
 
-    def _fetch(self, topic: str, partition: int, position: int, arrivals: Arrivals, pause: float = 0.0) -> None:
+    def _fetch(
+        self, topic: str, partition: int, position: int, count: int, arrivals: Arrivals, pause: float = 0.0
+    ) -> None:
+        """From one of `count` partitions that are read at the same time."""
         wanted = FetchRequest.FetchPartition(partition=partition, fetch_offset=position, partition_max_bytes=_MOST)
         request = FetchRequest(
-            max_wait_ms=_WAIT_MS,
+            max_wait_ms=max(1, _WAIT_MS // count),
             min_bytes=1,
             max_bytes=_MOST,
             topics=[FetchRequest.FetchTopic(topic=topic, partitions=[wanted])],

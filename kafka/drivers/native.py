@@ -31,7 +31,7 @@ def thread(target: Callable[[], None], name: str) -> Thread:
 
 def get_ident() -> int:
     """The operating system's thread, whichever greenlet runs on it."""
-    found: int = _unpatched("_thread", "get_ident")()
+    found: int = unpatched("_thread", "get_ident")()
     return found
 
 
@@ -43,7 +43,7 @@ class _BesideGreenlets:
         self._over = threading.Event()
 
     def start(self) -> None:
-        _unpatched("_thread", "start_new_thread")(self._run, ())
+        unpatched("_thread", "start_new_thread")(self._run, ())
         self._started = True
 
     def _run(self) -> None:
@@ -66,6 +66,7 @@ def _gevent() -> Any:
     return monkey if monkey is not None and monkey.is_module_patched("threading") else None
 
 
-def _unpatched(module: str, name: str) -> Any:
+def unpatched(module: str, name: str) -> Any:
+    """A function as it was before gevent replaced it: in a thread of our own gevent's would make a hub that stays."""
     monkey = _gevent()
     return getattr(importlib.import_module(module), name) if monkey is None else monkey.get_original(module, name)

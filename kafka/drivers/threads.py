@@ -12,7 +12,7 @@ from kafka._log import Log
 from kafka.core.effects import Close, Connect, Notice, Resolve, Send
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import BaseDriver, Desk
-from kafka.drivers.native import get_ident, thread
+from kafka.drivers.native import get_ident, thread, unpatched
 from kafka.errors import KafkaError, Persisted
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Driver(BaseDriver):
     def _look_up(self, host: str, port: int) -> None:
         answer: list[Any] | BaseException
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = unpatched("socket", "getaddrinfo")(host, port, type=socket.SOCK_STREAM)
             answer = list(dict.fromkeys(entry[4] for entry in found))
         except (OSError, UnicodeError) as error:
             answer = error

@@ -226,7 +226,9 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         # The block's own error matters more than what became of its records; whoever pressed Ctrl-C wants to leave.
         patience = self._checked.max_block_ms / 1000
         try:
-            self.close(timeout=patience if isinstance(error, Exception) else min(patience, EXIT_PATIENCE))
+            # Not close(), which a subclass may have with other arguments.
+            if self._close(patience if isinstance(error, Exception) else min(patience, EXIT_PATIENCE)):
+                self._raise_failures()
         except DeliveryFailed as failed:
             log.error("while leaving the with block for another error: %s", failed)
 
@@ -246,7 +248,8 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
             except KafkaTimeoutError:
                 given_up = self._given_up()
         try:
-            self.close(timeout=0, null_logger=True)
+            if self._close(0, True):
+                self._raise_failures()
         except DeliveryFailed as failed:
             given_up = str(failed)
         if given_up:

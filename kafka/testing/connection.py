@@ -120,7 +120,7 @@ class Connection(asyncio.BufferedProtocol):
             if isinstance(answer, Later):
                 self.holds = True
                 self.transport.pause_reading()
-                answer.on_ready = lambda: self._deliver(answer, version, correlation_id)
+                answer.when_ready(lambda: self._deliver(answer, version, correlation_id))
             elif answer is not None:
                 self._answer(answer, version, correlation_id)
         except Hangup as hangup:
@@ -135,12 +135,16 @@ class Connection(asyncio.BufferedProtocol):
             return
         try:
             response = later.complete()
+            if response is not None:
+                self._answer(response, version, correlation_id)
+        except Hangup as hangup:
+            log.info("%s: closing a connection: %s", self.node, hangup)
+            self.transport.abort()
+            return
         except Exception:
             log.exception("%s: an answer that was held back failed: closing the connection", self.node)
             self.transport.abort()
             return
-        if response is not None:
-            self._answer(response, version, correlation_id)
         self.holds = False
         self._go_on()
 

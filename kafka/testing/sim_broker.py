@@ -349,7 +349,9 @@ class _Served:
             self.link.reset()
             return
         if isinstance(answer, Later):
-            answer.on_ready = lambda: self._when_awake(lambda: self._finish(answer.complete(), version, correlation_id))
+            answer.when_ready(
+                lambda: self._when_awake(lambda: self._finish(answer.complete(), version, correlation_id))
+            )
         else:
             self._finish(answer, version, correlation_id)
 

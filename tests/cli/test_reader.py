@@ -1,5 +1,7 @@
 """Reading without a consumer: positions, and errors of partitions on the way."""
 
+import time
+
 import pytest
 
 from kafka import KafkaProducer
@@ -92,3 +94,15 @@ def test_topics_are_created_and_brokers_missed(cluster):
     cluster.stop()
     with pytest.raises(KafkaTimeoutError, match="refused"):
         Reader(cluster.bootstrap)
+
+
+def test_hundreds_of_idle_partitions_hold_up_none_that_is_not():
+    """A broker works on one fetch of a connection at a time, and each waits for records."""
+    with EmbeddedCluster(topics={"t": 200}) as cluster, Reader(cluster.bootstrap) as reader:
+        found = reader.batches("t", dict.fromkeys(range(200), 0))
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+            producer.send("t", b"x", partition=150)
+        start = time.monotonic()
+        partition, batch = next(found)
+        assert (partition, batch.records().unwrap()[0].value) == (150, b"x")
+        assert time.monotonic() - start < 10

@@ -19,5 +19,6 @@ def test_a_patched_program_waits_without_stopping_its_greenlets() -> None:
         "refused": ["KafkaTimeoutError", "IllegalStateError"],
         "child": 0,
         "interrupted": True,
+        "more_threads": False,
     }
     assert values[-2:] == [b"child", b"at the end"]

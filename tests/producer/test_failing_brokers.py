@@ -503,6 +503,17 @@ def test_an_error_in_the_with_block_is_not_hidden(cluster: ScriptedCluster, make
         raise ZeroDivisionError
 
 
+def test_a_with_block_does_not_rely_on_how_a_subclass_is_closed(cluster: ScriptedCluster) -> None:
+    class Own(KafkaProducer):
+        def close(self) -> None:  # type: ignore[override]
+            raise AssertionError("with arguments it does not take")
+
+    with pytest.raises(ZeroDivisionError), Own(bootstrap_servers=cluster.bootstrap) as producer:
+        producer.send("t", b"x")
+        raise ZeroDivisionError
+    assert cluster.values("t") == [b"x"]
+
+
 def test_who_gave_up_waiting_for_a_topic_leaves_nothing(cluster: ScriptedCluster, make_producer: Make) -> None:
     producer = make_producer(max_block_ms=50)
     cluster.freeze()

@@ -294,3 +294,41 @@ def test_producers_are_described(peer):
     ]
     assert found == [(77, 3, 6, -1), (pid, epoch, 0, 2)]
     assert not empty.active_producers and unknown.error_code == Code.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def test_a_plain_batch_of_a_producer_with_an_open_transaction_is_refused(peer):
+    pid, epoch = init(peer)
+    assert add(peer, pid, epoch, 0) == [0]
+    assert write(peer, transactional(pid, epoch), 9) == 0
+    for later in (epoch, epoch + 1):
+        plain = RecordBatchBuilder(producer_id=pid, producer_epoch=later, base_sequence=(later - epoch and 0) or 1)
+        plain.append(int(time.time() * 1000), None, b"plain")
+        assert write(peer, plain.build(), 9, id=None) == Code.INVALID_TXN_STATE
+    assert end(peer, pid, epoch, True, 4).error_code == 0
+    assert visible(read(peer)) == [(0, b"v")]
+
+
+def test_who_was_too_slow_may_have_the_next_epoch_but_not_who_was_replaced(peer):
+    """KIP-588, as Kafka 4.3 has it."""
+
+    def again(pid, epoch):
+        deadline = time.monotonic() + 30
+        while True:
+            request = InitProducerIdRequest(
+                transactional_id="w", transaction_timeout_ms=200, producer_id=pid, producer_epoch=epoch
+            )
+            answer = peer.ask(request, 4)
+            if answer.error_code not in (14, 15, 16, 51):
+                return answer.error_code, answer.producer_epoch
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    pid, epoch = init(peer)
+    error, epoch = again(pid, epoch)  # now with the short timeout
+    assert error == 0
+    assert add(peer, pid, epoch, 0) == [0]
+    time.sleep(0.4)
+    error, after = again(pid, epoch)
+    assert (error, after) == (0, epoch + 1)
+    init(peer)
+    assert again(pid, after)[0] == Code.PRODUCER_FENCED

@@ -136,6 +136,8 @@ class Producers:
 
     def check(self, header: Header) -> Appended | None:
         """What a batch with that header is answered; None: it is to be appended."""
+        if header.producer_id in self.open and not header.attributes & TRANSACTIONAL:
+            return Appended(Code.INVALID_TXN_STATE, message="a batch outside of its producer's open transaction")
         producer = self.known.get(header.producer_id)
         return None if producer is None else producer.check(header)
 

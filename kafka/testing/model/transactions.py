@@ -77,8 +77,10 @@ class Transactions:
         txn = self.transactions.get(transactional_id)
         if txn is None:
             txn = self.transactions[transactional_id] = Transaction(transactional_id, self.cluster.new_producer_id())
-        txn.timeout = timeout
-        return self._init(txn, producer_id, epoch), txn
+        error = self._init(txn, producer_id, epoch)
+        if error == 0:
+            txn.timeout = timeout
+        return error, txn
 
     def _init(self, txn: Transaction, producer_id: int, epoch: int) -> int:
         is_first = producer_id < 0  # a producer that has no id yet: it takes over from whoever has one
@@ -249,7 +251,9 @@ class Transactions:
     def _time_out(self, txn: Transaction, serial: int) -> None:
         if txn.serial == serial and txn.state == ONGOING:
             self.counts["timed out"] += 1
+            epoch = txn.epoch
             self._fence(txn)
+            txn.last_epoch = epoch  # its producer may have the next one, unless another one has come (KIP-588)
 
     def _fence(self, txn: Transaction) -> None:
         txn.epoch += 1

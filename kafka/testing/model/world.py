@@ -29,18 +29,25 @@ class World(Protocol):
 class Later:
     """An answer that is not there yet. The connection's next request is not looked at before it has been sent.
 
-    Whoever holds the answer back calls `ready()`, once and not before the handler has returned. `complete()` then makes
-    the response, but only if the connection still stands and its broker is awake; None is no answer at all.
+    Whoever holds the answer back calls `ready()`, once, perhaps before the handler returns. `complete()` then makes the
+    response, but only if the connection still stands and its broker is awake; None is no answer at all.
     """
 
     def __init__(self, complete: Callable[[], Response | None]) -> None:
         self.complete = complete
-        self.on_ready: Callable[[], None] = lambda: None  # the connection's
+        self._deliver: Callable[[], None] | None = None  # the connection's
         self.is_ready = False
 
     def ready(self) -> None:
         self.is_ready = True
-        self.on_ready()
+        if self._deliver is not None:
+            self._deliver()
+
+    def when_ready(self, deliver: Callable[[], None]) -> None:
+        """The connection has `deliver()` called once the answer is there."""
+        self._deliver = deliver
+        if self.is_ready:
+            deliver()
 
 
 class Hangup(Exception):

@@ -78,6 +78,18 @@ except KeyboardInterrupt:
     outcome["interrupted"] = True
 
 producer.close()
+
+
+def threads():
+    return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
+
+
+KafkaProducer(bootstrap_servers=bootstrap).close()
+before = threads()
+for _ in range(10):
+    KafkaProducer(bootstrap_servers=bootstrap).close()
+gevent.sleep(0.2)
+outcome["more_threads"] = threads() > before + 2
 left_open = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=60_000)
 left_open.send(topic, b"at the end")
 print(json.dumps(outcome))
