@@ -128,7 +128,7 @@ class RecordBatch:
         return self.magic >= 2 and bool(self.attributes & ATTRIBUTE_CONTROL)
 
     def records(self) -> Result[list[Record], CorruptBatchError]:
-        """All records, decompressed and decoded anew at each call."""
+        """All records, decompressed and decoded again at each call."""
         codec = self.attributes & ATTRIBUTE_CODEC_MASK
         if codec >= len(CODECS):
             return Err(self._corrupt(f"is compressed with an unknown codec, number {codec}"))

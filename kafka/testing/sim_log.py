@@ -94,7 +94,7 @@ class SimPartition(Partition):
         log.tell()
 
     def restarted(self, broker: int) -> None:
-        """This broker started anew: of each producer it knows the last batch only."""
+        """This broker started again: of each producer it knows the last batch only."""
         self.restarts[broker] = self.end
         if self.leader == broker:
             self._load()

@@ -108,13 +108,13 @@ cdef class Accumulator(Memory):
         """How many partitions `topic` is known to have, -1 where nothing is known yet."""
         return self.topic_queues(topic).partition_count
 
-    def set_partition_count(self, str topic not None, int32_t count, *, bint anew=False):
-        """Tell how many partitions `topic` has; never fewer than before, unless it was made `anew`."""
+    def set_partition_count(self, str topic not None, int32_t count, *, bint recreated=False):
+        """Tell how many partitions `topic` has; never fewer than before, unless it was deleted and `recreated`."""
         cdef TopicQueues queues = self.topic_queues(topic)
         while len(queues.queues) < count:
             queues.queues.append(Queue(self, topic, len(queues.queues)))
         # Last, as other threads read it without asking: the queues it promises are there.
-        if count > queues.partition_count or anew:
+        if count > queues.partition_count or recreated:
             queues.partition_count = count
 
     cdef bint make_spare(self) except False:

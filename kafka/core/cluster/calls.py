@@ -115,7 +115,7 @@ class Calls:
     ) -> None:
         """Sends a request to whichever broker the route leads to, connecting and re-routing as needed.
 
-        `build(version)` makes the message once the version is known, anew for each attempt. `callback(result, now)` is
+        `build(version)` makes the message once the version is known, again for each attempt. `callback(result, now)` is
         called exactly once, at the latest after `timeout` seconds: Ok(response), or Err with a transport error, a
         decoding error, or the response's own top-level error; other errors inside the response are the caller's.
         Failures that may pass (a lost connection, a moved leader or coordinator, a retriable error) are retried until

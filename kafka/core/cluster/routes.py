@@ -1,4 +1,4 @@
-"""Which broker a request is for: said by intent, found anew for every attempt."""
+"""Which broker a request is for: said by intent, found again for every attempt."""
 
 from __future__ import annotations
 

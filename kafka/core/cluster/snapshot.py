@@ -37,7 +37,7 @@ class TopicInfo(NamedTuple):
     id: bytes  # 16 bytes, all zero: unknown. Another id under the same name is another topic: it was recreated
     partitions: tuple[PartitionInfo, ...]  # by partition id; empty: nothing known yet
     error: KafkaError | None  # of the last answer about it; partitions may still be those of an earlier one
-    failing_since: float | None  # since when `error` has been set, clock seconds; anew when "unknown" comes or goes
+    failing_since: float | None  # since when `error` has been set, clock seconds; again when "unknown" comes or goes
     is_internal: bool = False
     id_since: float = float("-inf")  # since when `id` has been believed, clock seconds
     former_id: bytes = NO_ID  # what `id` was before

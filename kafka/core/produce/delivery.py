@@ -227,7 +227,7 @@ class Delivery:
         if not batch.done:
             self._outcomes.failed(batch, error, now)
         over = now >= batch.deadline + self._config.delivery_timeout or self._path.closed_by is not None
-        over |= not self._numbering.restarts  # the transaction is to be aborted, and numbers start anew then
+        over |= not self._numbering.restarts  # the transaction is to be aborted, and numbers start again then
         if batch.doubtful and self._numbering.is_numbered and not over:
             # Its number may be taken: it is sent until that is known, or nothing could follow it.
             self._counts["tombstone"] += 1
@@ -371,7 +371,7 @@ class Delivery:
             self.take_out(partition, batch)
 
     def on_topic_recreated(self, partition: Partition) -> None:
-        """Another topic has its name: numbers start anew there, and what may have been in the old log is not in its."""
+        """Another topic has its name: numbers start again, and what may have been in the old log is not in its."""
         if not self._numbering.is_numbered:
             return
         self._counts["topic recreated"] += 1

@@ -19,7 +19,7 @@ _NO_TIMEOUT = 2**31 - 1
 class Identity:
     """Of an idempotent producer. `producer_id` is -1 until a broker gave one; then `on_change(now)` is called.
 
-    `error` says why there is none, where asking again would not help; it stays until somebody requests an id anew.
+    `error` says why there is none, where asking again would not help; it stays until somebody requests an id again.
     """
 
     def __init__(self, calls: Calls, request_timeout: float, on_change: Callable[[float], None]) -> None:

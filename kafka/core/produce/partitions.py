@@ -74,7 +74,7 @@ class Partition:
         self.producer_id = -1
         self.epoch = -1
         self.next_sequence = 0
-        self.broken = False  # a number will never come: nothing new may follow until numbering starts anew
+        self.broken = False  # a number will never come: nothing new may follow until numbering starts again
         self.asking: object | None = None  # its leader is being asked for the last number it has: the question
         self.confirm: Batch | None = None  # to be sent before the others: the last that the leader has
         self.former: set[Batch] = set()  # those in flight to a topic of this name that is no more
@@ -105,7 +105,7 @@ class Partition:
         if self.confirm is not None:
             return None if self.confirm.in_flight else self.confirm
         for batch in self.outstanding:
-            # When numbering has to start anew, what may be in the log is settled first, under its old number.
+            # When numbering has to start again, what may be in the log is settled first, under its old number.
             if not batch.in_flight and (batch.doubtful or not self.broken):
                 return batch
         return None

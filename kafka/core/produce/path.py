@@ -144,7 +144,7 @@ class Produce:
             else:
                 self._delivery.give_up(partition, self.identity.error, now)
                 self._give_up_topic(partition.topic, self.identity.error, now)
-                self.reconsider(partition, now)  # the next record asks anew
+                self.reconsider(partition, now)  # the next record asks again
 
     def tick(self, now: float) -> None:
         self._due = INFINITY
@@ -234,7 +234,7 @@ class Produce:
     def _take_over(self, topic: Topic, id: bytes, known: Any, now: float) -> None:
         """The snapshot says something new about a topic's partitions."""
         topic.known = known
-        anew = NO_ID not in (id, topic.id) and id != topic.id
+        recreated = NO_ID not in (id, topic.id) and id != topic.id
         if id != NO_ID:
             topic.id = id
         while len(topic.partitions) < len(known):
@@ -243,7 +243,7 @@ class Produce:
         places = [(entry.leader, entry.leader_epoch) for entry in known]
         places += [(-1, -1)] * (len(topic.partitions) - len(known))
         for partition, (leader, epoch) in zip(topic.partitions, places, strict=True):
-            if anew:
+            if recreated:
                 self._delivery.on_topic_recreated(partition)
             if partition.leader != leader:
                 self.counts["old leader drained first"] += partition.in_flight > 0
@@ -252,7 +252,7 @@ class Produce:
                     partition.listed = False
                 partition.leader = leader
                 partition.away |= leader < 0
-            elif partition.leader_epoch == epoch and not anew:
+            elif partition.leader_epoch == epoch and not recreated:
                 continue
             partition.leader_epoch = epoch
             partition.asking = None  # what the leader before would have said
@@ -261,7 +261,7 @@ class Produce:
         topic.leaders = frozenset(partition.leader for partition in topic.partitions)
         if self.config.rack is not None and topic.unbound is not None:
             self._unbound[topic] = None  # which leaders are near may have changed
-        self.accumulator.set_partition_count(topic.name, len(known), anew=anew)
+        self.accumulator.set_partition_count(topic.name, len(known), recreated=recreated)
 
     def _answer_waiters(self, topic: Topic, error: KafkaError | None) -> None:
         waiters, topic.waiters = topic.waiters, []
