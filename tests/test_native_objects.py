@@ -154,3 +154,47 @@ def test_futures_and_batches_are_neither_copied_nor_pickled() -> None:
             copy.copy(thing)
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(thing)
+
+
+def test_what_a_number_compares_as_is_not_believed() -> None:
+    class Liar(int):
+        def __lt__(self, other: object) -> bool:
+            return False
+
+        __gt__ = __le__ = __ge__ = __lt__
+
+    accumulator = Accumulator(ManualHost(), memory=1 << 16, linger=0.0, delivery_timeout=1.0)
+    accumulator.set_partition_count("t", 3)
+    for number in (-100_000, 1 << 40, 1 << 80):
+        with pytest.raises(ValueError, match="must not be negative, and fit 32 bits"):
+            ProducerBase(accumulator).send("t", b"v", partition=Liar(number))
+    with pytest.raises(ValueError, match="has no partition"):
+        ProducerBase(accumulator).send("t", b"v", partition=Liar(3))
+
+
+def test_headers_are_what_they_hold() -> None:
+    class Growing(tuple):  # type: ignore[type-arg]
+        def __getitem__(self, index: object) -> object:
+            return bytes(10_000_000)
+
+        def __len__(self) -> int:
+            return 2
+
+    accumulator = Accumulator(ManualHost(), memory=1 << 16, linger=0.0, delivery_timeout=1.0)
+    future = ProducerBase(accumulator).send("t", b"v", headers=[Growing(("name", b"value"))])  # type: ignore[list-item]
+    assert isinstance(future, FutureRecordMetadata)
+
+
+def test_producers_that_share_an_accumulator() -> None:
+    accumulator = Accumulator(ManualHost(), memory=1 << 20, linger=3600.0, delivery_timeout=1.0)
+    one, other = ProducerBase(accumulator), ProducerBase(accumulator)
+    for _ in range(40):
+        one.send_many("other", [b"v"])
+        other.send_many("other", [b"v"])
+    futures = [one.send_many("t", [b"a"] * 3), other.send_many("t", [b"b"] * 3)]
+    accumulator.make_all_ready()
+    for queue in accumulator.take_ready(0.0):
+        batch = queue.pull(0.0)
+        batch.bind(0)
+        batch.complete(0)
+    assert [len(future.get(0)) for future in futures] == [3, 3]

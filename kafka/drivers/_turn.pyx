@@ -199,10 +199,11 @@ cdef class Turn:
 
     def send(self, int id, buffers):
         """Queue buffers to be written, uncopied: each is held until its last byte was taken by the system."""
-        cdef Slot *slot = self.find(id)
+        cdef Slot *slot
         cdef Py_ssize_t capacity, i
         cdef Py_buffer *queue
         buffers = tuple(buffers)    # nobody else's, so that there stays room for all of them
+        slot = self.find(id)        # after what may run anybody's code
         if slot == NULL or slot.state == BROKEN:
             return
         if slot.first > 0 and slot.count + len(buffers) > slot.capacity:

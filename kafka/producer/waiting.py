@@ -105,9 +105,12 @@ class WaitingProducer(ProducerBase):
         lock = allocate_lock()
         lock.acquire()
         unsent.queue_up(lock.release)
-        left = unsent.deadline - accumulator.now()
-        let_go = unsent.granted > 0 or (left > 0 and lock.acquire(True, min(left, _LONGEST)))
-        if not let_go and not unsent.granted:
+        while not (unsent.granted or accumulator.closed):  # which has its own reason: `try_again` finds it
+            left = unsent.deadline - accumulator.now()
+            if left > 0 and lock.acquire(True, min(left, _LONGEST)):
+                return
+            if left > _LONGEST or unsent.granted or accumulator.closed:
+                continue
             raise KafkaTimeoutError(
                 f"buffer_memory ({accumulator.memory} bytes) stayed full for max_block_ms ({self._max_block * 1000:.0f}"
                 " ms): the brokers take records more slowly than send() brings them, or not at all. "

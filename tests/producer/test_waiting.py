@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -582,3 +582,87 @@ def test_a_future_that_nothing_waits_for_says_so() -> None:
     future = ProducerBase(Accumulator(it.host, memory=1 << 20, linger=0.0, delivery_timeout=1.0)).send("t", b"x")
     with pytest.raises(IllegalStateError, match="wait"):
         future.get(1)
+
+
+# -- what a call takes, it takes by one rule ---------------------------------------------------------------------------
+
+
+def test_send_many_takes_nothing_before_it_knows_where_all_of_it_goes() -> None:
+    scene = Scene(full=False)
+    producer = Base(scene.accumulator)
+    found = producer.send_many("t", [b"1", b"2"], [None, b"k"])
+    assert isinstance(found, Unsent) and found.partitions == "t"
+    assert scene.accumulator.used == 0 and scene.accumulator.unresolved() == []
+    found.give_up()
+
+
+def test_one_key_goes_to_one_partition_within_a_call() -> None:
+    """Although there are more partitions once it has waited for memory."""
+    scene = Scene()
+    scene.accumulator.set_partition_count("t", 3)
+    scene.free()
+    producer = Base(scene.accumulator)
+    found = producer.send_many("t", [bytes(SIZE)] * 4, [b"key"] * 4)
+    assert isinstance(found, Unsent) and found.memory > 0
+    scene.accumulator.set_partition_count("t", 7)
+    future, needs = scene.until_sent(found)
+    assert set(needs) == {"memory"}
+    scene.rest()
+    assert len({metadata.partition for metadata in future.get(0)}) == 1
+
+
+def test_a_topic_that_shrinks_while_a_call_waits_refuses_nothing_in_the_middle() -> None:
+    class Last:
+        def partition(self, topic: str, key: Any, key_bytes: Any, value: Any, value_bytes: Any, cluster: Any) -> int:
+            return 2
+
+    scene = Scene()
+    scene.accumulator.set_partition_count("t", 3)
+    scene.free()
+    found = Base(scene.accumulator, partitioner=Last()).send_many("t", [bytes(SIZE)] * 3)
+    assert isinstance(found, Unsent) and found.memory > 0
+    scene.accumulator.set_partition_count("t", 1, recreated=True)
+    future, _ = scene.until_sent(found)
+    scene.rest()
+    assert [metadata.partition for metadata in future.get(0)] == [2, 2, 2]
+
+
+def test_whoever_waits_when_the_accumulator_is_abandoned_is_let_go() -> None:
+    scene = scene_without_keys()
+    calls: list[str] = []
+    unsent = waiting_for_memory(scene, calls, "memory")
+    for cell in scene.accumulator.unresolved():
+        assert cell.notify(lambda: calls.append("outcome"), told=False)
+    scene.accumulator.abandon(KafkaError("the child of a fork"))
+    assert "memory" in calls and "outcome" in calls and scene.accumulator.waiting == 0
+    assert unsent.granted == 0
+
+
+def test_one_that_cannot_be_let_go_is_in_nobodys_way() -> None:
+    scene = scene_without_keys()
+    calls: list[str] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    first = Base(scene.accumulator).send("t", bytes(SIZE))
+    assert isinstance(first, Unsent)
+    first.queue_up(interrupted)
+    waiting_for_memory(scene, calls, "behind")
+    with pytest.raises(KeyboardInterrupt):
+        scene.accumulator.close()
+    assert calls == ["behind"] and scene.accumulator.waiting == 0
+
+
+def test_closed_is_said_even_where_there_is_no_time_to_wait() -> None:
+    class Refusing(WaitingProducer):
+        def _refuse(self) -> NoReturn:
+            raise IllegalStateError("closed")
+
+    scene = Scene()
+    producer = Refusing(scene.accumulator, max_block=0.0)
+    producer.waits = False
+    unsent = producer.send("t", bytes(SIZE))
+    scene.accumulator.close()
+    producer._await_memory(unsent)
+    assert unsent.try_again().closed

@@ -364,7 +364,10 @@ cdef class Accumulator(Memory):
             cell.callbacks = cell.known_outcomes = None
             cell.done = cell.told = True
             self.unlink_cell(cell)
+            release_all(cell.releases)
+            release_all(cell.told_releases)
             cell.accumulator = None     # a batch that was not taken refers to its cell where no collector looks
+        self.wake_waiters()
 
     # What the IO thread calls
 

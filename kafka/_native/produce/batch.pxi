@@ -98,8 +98,8 @@ cdef class Batch:
         if codec is None:
             return
         view = codec.compress(memoryview(self)[BATCH_HEADER_SIZE:])
-        self.plain = self.block.size
         block = new_block(self.accumulator, BATCH_HEADER_SIZE + view.shape[0])
+        self.plain = self.block.size
         memcpy(block.data, self.block.data, BATCH_HEADER_SIZE)
         memcpy(block.data + BATCH_HEADER_SIZE, &view[0], view.shape[0])
         store32(block.data + BATCH_LENGTH, <uint32_t>(block.size - BATCH_LENGTH_END))

@@ -147,8 +147,8 @@ cdef class Cell:
             self.accumulator = None
         self.done = True
         callbacks, self.callbacks = self.callbacks, None
-        release_all(self.releases)
         try:
+            release_all(self.releases)
             if callbacks is not None:
                 for future, when, function, args, kwargs in callbacks:
                     (<Future>future).call(when, function, args, kwargs, True)

@@ -10,6 +10,7 @@ cdef class Memory(Ledger):
     cdef readonly Py_ssize_t used       # and that they take, or that are set aside
     cdef readonly bint closed
     cdef object waiters                 # each an Unsent
+    cdef int64_t calls                  # of send_many, numbered: which of them a cell's records are of
     cdef readonly Py_ssize_t waiting    # how many they are; meanwhile every batch may be sent, whatever its linger
 
     def __cinit__(self, *args, **kwargs):
@@ -44,6 +45,7 @@ cdef class Memory(Ledger):
     def wake_waiters(self):
         """Let those go on that wait for memory, as far as there is enough. Called after batches were freed."""
         cdef Unsent first
+        failure = None
         while self.waiting > 0:
             first = self.waiters[0]
             if not self.closed and not self.set_aside(first):
@@ -52,6 +54,11 @@ cdef class Memory(Ledger):
             self.waiting -= 1
             first.queued = False
             release, first.release = first.release, None
-            released(release)
+            try:
+                released(release)
+            except BaseException as error:      # Ctrl-C, say: those behind are let go all the same
+                failure = error
             # Either may have been the last reference, and run anybody's code: not while the next one is looked at.
             first = release = None
+        if failure is not None:
+            raise failure

@@ -41,7 +41,6 @@ cdef class ProducerBase:
     cdef Placing placing
     cdef Py_ssize_t max_request_size
     cdef TopicQueues last
-    cdef int64_t calls
 
     def __cinit__(self, *args, **kwargs):
         self.accumulator = NOT_INITIALIZED
@@ -160,11 +159,7 @@ cdef class ProducerBase:
         fields.timestamp = accumulator.host.wall_ms(accumulator.host.context)
         if timestamp_ms is not None:
             fields.timestamp = timestamp_from(timestamp_ms, -1)
-        future = FutureRecordMetadata.__new__(FutureRecordMetadata)
-        future.key_size = <int32_t>fields.key_length
-        future.value_size = <int32_t>fields.value_length
-        future.headers_size = size_of_headers(&fields)
-        future.timestamp = fields.timestamp
+        future = future_for(&fields)
         if queue is not None:
             appended = append_record(accumulator, &queue.links, &fields, &cell, &future.index, &memory)
             if appended == APPENDED:
@@ -179,7 +174,6 @@ cdef class ProducerBase:
         unsent.key_bytes, unsent.value_bytes = <bytes>key_bytes, <bytes>value_bytes
         unsent.headers_bytes = <bytes>headers_bytes
         unsent.fields = fields
-        unsent.future = future
         unsent.lacks(appended, memory)
         return self.finish(unsent) if self.waits else unsent
 
@@ -217,8 +211,8 @@ cdef class ProducerBase:
             raise ValueError(f"{count} records are too many for one call")
         unsent.future.make_room(count, keys is not None, timestamps is None)
         self.prepare_many(unsent, topic, headers, timestamps)
-        self.calls += 1
-        unsent.call = self.calls
+        self.accumulator.calls += 1
+        unsent.call = self.accumulator.calls
         found = unsent.try_again()
         return self.finish(<Unsent>found) if isinstance(found, Unsent) and self.waits else found
 

@@ -93,7 +93,7 @@ cdef class TopicQueues(Queue):
     cdef inline Queue queue(self, int32_t partition):
         return <Queue>self.queues[partition]
 
-    cdef Queue in_turn(self):
-        cdef int32_t partition = self.turn % <uint32_t>self.partition_count
+    cdef Queue in_turn(self, int32_t count):
+        cdef int32_t partition = self.turn % <uint32_t>count
         self.turn = partition + 1
         return self.queue(partition)

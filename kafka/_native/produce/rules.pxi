@@ -113,6 +113,16 @@ cdef inline int32_t size_of_headers(Fields *fields) noexcept:
     return -1 if fields.headers == NULL else headers_payload(fields.headers, fields.headers_length)
 
 
+cdef inline FutureRecordMetadata future_for(Fields *fields):
+    """A record's future, which has yet to be given its cell and index."""
+    cdef FutureRecordMetadata future = FutureRecordMetadata.__new__(FutureRecordMetadata)
+    future.key_size = <int32_t>fields.key_length
+    future.value_size = <int32_t>fields.value_length
+    future.headers_size = size_of_headers(fields)
+    future.timestamp = fields.timestamp
+    return future
+
+
 cdef inline bint check_size(Fields *fields, Py_ssize_t limit, Py_ssize_t index) except False:
     cdef Py_ssize_t size = BATCH_HEADER_SIZE + RECORD_OVERHEAD + fields.headers_length
     size += (fields.key_length if fields.key_length > 0 else 0)
@@ -141,12 +151,15 @@ cdef int64_t timestamp_from(timestamp, Py_ssize_t index) except? -1:
 
 cdef Queue numbered_queue(TopicQueues queues, partition):
     """The queue of a partition; None while it is not known how many there are."""
-    cdef int32_t number
+    cdef long long number = -1      # what counts is the number, whatever a subclass of int compares as
     if not isinstance(partition, int) or isinstance(partition, bool):
         raise TypeError(f"partition must be int or None, not {type(partition).__name__}")
-    if partition < 0 or partition > INT32_MAX:
+    try:
+        number = partition
+    except OverflowError:
+        pass
+    if number < 0 or number > INT32_MAX:
         raise ValueError(f"partition must not be negative, and fit 32 bits: {partition}")
-    number = partition
     if queues.partition_count < 1:
         return None
     if number >= queues.partition_count:
@@ -154,7 +167,7 @@ cdef Queue numbered_queue(TopicQueues queues, partition):
             f"topic {queues.topic} has no partition {number}: it has {queues.partition_count}, "
             f"0 to {queues.partition_count - 1}"
         )
-    return queues.queue(number)
+    return queues.queue(<int32_t>number)
 
 
 cdef inline Queue place(
@@ -167,7 +180,9 @@ cdef inline Queue place(
         return chosen_queue(producer, queues, key, key_bytes, value, value_bytes)
     if key_bytes is None and producer.placing != ROUND_ROBIN:
         return queues
-    return keyed_queue(producer.placing, queues, key_bytes)
+    if queues.partition_count < 1:
+        return keyless_queue(producer.placing, queues, key_bytes)
+    return keyed_queue(producer.placing, queues, queues.partition_count, key_bytes)
 
 
 cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes key_bytes, value, bytes value_bytes):
@@ -180,15 +195,21 @@ cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes ke
     return numbered_queue(queues, partition)
 
 
-cdef Queue keyed_queue(Placing placing, TopicQueues queues, bytes key):
+cdef Queue keyless_queue(Placing placing, TopicQueues queues, bytes key):
+    """That of a record to which no partition belongs: librdkafka takes an empty key for none. None for any other."""
+    return queues if placing == BY_CRC32 and key is not None and PyBytes_GET_SIZE(key) == 0 else None
+
+
+cdef Queue keyed_queue(Placing placing, TopicQueues queues, int32_t count, bytes key):
+    """The queue that a record goes to where `count` partitions are known, at least 1."""
     cdef const uint8_t *data
     cdef Py_ssize_t length
     if placing == ROUND_ROBIN:
-        return None if queues.partition_count < 1 else queues.in_turn()
+        return queues.in_turn(count)
+    if key is None:
+        return queues
     data = <const uint8_t *>PyBytes_AS_STRING(key)
     length = PyBytes_GET_SIZE(key)
-    if length == 0 and placing == BY_CRC32:     # librdkafka takes an empty key for none
+    if length == 0 and placing == BY_CRC32:
         return queues
-    if queues.partition_count < 1:
-        return None
-    return queues.queue(_partition_of(placing, data, length, queues.partition_count))
+    return queues.queue(_partition_of(placing, data, length, count))

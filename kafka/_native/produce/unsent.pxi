@@ -139,26 +139,26 @@ cdef class UnsentRecord(Unsent):
     cdef object partition
     cdef Queue queue                # None until it is known where the record goes
     cdef Fields fields
-    cdef FutureRecordMetadata future
 
     cdef put_in(self):
         cdef Appended appended = NEEDS_PARTITIONS
         cdef Py_ssize_t memory = self.granted
         cdef PyObject *cell = NULL
+        cdef FutureRecordMetadata future = future_for(&self.fields)
         if self.queue is None:
             self.queue = place(
                 self.producer, self.queues, self.partition, self.key, self.key_bytes, self.value, self.value_bytes
             )
         if self.queue is not None:
             appended = append_record(
-                self.accumulator, &self.queue.links, &self.fields, &cell, &self.future.index, &memory
+                self.accumulator, &self.queue.links, &self.fields, &cell, &future.index, &memory
             )
         if appended == APPENDED:
-            self.future.cell = <Cell>cell
+            future.cell = <Cell>cell
             if self.granted > 0:
                 self.granted = 0
                 self.accumulator.wake_waiters()     # it may have needed less
-            return self.future
+            return future
         self.lacks(appended, memory)
         return self
 
@@ -174,7 +174,8 @@ cdef class UnsentRecords(Unsent):
     cdef list keys                  # as they were given, for a partitioner
     cdef list values
     cdef object partition
-    cdef list partitions_chosen     # by a partitioner
+    cdef list chosen                # queues, by a partitioner
+    cdef int32_t partition_count    # for all records alike, so that those with one key stay together; 0: not known yet
     cdef Queue queue                # that of the record at `index`, where it was found already
     cdef FutureRecords future
     cdef int64_t call
@@ -192,16 +193,16 @@ cdef class UnsentRecords(Unsent):
         """Ask the partitioner about every record, before the first is taken; False while it cannot be asked."""
         cdef Queue queue
         cdef Py_ssize_t i
-        chosen = []
-        for i in range(self.count):
+        if self.chosen is None:
+            self.chosen = []
+        for i in range(len(self.chosen), self.count):   # it is asked about each record once
             queue = place(
                 self.producer, self.queues, None, None if self.keys is None else self.keys[i],
                 None if self.key_list is None else <bytes>self.key_list[i], self.values[i], <bytes>self.value_list[i],
             )
             if queue is None:
                 return False
-            chosen.append(queue.partition)
-        self.partitions_chosen = chosen
+            self.chosen.append(queue)
         return True
 
     cdef put_in(self):
@@ -224,13 +225,17 @@ cdef class UnsentRecords(Unsent):
         cdef bint each      # has a queue of its own, else one holds for all
         partition = self.partition
         queue, self.queue = self.queue, None
-        if partition is None and producer.partitioner is not None and self.partitions_chosen is None:
-            if not self.choose_partitions():
+        if partition is None and self.values is not None and not self.choose_partitions():
+            self.lacks(NEEDS_PARTITIONS, 0)
+            return self
+        each = partition is None and (
+            self.chosen is not None or keys is not None or producer.placing == ROUND_ROBIN
+        )
+        if each and self.chosen is None and self.partition_count == 0:
+            if queues.partition_count < 1:
                 self.lacks(NEEDS_PARTITIONS, 0)
                 return self
-        each = self.partitions_chosen is not None or (
-            partition is None and (self.key_list is not None or producer.placing == ROUND_ROBIN)
-        )
+            self.partition_count = queues.partition_count
         for i in range(start, self.count):
             if i % PIECE == 0 and (i > start or i == 0):
                 if i > 0:
@@ -247,9 +252,10 @@ cdef class UnsentRecords(Unsent):
             set_fields(&fields, key, ListItem(values, i), headers)
             fields.timestamp = future.timestamps[i // PIECE if future.clock else i]
             if each and not (i == start and queue is not None):
-                if self.partitions_chosen is not None:
-                    partition = self.partitions_chosen[i]
-                queue = place(producer, queues, partition, None, <bytes>key, None, None)
+                if self.chosen is not None:
+                    queue = <Queue>self.chosen[i]
+                else:
+                    queue = keyed_queue(producer.placing, queues, self.partition_count, <bytes>key)
             elif queue is None:
                 queue = place(producer, queues, partition, None, None, None, None)
             appended = NEEDS_PARTITIONS

@@ -129,10 +129,10 @@ cdef bytes encode_headers(headers):
         item = items[i]
         if not isinstance(item, tuple):
             raise TypeError(f"headers[{i}] must be a (str, bytes or None) tuple, not {type(item).__name__}")
-        if len(item) != 2:
-            raise TypeError(f"headers[{i}] must be a (str, bytes or None) tuple, not a tuple of {len(item)}")
-        key = item[0]
-        value = item[1]
+        if len(<tuple>item) != 2:
+            raise TypeError(f"headers[{i}] must be a (str, bytes or None) tuple, not a tuple of {len(<tuple>item)}")
+        key = (<tuple>item)[0]      # of a subclass, too, what it holds
+        value = (<tuple>item)[1]
         if not isinstance(key, str):
             raise TypeError(f"headers[{i}]: the key must be str, not {type(key).__name__}")
         try:
@@ -154,12 +154,12 @@ cdef bytes encode_headers(headers):
     p = put_varint(p, count)
     for i in range(count):
         item = items[i]
-        key = item[0]
+        key = (<tuple>item)[0]      # of a subclass, too, what it holds
         text = PyUnicode_AsUTF8AndSize(key, &length)
         p = put_varint(p, length)
         memcpy(p, text, length)
         p += length
-        value = item[1]
+        value = (<tuple>item)[1]
         if value is None:
             p = put_varint(p, -1)
         else:
