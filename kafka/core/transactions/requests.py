@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from kafka.errors import BrokerResponseError, ProducerFencedError, for_code
 from kafka.protocol import (
@@ -17,10 +17,17 @@ from kafka.protocol import (
 from kafka.protocol.codes import Code
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
-if TYPE_CHECKING:
-    from kafka.core.transactions.transactions import Transactions
-
 Place = tuple[str, int]  # topic, partition
+
+
+class Producer(Protocol):
+    """Who asks."""
+
+    transactional_id: str
+    timeout: float  # seconds that a transaction may be open
+    producer_id: int
+    epoch: int
+
 
 # The newest versions under the older protocol; those after them mean the newer one. InitProducerId 6 is of a protocol
 # of its own (two-phase commit), AddPartitionsToTxn 4 is spoken among brokers.
@@ -75,40 +82,40 @@ def severity(code: int) -> int:
     return 1 if error.retriable else 2 if code in ABORTABLE else 3
 
 
-def fenced(transactions: Transactions, error: BaseException) -> ProducerFencedError:
+def fenced(producer: Producer, error: BaseException) -> ProducerFencedError:
     found = ProducerFencedError(
-        f"Another producer took over transactional id {transactions.transactional_id!r}, or the transaction was open "
-        f"for more than transaction_timeout_ms ({transactions.timeout * 1000:.0f}) and the coordinator has aborted it."
+        f"Another producer took over transactional id {producer.transactional_id!r}, or the transaction was open "
+        f"for more than transaction_timeout_ms ({producer.timeout * 1000:.0f}) and the coordinator has aborted it."
     )
     found.__cause__ = error
     return found
 
 
-def init_producer_id(transactions: Transactions) -> Any:
+def init_producer_id(producer: Producer) -> Any:
     """For the first id, or the next epoch of ours (KIP-360): that is refused if another producer has it by now."""
     return InitProducerIdRequest(
-        transactional_id=transactions.transactional_id,
-        transaction_timeout_ms=int(transactions.timeout * 1000),
-        producer_id=transactions.producer_id,
-        producer_epoch=transactions.epoch,
+        transactional_id=producer.transactional_id,
+        transaction_timeout_ms=int(producer.timeout * 1000),
+        producer_id=producer.producer_id,
+        producer_epoch=producer.epoch,
     )
 
 
-def end(transactions: Transactions, committed: bool) -> Any:
+def end(producer: Producer, committed: bool) -> Any:
     return EndTxnRequest(
-        transactional_id=transactions.transactional_id,
-        producer_id=transactions.producer_id,
-        producer_epoch=transactions.epoch,
+        transactional_id=producer.transactional_id,
+        producer_id=producer.producer_id,
+        producer_epoch=producer.epoch,
         committed=committed,
     )
 
 
-def add_partitions(transactions: Transactions, places: Iterable[Place]) -> Any:
+def add_partitions(producer: Producer, places: Iterable[Place]) -> Any:
     topic_class = AddPartitionsToTxnRequest.AddPartitionsToTxnTopic
     return AddPartitionsToTxnRequest(
-        v3_and_below_transactional_id=transactions.transactional_id,
-        v3_and_below_producer_id=transactions.producer_id,
-        v3_and_below_producer_epoch=transactions.epoch,
+        v3_and_below_transactional_id=producer.transactional_id,
+        v3_and_below_producer_id=producer.producer_id,
+        v3_and_below_producer_epoch=producer.epoch,
         v3_and_below_topics=[topic_class(name=name, partitions=found) for name, found in _by_topic(places)],
     )
 
@@ -133,24 +140,24 @@ def partitions_refused(codes: Mapping[Place, int]) -> tuple[BrokerResponseError 
     return for_code(worst, f"{', '.join(named[:5])} cannot be part of the transaction: {error.description}"), True
 
 
-def add_group(transactions: Transactions, group: str) -> Any:
+def add_group(producer: Producer, group: str) -> Any:
     return AddOffsetsToTxnRequest(
-        transactional_id=transactions.transactional_id,
-        producer_id=transactions.producer_id,
-        producer_epoch=transactions.epoch,
+        transactional_id=producer.transactional_id,
+        producer_id=producer.producer_id,
+        producer_epoch=producer.epoch,
         group_id=group,
     )
 
 
 def commit_offsets(
-    transactions: Transactions, group: ConsumerGroupMetadata, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    producer: Producer, group: ConsumerGroupMetadata, offsets: Mapping[TopicPartition, OffsetAndMetadata]
 ) -> Any:
     topic_class = TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic
     return TxnOffsetCommitRequest(
-        transactional_id=transactions.transactional_id,
+        transactional_id=producer.transactional_id,
         group_id=group.group_id or "",
-        producer_id=transactions.producer_id,
-        producer_epoch=transactions.epoch,
+        producer_id=producer.producer_id,
+        producer_epoch=producer.epoch,
         generation_id=group.generation_id,
         member_id=group.member_id,
         group_instance_id=group.group_instance_id,
