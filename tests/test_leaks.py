@@ -202,6 +202,7 @@ def test_large_records_are_given_back():
     assert_steady(action, [records, request, part], rounds=64)
 
 
+@pytest.mark.timing
 def test_sending():
     class Plain:
         def serialize(self, topic, headers, data):

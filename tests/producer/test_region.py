@@ -146,6 +146,7 @@ def test_a_region_takes_memory_only_as_it_is_used() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+@pytest.mark.timing
 def test_records_that_wait_take_little_more_than_their_batches() -> None:
     it = Setup(memory=64 * MIB)
     it.accumulator.set_partition_count("t", 6)
