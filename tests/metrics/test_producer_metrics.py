@@ -112,7 +112,7 @@ def test_raw_metrics_and_their_tags() -> None:
 
 def test_one_sample_and_short_windows() -> None:
     metrics = ProducerMetrics({}, samples=1, window=2.0)
-    now = time.monotonic()
+    now = float(round(time.monotonic()))  # so that sums are exact
     metrics.batches_sent(a_batch(0, 100, 5000, 20_000, 1, created=now - 1.0 - 0.005), now - 1.0)
     metrics.batches_sent(a_batch(0, 100, 5000, 20_000, 1, created=now - 0.005), now)
     assert metrics.values(now + 0.5)["producer-metrics"]["record-send-rate"] == pytest.approx(200 / 1.5)
