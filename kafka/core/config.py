@@ -7,6 +7,7 @@ class Config(NamedTuple):
     bootstrap: tuple[tuple[str, int], ...]  # (host, port), at least one
     client_id: str = "kafka-turbo"
     software: tuple[str, str] = ("kafka-turbo", "0")  # name and version, as brokers see them in their metrics (KIP-511)
+    tls: bool = False
     request_timeout: float = 30.0  # an answer later than this closes the connection
     connection_setup_timeout: float = 10.0  # name lookup, TCP and ApiVersions, each address; doubles with each failure
     connection_setup_timeout_max: float = 30.0

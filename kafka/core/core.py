@@ -7,6 +7,8 @@ Nothing in here waits, reads a clock, or draws a random number of its own: the s
 
 from __future__ import annotations
 
+from typing import Any
+
 from kafka.core.backoff import Random
 from kafka.core.cluster.bootstrap import bootstrap
 from kafka.core.cluster.calls import Calls
@@ -25,6 +27,7 @@ from kafka.core.net.nodes import Nodes
 from kafka.core.parts import Part, Services
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError
+from kafka.result import Result
 
 
 class Core:
@@ -91,6 +94,14 @@ class Core:
     def connected(self, connection_id: int, now: float) -> None:
         """The answer to `Connect`: the socket is open."""
         self.nodes.connected(connection_id, now)
+
+    def secured(self, connection_id: int, now: float) -> None:
+        """The answer to `Secure`: hands were shaken, and the peer's certificate is its own."""
+        self.nodes.secured(connection_id, now)
+
+    def worked(self, work_id: int, result: Result[Any, BaseException], now: float) -> None:
+        """The answer to `Work`."""
+        self.nodes.worked(work_id, result, now)
 
     def received(self, connection_id: int, data: Buffer, now: float) -> None:
         """Bytes from a connection, any number of them; the driver must not change or reuse this buffer afterwards."""

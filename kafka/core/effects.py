@@ -1,10 +1,11 @@
 """What the core asks of its driver: plain values, drained with `Core.effects()` after every input.
 
 A driver carries them out in order and answers with inputs: `Resolve` with `Core.resolved`, `Connect` with
-`Core.connected` or `Core.closed`. After `Close` the core has forgotten the connection; report nothing more of it.
+`Core.connected` or `Core.closed`, `Secure` with `Core.secured` or `Core.closed`, `Work` with `Core.worked`. After
+`Close` the core has forgotten the connection; report nothing more of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 Buffer = bytes | bytearray | memoryview
@@ -29,6 +30,16 @@ class Connect(NamedTuple):
     port: int
 
 
+class Secure(NamedTuple):
+    """Shake hands (TLS) on an open connection with a peer that must be `host`; answer with `Core.secured`.
+
+    From then on the driver encrypts what is sent there, and hands on what it has decrypted.
+    """
+
+    connection_id: int
+    host: str
+
+
 class Send(NamedTuple):
     """Write these buffers, in order, after everything sent before on this connection.
 
@@ -46,6 +57,16 @@ class Close(NamedTuple):
     connection_id: int
 
 
+class Work(NamedTuple):
+    """Call `function` on a thread that nobody waits for: it may block, or compute for long.
+
+    Answer with `Core.worked(work_id, result, now)`: Ok(what it returned) or Err(what it raised).
+    """
+
+    work_id: int
+    function: Callable[[], Any]
+
+
 class Notice(NamedTuple):
     """Something an operator would want to read in the log: "warning" or "info", and a sentence."""
 
@@ -53,4 +74,4 @@ class Notice(NamedTuple):
     text: str
 
 
-Effect = Resolve | Connect | Send | Close | Notice
+Effect = Resolve | Connect | Secure | Send | Close | Work | Notice

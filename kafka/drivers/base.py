@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka._log import Log
-from kafka.core.effects import Close, Connect, Effect, Notice, Resolve, Send
+from kafka.core.effects import Close, Connect, Effect, Notice, Resolve, Secure, Send, Work
 from kafka.errors import KafkaError
 
 if TYPE_CHECKING:
@@ -56,10 +56,16 @@ class BaseDriver:
     def _connect(self, effect: Connect) -> None:
         raise NotImplementedError
 
+    def _secure(self, effect: Secure) -> None:
+        raise NotImplementedError
+
     def _close(self, effect: Close) -> None:
         raise NotImplementedError
 
     def _resolve(self, effect: Resolve) -> None:
+        raise NotImplementedError
+
+    def _work(self, effect: Work) -> None:
         raise NotImplementedError
 
     def _notice(self, effect: Notice) -> None:
@@ -87,7 +93,9 @@ class BaseDriver:
 _METHODS: dict[type[Effect], str] = {
     Send: "_send",
     Connect: "_connect",
+    Secure: "_secure",
     Close: "_close",
     Resolve: "_resolve",
+    Work: "_work",
     Notice: "_notice",
 }

@@ -9,11 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
-from kafka.core.effects import Close, Connect, Notice, Resolve, Send
+from kafka.core.effects import Close, Connect, Notice, Resolve, Send, Work
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import BaseDriver, Desk
 from kafka.drivers.native import get_ident, thread, unpatched
 from kafka.errors import KafkaError, Persisted
+from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.core import Core
@@ -195,6 +196,20 @@ class Driver(BaseDriver):
             self._turn.remove(connection_id)
             connection.close()
             self._notify = deque(id for id in self._notify if id != connection_id)
+
+    def _work(self, effect: Work) -> None:
+        try:
+            thread(partial(self._do_work, effect), "kafka-worker").start()
+        except RuntimeError:  # as with lookups
+            self._do_work(effect)
+
+    def _do_work(self, effect: Work) -> None:
+        result: Result[Any, BaseException]
+        try:
+            result = Ok(effect.function())
+        except BaseException as error:  # whatever it is, somebody waits for it
+            result = Err(error)
+        self.call(partial(self.core.worked, effect.work_id, result))
 
     def _resolve(self, effect: Resolve) -> None:
         # getaddrinfo may take many seconds, and cannot be interrupted: no name waits for another's answer.

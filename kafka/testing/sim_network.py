@@ -169,12 +169,15 @@ class Network:
         self.simulation = simulation
         self.hosts: dict[str, list[tuple[Any, ...]] | OSError] = {}  # host name -> addresses without port
         self.servers: dict[tuple[Any, ...], Server] = {}  # (ip, port) -> who listens; nobody: refused
+        # host name -> what is wrong with its certificate, or None where the handshake never ends; others: all is well
+        self.handshakes: dict[str, OSError | None] = {}
         self.black_holes: set[tuple[Any, ...]] = set()  # (ip, port) where a SYN is never answered
         self.links: list[Link] = []
         self.least_latency, self.most_latency = 0.0002, 0.002
         self.cuts: tuple[int, ...] = (0, 0, 0, 0, 1, 2, 7, 100, 1000)  # piece sizes; 0: all the rest
         self.watcher: Watcher | None = None
         self.dns_delay = 0.001
+        self.most_work = 0.01  # seconds that what runs beside the client takes
 
     def latency(self) -> float:
         return self.simulation.random.uniform(self.least_latency, self.most_latency)

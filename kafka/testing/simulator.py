@@ -20,8 +20,9 @@ from typing import Any
 
 from kafka.core.config import Config
 from kafka.core.core import Core
-from kafka.core.effects import Buffer, Close, Connect, Notice, Resolve, Send
+from kafka.core.effects import Buffer, Close, Connect, Notice, Resolve, Secure, Send, Work
 from kafka.drivers.base import BaseDriver
+from kafka.result import Err, Ok, Result
 from kafka.testing.sim_broker import SimBroker, SimCluster
 from kafka.testing.sim_network import Link, Network, Simulation
 
@@ -129,6 +130,40 @@ class SimDriver(BaseDriver):
             self.turn()
 
         self.network.connect(self, effect.address, opened)
+
+    def _secure(self, effect: Secure) -> None:
+        # No ciphers: what the handshake takes and how it may end is all that the core sees of it.
+        id = effect.connection_id
+
+        def happens() -> None:
+            if id not in self._links or self.stopped:
+                return
+            error = self.network.handshakes.get(effect.host)
+            self.simulation.note("secured" if error is None else "insecure", id)
+            if error is None:
+                self.core.secured(id, self.simulation.now)
+                self.turn()
+            else:
+                link = self._links[id]
+                assert link is not None
+                link.close(0)
+                self.on_close(link, error)
+
+        if self.network.handshakes.get(effect.host, ...) is not None:
+            self.simulation.after(4 * self.network.latency(), happens)
+
+    def _work(self, effect: Work) -> None:
+        def happens() -> None:
+            result: Result[Any, BaseException]
+            try:
+                result = Ok(effect.function())
+            except Exception as error:
+                result = Err(error)
+            if not self.stopped:
+                self.core.worked(effect.work_id, result, self.simulation.now)
+                self.turn()
+
+        self.simulation.after(self.simulation.random.uniform(0.0, self.network.most_work), happens)
 
     def _written(self, id: int) -> Any:
         def happens() -> None:

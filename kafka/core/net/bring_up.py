@@ -1,7 +1,7 @@
 """How a connection comes up: the name's addresses in turn, and at each TCP, then what the peers agree on.
 
-Where TLS and SASL belong: between TCP and ApiVersions the driver secures the connection (SECURING), between ApiVersions
-and the first request the client authenticates (AUTHENTICATING).
+Between TCP and ApiVersions the driver secures the connection, where TLS is wanted (SECURING). Where SASL belongs:
+between ApiVersions and the first request the client authenticates (AUTHENTICATING).
 """
 
 from __future__ import annotations
@@ -54,9 +54,17 @@ async def _introduce(
     channel: Channel, connection: Connection, version: int
 ) -> tuple[KafkaConnectionError | None, float]:
     """What is wrong with this connection, if anything; and the time."""
-    error, now = await channel.opened()
-    if error is not None:
-        return error, now
+    opened, now = await channel.opened()
+    if isinstance(opened, Err):
+        return opened.error, now
+    if channel.speaks_tls:
+        connection.handle(ConnectionEvent.SECURE)
+        secured, now = await channel.secured(connection)
+        if isinstance(secured, Err):
+            return secured.error, now
+        connection.handle(ConnectionEvent.SECURED)
+    else:
+        connection.handle(ConnectionEvent.CONNECTED)
     while True:
         result, now = await _ask_versions(channel, connection, version)
         if isinstance(result, Err):

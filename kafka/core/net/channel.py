@@ -6,18 +6,19 @@ is its own; but a lane that comes up shows that the broker can be reached, so th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.effects import Address, Buffer, Close, Connect, Resolve, Send
+from kafka.core.effects import Address, Buffer, Close, Connect, Resolve, Secure, Send
 from kafka.core.flows import Resume, Task, Wish
 from kafka.core.net.bring_up import bring_up
 from kafka.core.net.connection import Callback, Connection
 from kafka.core.net.failures import (
-    BRING_UP,
     CONNECT,
     DNS,
     REQUEST,
+    STAGES,
     advertised_hint,
     all_addresses_failed,
     closed_at_once_hint,
@@ -27,7 +28,7 @@ from kafka.core.net.failures import (
 )
 from kafka.core.net.lanes import Lane
 from kafka.core.net.network import Network
-from kafka.core.net.states import ConnectionEvent, ConnectionState
+from kafka.core.net.states import ConnectionState
 from kafka.core.timers import Timer
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.result import Err, Ok, Result
@@ -171,7 +172,11 @@ class Channel:
         network.effects.append(Connect(connection.id, address, node.host, node.port))
         return connection
 
-    def opened(self) -> Wish[KafkaConnectionError | None]:
+    @property
+    def speaks_tls(self) -> bool:
+        return self._network.config.tls
+
+    def opened(self) -> Wish[Result[None, KafkaConnectionError]]:
         """The socket is open, or why it is not."""
 
         def start(resume: Resume[Any], now: float) -> None:
@@ -180,9 +185,29 @@ class Channel:
         return Wish(start)
 
     def on_connected(self, now: float) -> None:
-        assert self.connection is not None
-        self.connection.handle(ConnectionEvent.CONNECTED)
-        self._go_on(None, now)
+        self._go_on(Ok(None), now)
+
+    def secured(self, connection: Connection) -> Wish[Result[None, KafkaConnectionError]]:
+        """Hands were shaken (TLS), or what went wrong. The peer must be who the broker says it is, by name."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            self._resume = resume
+            self._network.effects.append(Secure(connection.id, self.node.host))
+
+        return Wish(start)
+
+    def on_secured(self, now: float) -> None:
+        self._go_on(Ok(None), now)
+
+    def work(self, function: Callable[[], Any]) -> Wish[Result[Any, BaseException]]:
+        """`Network.work`, and an error of the connection where that ends first."""
+
+        def start(resume: Resume[Any], now: float) -> Callable[[], None] | None:
+            self._resume = resume
+            work = self._network.work(function)
+            return work.start(lambda result, now: self._go_on(result, now) if self._resume is resume else None, now)
+
+        return Wish(start)
 
     def write(self, connection: Connection, buffers: Any) -> None:
         self._network.effects.append(Send(connection.id, buffers))
@@ -315,15 +340,11 @@ class Channel:
         connection, hint = self.connection, None
         assert connection is not None
         if connection.state is ConnectionState.CONNECTING:
-            stage, hint = CONNECT, self._hint()
-        elif connection.state is ConnectionState.NEGOTIATING:
-            stage = BRING_UP
-            if not connection.heard:
-                connection.was_refused = True
-                hint = closed_at_once_hint()
-        else:
-            stage = REQUEST
-        error = connection_error(connection.name, stage, describe(cause), hint)
+            hint = self._hint()
+        elif connection.state is ConnectionState.NEGOTIATING and not connection.heard:
+            connection.was_refused = True
+            hint = closed_at_once_hint()
+        error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
         if connection.state is ConnectionState.READY and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
             self.retry_at = now + self._network.reconnect.delay(1)
@@ -401,11 +422,11 @@ class Channel:
             self._note_failure([error], now)  # type: ignore[list-item]
             connection.close(error, now)
             self._network.owner.on_down(self, self.error or error, now)
-        elif state is ConnectionState.CONNECTING:  # the attempt goes on, with the next address
-            connection.close(error, now)
-            self._go_on(error, now)
-        else:
-            connection.close(error, now)  # whose callback lets it go on
+        else:  # the attempt goes on, with the next address
+            waits_for_answer = self._resume is None
+            connection.close(error, now)  # whose callback lets it go on where it waits for an answer
+            if not waits_for_answer:
+                self._go_on(Err(error), now)
 
     def _give_up_attempt(self) -> None:
         if self._attempt is not None:
@@ -454,10 +475,8 @@ class Channel:
             stage = DNS if self.is_connecting else CONNECT
         else:
             name = connection.name
-            if connection.state is ConnectionState.CONNECTING:
-                stage = CONNECT
-            else:
-                stage = BRING_UP if connection.state is ConnectionState.NEGOTIATING else REQUEST
+            stage = STAGES[connection.state]
+            if connection.state is not ConnectionState.CONNECTING:
                 hint = None if connection.heard else silent_hint()
         return connection_error(name, stage, f"no answer within {waited:.1f} s", hint)
 

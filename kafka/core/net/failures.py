@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kafka.core.net.states import ConnectionState
 from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
 
 # Stages, in the order in which a connection passes through them.
 DNS = "dns"
 CONNECT = "tcp connect"
+TLS = "tls handshake"
 BRING_UP = "api versions"
+SASL = "sasl authentication"
 REQUEST = "request"
 
-_TLS = "The peer speaks TLS: use security_protocol='SSL', or the port of its plaintext listener."
+STAGES = {
+    ConnectionState.CONNECTING: CONNECT,
+    ConnectionState.SECURING: TLS,
+    ConnectionState.NEGOTIATING: BRING_UP,
+    ConnectionState.AUTHENTICATING: SASL,
+    ConnectionState.READY: REQUEST,
+}
+
+_SPEAKS_TLS = "The peer speaks TLS: use security_protocol='SSL', or the port of its plaintext listener."
 _HTTP = "The peer is an HTTP server, not a Kafka broker: check the port."
 _CLOSED_AT_ONCE = (
     "The peer accepts connections but closes them on the first request: usually a listener that expects TLS or SASL."
@@ -24,7 +35,7 @@ _SILENT = "The peer accepts connections but does not answer: a hung broker, a pr
 def foreign_peer_hint(start: bytes) -> str | None:
     """What the first bytes of an answer give away about a peer that is no Kafka broker."""
     if len(start) >= 2 and start[0] in (0x15, 0x16) and start[1] == 0x03:  # a TLS alert or handshake record
-        return _TLS
+        return _SPEAKS_TLS
     if b"HTTP/".startswith(start[:5]) and len(start) >= 4:
         return _HTTP
     return None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka.core.backoff import Backoff, Random
 from kafka.core.config import Config
-from kafka.core.effects import Effect, Notice
+from kafka.core.effects import Effect, Notice, Work
 from kafka.core.events import Listeners
+from kafka.core.flows import Resume, Wish
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError
+from kafka.result import Result
 
 if TYPE_CHECKING:
     from kafka.core.net.channel import Channel
@@ -50,14 +53,26 @@ class Network:
         self.setup = Backoff(config.connection_setup_timeout, config.connection_setup_timeout_max, random)
         self.by_connection: dict[int, Channel] = {}
         self.looking_up: dict[tuple[str, int], dict[Channel, None]] = {}
+        self.working: dict[int, Resume[Result[Any, BaseException]]] = {}  # who waits for the answer to a `Work`
         self.features: dict[str, int] = {}
         self.features_epoch = -1
         self.closed = False  # for good: nothing connects any more
-        self._last_id = 0
+        self._last_id = 0  # of connections and of work
 
     def next_id(self) -> int:
         self._last_id += 1
         return self._last_id
+
+    def work(self, function: Callable[[], Any]) -> Wish[Result[Any, BaseException]]:
+        """What `function` returns or raises; the driver calls it on a thread of its own. It may read no state."""
+
+        def start(resume: Resume[Result[Any, BaseException]], now: float) -> Callable[[], None]:
+            work_id = self.next_id()
+            self.working[work_id] = resume
+            self.effects.append(Work(work_id, function))
+            return lambda: self.working.pop(work_id, None) and None
+
+        return Wish(start)
 
     def note(self, notice: Notice | None) -> None:
         if notice is not None:

@@ -6,6 +6,7 @@ A node is a broker known by its id, or an address of bootstrap_servers (negative
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Any
 
 from kafka.core.backoff import Random
 from kafka.core.config import Config
@@ -18,6 +19,7 @@ from kafka.core.net.network import Network, Owner
 from kafka.core.net.node import Node
 from kafka.core.timers import Timers
 from kafka.errors import KafkaError
+from kafka.result import Result
 
 
 class Nodes:
@@ -119,6 +121,14 @@ class Nodes:
     def connected(self, connection_id: int, now: float) -> None:
         if (channel := self._network.by_connection.get(connection_id)) is not None:
             channel.on_connected(now)
+
+    def secured(self, connection_id: int, now: float) -> None:
+        if (channel := self._network.by_connection.get(connection_id)) is not None:
+            channel.on_secured(now)
+
+    def worked(self, work_id: int, result: Result[Any, BaseException], now: float) -> None:
+        if (resume := self._network.working.pop(work_id, None)) is not None:
+            resume(result, now)
 
     def written(self, connection_id: int, now: float) -> None:
         if (channel := self._network.by_connection.get(connection_id)) is not None:
