@@ -1,4 +1,4 @@
-"""The hot path: wire primitives, the schema kernel, record batches, the accumulator.
+"""The hot path: wire primitives, the schema kernel, record batches, the accumulator, records that are read.
 
 One extension, cut into rooms of files that are read one at a time; this one only puts them together.
 No socket, clock, thread, lock or random source in here: the accumulator is handed its clock, and is told by whoever
@@ -33,6 +33,9 @@ include "_native/produce/cell.pxi"
 include "_native/produce/future.pxi"
 include "_native/produce/unsent.pxi"
 include "_native/produce/producer.pxi"
+include "_native/consume/page.pxi"
+include "_native/consume/record.pxi"
+include "_native/consume/fetched.pxi"
 
 cdef extern from *:
     """
@@ -49,6 +52,6 @@ cdef extern from *:
 
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
 for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
-                  Unsent, UnsentCall, UnsentRecord, UnsentRecords):
+                  Unsent, UnsentCall, UnsentRecord, UnsentRecords, Page):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here

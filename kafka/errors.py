@@ -252,6 +252,27 @@ class StaleMetadata(InvalidMetadataError):
     """The metadata does not contain what the request needs."""
 
 
+class RecordDeserializationError(KafkaError):
+    """A deserializer raised on a record; what it raised is `__cause__`.
+
+    `record`: the record with its raw bytes; `what`: "key" or "value". Records before it were handed out; reading goes
+    on with the next one after `seek(partition, record.offset + 1)`.
+    """
+
+    hint = "Seek past this record to read on, or mend the deserializer."
+
+    def __init__(self, record: Any = None, what: str = "value", reason: str = "", *args: Any) -> None:
+        super().__init__(record, what, reason, *args)
+        self.record = record
+        self.what = what
+        self.reason = reason
+
+    def _sentence(self) -> str:
+        record = self.record
+        where = "" if record is None else f" at offset {record.offset} of {record.topic}[{record.partition}]"
+        return f"The {self.what} of the record{where} cannot be deserialized: {self.reason}"
+
+
 class NoOffsetForPartitionError(KafkaError):
     """The partition has no committed offset, and auto_offset_reset is "none"."""
 

@@ -12,7 +12,7 @@ something (a connection, a transaction) stays a table, and a stream (the produce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -93,6 +93,33 @@ def first(*wishes: Wish[Any]) -> Wish[None]:
         for wish in wishes:
             if not is_granted and (taken_back := wish.start(granted, now)) is not None:
                 withdrawals.append(taken_back)
+        return withdraw
+
+    return Wish(start)
+
+
+def all_of(wishes: Sequence[Wish[T]]) -> Wish[list[T]]:
+    """Waits for all of them, which are begun at the same time: what came of each, in their order."""
+
+    def start(resume: Resume[list[T]], now: float) -> Callable[[], None]:
+        values: dict[int, T] = {}
+        withdrawals: list[Callable[[], None]] = []
+
+        def granted(index: int, value: T, now: float) -> None:
+            values[index] = value
+            if len(values) == len(wishes):
+                resume([values[index] for index in range(len(wishes))], now)
+
+        for index, wish in enumerate(wishes):
+            if (taken_back := wish.start(partial(granted, index), now)) is not None:
+                withdrawals.append(taken_back)
+        if not wishes:
+            resume([], now)
+
+        def withdraw() -> None:
+            for each in withdrawals:
+                each()
+
         return withdraw
 
     return Wish(start)

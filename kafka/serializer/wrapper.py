@@ -43,6 +43,21 @@ class _WithoutHeaders(Serializer):
             close()
 
 
+class _OldDeserializer(Deserializer):
+    """A deserializer written for kafka-python 1 or 2, whose `deserialize` takes (topic, bytes)."""
+
+    def __init__(self, old: Any) -> None:
+        self.old = old
+
+    def deserialize(self, topic: str, headers: Headers, data: bytes) -> Any:
+        return self.old.deserialize(topic, data)
+
+    def close(self) -> None:
+        close = getattr(self.old, "close", None)
+        if close is not None:
+            close()
+
+
 def as_serializer(given: Any) -> Serializer | None:
     """A Serializer for None, a Serializer (of either signature), anything with a `serialize` method, or a function.
 
@@ -59,6 +74,24 @@ def as_serializer(given: Any) -> Serializer | None:
     if _takes(method, 3):
         return given  # type: ignore[no-any-return]
     return _WithoutHeaders(given)
+
+
+def as_deserializer(given: Any) -> Deserializer | None:
+    """A Deserializer for None, a Deserializer (of either signature), anything with such a method, or a function.
+
+    Raises:
+        TypeError: `given` is none of these.
+    """
+    if given is None:
+        return None
+    method = getattr(given, "deserialize", None)
+    if method is None:
+        if callable(given):
+            return DeserializeWrapper(given)
+        raise TypeError(f"a function or a kafka.serializer.Deserializer, not {given!r}")
+    if _takes(method, 3):
+        return given  # type: ignore[no-any-return]
+    return _OldDeserializer(given)
 
 
 def _takes(method: Callable[..., Any], count: int) -> bool:

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
+from tests.sim.mutants_reading import READING
+
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 300
 SECONDS_A_SEED = 60  # of CPU time; a client that hangs is seen, too
@@ -34,7 +36,7 @@ class Mutant(NamedTuple):
     tests: str = ""  # the file of tests in which it has to die, where the seeds do not know what it is about
 
 
-MUTANTS = (
+PRODUCING = (
     Mutant(
         "slow broker gets more",
         "KAFKA-10888: batches wait for a broker without room and grow meanwhile, so the slowest gets the most",
@@ -496,6 +498,9 @@ def changed(mutant: Mutant) -> str:
             raise ValueError(f"{mutant.name}: {old!r} occurs {text.count(old)} times in {mutant.module}.py")
         text = text.replace(old, new)
     return text
+
+
+MUTANTS = (*PRODUCING, *(Mutant(*row) for row in READING))
 
 
 class Death(NamedTuple):

@@ -10,6 +10,7 @@ class Lane(enum.IntEnum):
     PRODUCE = 1
     FETCH = 2  # long polls: Fetch, ShareFetch
     GROUP = 3  # JoinGroup, SyncGroup: minutes
+    FETCH_NOW = 4  # Fetches that cannot wait for the long poll before them
 
 
 # Each lane's requests go over a connection of their own, made on first use; but a producer has one connection a broker.
@@ -18,4 +19,5 @@ CONNECTION_OF = {
     Lane.PRODUCE: Lane.CONTROL,
     Lane.FETCH: Lane.FETCH,
     Lane.GROUP: Lane.GROUP,
+    Lane.FETCH_NOW: Lane.FETCH_NOW,
 }

@@ -1,0 +1,504 @@
+# What a Fetch brought of one partition: from the bytes of its answer to the records that the user gets.
+#
+# It belongs to the thread that reads. Batches are checked and decompressed one at a time when their turn comes, so that
+# memory is bounded by what was fetched and one batch; the IO thread has only looked at their headers (`scan_batches`).
+
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
+
+from operator import itemgetter
+
+
+@cython.final
+cdef class ReadPosition:
+    """Where the user is in a partition. The thread that reads moves it, the IO thread looks at it; under the GIL."""
+
+    cdef readonly object partition      # a TopicPartition
+    cdef readonly int64_t offset        # of the next record to be handed out; -1: not known yet
+    cdef readonly int32_t leader_epoch  # of the record before, -1: unknown
+    cdef readonly int32_t generation    # grows when the user goes elsewhere: what was fetched before is of no use
+    cdef public bint paused
+    cdef public int64_t high_watermark  # as the last answer had them; -1: none yet
+    cdef public int64_t last_stable
+    cdef public int64_t log_start
+
+    def __init__(self, partition):
+        self.partition = partition
+        self.offset = self.high_watermark = self.last_stable = self.log_start = -1
+        self.leader_epoch = -1
+
+    def move(self, int64_t offset, int32_t epoch):
+        """Go there; the generation from now on. Whatever was fetched for the earlier ones is passed over."""
+        self.generation += 1
+        self.offset = offset
+        self.leader_epoch = epoch
+        return self.generation
+
+    def settle(self, int32_t generation, int64_t offset):
+        """Where reading begins has been found; False where it has been moved since."""
+        if self.generation != generation:
+            return False
+        self.offset = offset
+        return True
+
+    def __repr__(self):
+        return f"<{self.partition.topic}[{self.partition.partition}] at {self.offset}>"
+
+
+@cython.final
+cdef class ReadRules:
+    """How a consumer's records are made of batches; one for all its partitions.
+
+    `opened(codec, data)` is a buffer of what compressed `data` holds, and `legacy(data)` the list of `Record` that one
+    batch of format v0 or v1 is; both raise a CorruptRecordError. `deserialize(deserializer, topic, headers, data)` is
+    not needed where there are no deserializers. `corrupt(text, position, offset)` makes the error of a broken batch.
+    """
+
+    cdef bint check_crc
+    cdef bint read_committed
+    cdef object opened
+    cdef object legacy
+    cdef object corrupt
+    cdef object undeserializable
+    cdef object key_deserializer        # None, or the method `deserialize` of a Deserializer
+    cdef object value_deserializer
+    cdef readonly Pins pins
+
+    def __init__(self, *, bint check_crc, bint read_committed, opened, legacy, corrupt, undeserializable,
+                 key_deserializer=None, value_deserializer=None):
+        self.check_crc = check_crc
+        self.read_committed = read_committed
+        self.opened = opened
+        self.legacy = legacy
+        self.corrupt = corrupt
+        self.undeserializable = undeserializable
+        self.key_deserializer = key_deserializer
+        self.value_deserializer = value_deserializer
+        self.pins = Pins()
+
+
+def scan_batches(const uint8_t[::1] data not None):
+    """What the headers of the whole batches in `data` say: (the offset after the last of them, its leader epoch, count
+    of batches). (-1, -1, 0) where there is none that is whole.
+
+    Nothing but their lengths is looked at; a length that cannot be ends it, as if nothing followed.
+    """
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t size = data.shape[0]
+    cdef int64_t next_offset = -1
+    cdef int64_t last
+    cdef int32_t epoch = -1
+    cdef int32_t length
+    cdef Py_ssize_t count = 0
+    cdef const uint8_t *p
+    while size - at > BATCH_MAGIC:
+        p = &data[at]
+        length = <int32_t>load32(p + BATCH_LENGTH)
+        if length < MIN_BATCH_LENGTH or length > size - at - BATCH_LENGTH_END:
+            break
+        last = <int64_t>load64(p)
+        if p[BATCH_MAGIC] >= 2:
+            if length < BATCH_HEADER_SIZE - BATCH_LENGTH_END:
+                break
+            last += <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA)
+            epoch = <int32_t>load32(p + BATCH_LEADER_EPOCH)
+        if last >= next_offset:
+            next_offset = last + 1
+        count += 1
+        at += BATCH_LENGTH_END + length
+    return next_offset, epoch, count
+
+
+cdef enum:
+    MIN_BATCH_LENGTH = 14       # of what follows the length: a message of format v0 without key and value
+
+
+@cython.final
+cdef class Fetched:
+    """The records that a Fetch brought of one partition, to be handed out in order.
+
+    `data` is a buffer that nobody changes; `aborted` the answer's aborted transactions, (producer id, first offset)
+    each. What lies below the position is passed over, and so is everything once the position's generation has grown.
+    """
+
+    cdef readonly ReadPosition position
+    cdef readonly Py_ssize_t size       # bytes of the answer that it keeps until it is finished
+    cdef int32_t generation
+    cdef ReadRules rules
+    cdef Py_buffer data
+    cdef bint has_data
+    cdef Py_ssize_t at                  # the next batch in `data`
+    cdef list aborted                   # those whose first offset is still to come, the first one last
+    cdef set aborting                   # producers whose records, from here on, are those of an aborted transaction
+    # The batch whose records are handed out:
+    cdef Page page
+    cdef Cursor cursor
+    cdef int32_t left                   # records
+    cdef int64_t base_offset
+    cdef int64_t last_offset            # of the batch, whether there is a record or not
+    cdef int64_t base_timestamp
+    cdef int64_t append_timestamp
+    cdef list messages                  # of formats v0 and v1, the next one last
+
+    def __init__(self, ReadPosition position not None, ReadRules rules not None, data, aborted=()):
+        if self.has_data:
+            raise TypeError("a Fetched does not change")
+        self.position = position
+        self.generation = position.generation
+        self.rules = rules
+        self.aborted = sorted(aborted, key=itemgetter(1), reverse=True)
+        self.aborting = set()
+        PyObject_GetBuffer(data, &self.data, PyBUF_SIMPLE)
+        self.has_data = True
+        self.size = self.data.len
+
+    def __dealloc__(self):
+        if self.has_data:
+            PyBuffer_Release(&self.data)
+
+    @property
+    def is_stale(self):
+        """Whether the user has gone elsewhere since."""
+        return self.position is None or self.generation != self.position.generation
+
+    cpdef int finish(self) except -1:
+        """Let go of all memory but that of records which are alive."""
+        self.leave_page()
+        if self.has_data:
+            self.has_data = False
+            PyBuffer_Release(&self.data)
+        return 0
+
+    cdef int leave_page(self) except -1:
+        cdef Page page = self.page
+        if page is not None:
+            self.page = None
+            self.messages = None
+            self.rules.pins.leave(page)
+        return 0
+
+    def take(self, Py_ssize_t most):
+        """At most so many records, in a list; shorter, even empty, only where there are no more, or where one is wrong.
+
+        What is wrong with the first one that would be handed out is raised, at each call until the position is moved.
+        """
+        cdef list records = []
+        cdef ConsumerRecord record
+        while len(records) < most:
+            try:
+                record = self.next()
+            except Exception:
+                if records:
+                    break
+                raise
+            if record is None:
+                break
+            records.append(record)
+        return records
+
+    cdef ConsumerRecord next(self):
+        """The next record; None where there are no more."""
+        cdef ConsumerRecord record
+        while self.has_data:
+            if self.generation != self.position.generation:
+                break
+            if self.page is None and not self.next_page():
+                break
+            if self.messages is not None:
+                record = self.next_message()
+            else:
+                record = self.next_record()
+            if record is not None:
+                return record
+            if self.last_offset >= self.position.offset:
+                self.position.offset = self.last_offset + 1
+            self.leave_page()
+        self.finish()
+        return None
+
+    cdef bint next_page(self) except -1:
+        """Go to the next batch that has something for the user; False where there is none."""
+        cdef const uint8_t *p
+        cdef int32_t length
+        cdef Py_ssize_t end
+        cdef int16_t attributes
+        cdef int64_t base, last
+        while self.data.len - self.at > BATCH_MAGIC:
+            p = <const uint8_t *>self.data.buf + self.at
+            base = <int64_t>load64(p)
+            length = <int32_t>load32(p + BATCH_LENGTH)
+            if length < MIN_BATCH_LENGTH:
+                raise self.broken(base, f"has length {length}")
+            if length > self.data.len - self.at - BATCH_LENGTH_END:
+                return False    # a broker cuts the last one where its limit falls
+            end = self.at + BATCH_LENGTH_END + length
+            if p[BATCH_MAGIC] < 2:
+                if base >= self.position.offset:    # of a compressed set: that of its last message
+                    self.open_messages(base, end)
+                    self.at = end
+                    return True
+                self.at = end
+                continue
+            if p[BATCH_MAGIC] > 2:
+                raise self.broken(base, f"is of an unknown format, magic {p[BATCH_MAGIC]}")
+            if end - self.at < BATCH_HEADER_SIZE:
+                raise self.broken(base, f"has {end - self.at} bytes, less than a batch header")
+            last = base + <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA)
+            if last < self.position.offset:
+                self.at = end
+                continue
+            attributes = <int16_t>load16(p + BATCH_ATTRIBUTES)
+            if self.is_for_nobody(p, attributes, last, end):
+                self.position.offset = last + 1
+                self.at = end
+                continue
+            self.open_batch(p, end, base, last, attributes)
+            self.at = end
+            return True
+        return False
+
+    cdef bint is_for_nobody(self, const uint8_t *p, int16_t attributes, int64_t last, Py_ssize_t end) except -1:
+        """Whether a batch holds a marker of the broker's, or records that were never committed."""
+        cdef object producer = <int64_t>load64(p + BATCH_PRODUCER_ID)
+        if self.rules.read_committed:
+            while self.aborted and self.aborted[len(self.aborted) - 1][1] <= last:
+                self.aborting.add(self.aborted.pop()[0])
+            if attributes & ATTRIBUTE_CONTROL:
+                # A transaction's end, whichever way it went: what this producer writes next is another one.
+                self.aborting.discard(producer)
+            elif attributes & ATTRIBUTE_TRANSACTIONAL and producer in self.aborting:
+                return True
+        return bool(attributes & ATTRIBUTE_CONTROL)
+
+    cdef object broken(self, int64_t offset, str what):
+        return self.rules.corrupt(what, self.position.partition, offset)
+
+    cdef int check(self, const uint8_t *p, Py_ssize_t end, int64_t base) except -1:
+        """Raise where the batch's bytes are not those that its checksum is of."""
+        cdef Py_ssize_t size = end - self.at - BATCH_ATTRIBUTES
+        cdef uint32_t expected = load32(p + BATCH_CRC)
+        cdef uint32_t found = crc32c(PyMemoryView_FromMemory(<char *>p + BATCH_ATTRIBUTES, size, PyBUF_READ))
+        if found != expected:
+            raise self.broken(base, f"has CRC {expected:#010x} in its header, but its bytes have {found:#010x}")
+        return 0
+
+    cdef int open_batch(
+        self, const uint8_t *p, Py_ssize_t end, int64_t base, int64_t last, int16_t attributes
+    ) except -1:
+        cdef Page page
+        cdef int32_t count = <int32_t>load32(p + BATCH_COUNT)
+        cdef int codec = attributes & ATTRIBUTE_CODEC_MASK
+        cdef Py_ssize_t size = end - self.at - BATCH_HEADER_SIZE
+        if self.rules.check_crc:
+            self.check(p, end, base)
+        if count < 0 or last < base:
+            raise self.broken(base, f"has count {count} and last offset delta {last - base}")
+        page = Page.__new__(Page)
+        page.topic = self.position.partition[0]
+        page.partition = self.position.partition[1]
+        page.leader_epoch = <int32_t>load32(p + BATCH_LEADER_EPOCH)
+        page.timestamp_type = 1 if attributes & ATTRIBUTE_LOG_APPEND_TIME else 0
+        if codec == 0:
+            page.hold(PyBytes_FromStringAndSize(<const char *>p + BATCH_HEADER_SIZE, size))
+        else:
+            try:
+                page.hold(self.rules.opened(codec, PyMemoryView_FromMemory(
+                    <char *>p + BATCH_HEADER_SIZE, size, PyBUF_READ)))
+            except Errors.CorruptRecordError as error:
+                raise self.broken(base, f"cannot be decompressed: {error}") from error
+        # 7 bytes is the least that a record takes: a hostile count is found before anybody waits for its end.
+        if count > page.size // 7:
+            raise self.broken(base, f"cannot hold {count} records in {page.size} bytes")
+        self.cursor.at = <const uint8_t *>page.memory.buf
+        self.left = count
+        self.base_offset = base
+        self.last_offset = last
+        self.base_timestamp = <int64_t>load64(p + BATCH_BASE_TIMESTAMP)
+        self.append_timestamp = <int64_t>load64(p + BATCH_MAX_TIMESTAMP)
+        self.page = page
+        return 0
+
+    cdef ConsumerRecord next_record(self):
+        """The next record of the batch that is at or above the position; None at the batch's end."""
+        cdef Cursor c
+        cdef Page page = self.page
+        cdef const uint8_t *page_end = <const uint8_t *>page.memory.buf + page.size
+        cdef int64_t length = 0
+        cdef int64_t timestamp_delta = 0
+        cdef int64_t offset_delta = 0
+        cdef int64_t offset
+        cdef ConsumerRecord record
+        cdef const uint8_t *key_at
+        cdef int32_t key_size
+        while self.left > 0:
+            c.at = self.cursor.at
+            c.end = page_end
+            if not _next_varint(&c, 5, &length) or length < 6 or length > c.end - c.at:
+                raise self.bad_record("has a length that is wrong or past the end")
+            c.end = c.at + length
+            c.at += 1   # the attributes of a record: none are defined
+            if not (_next_varint(&c, 10, &timestamp_delta) and _next_varint(&c, 5, &offset_delta)):
+                raise self.bad_record("has a bad varint")
+            offset = <int64_t>(<uint64_t>self.base_offset + <uint64_t>offset_delta)
+            if offset_delta < 0 or offset > self.last_offset:
+                raise self.bad_record(f"has offset delta {offset_delta}, the batch ends at {self.last_offset}")
+            if offset < self.position.offset:
+                self.cursor.at = c.end
+                self.left -= 1
+                continue
+            if not _next_length(&c, &length):
+                raise self.bad_record("has a key of a wrong length")
+            key_at = c.at
+            key_size = <int32_t>length
+            if length > 0:
+                c.at += length
+            if not _next_length(&c, &length):
+                raise self.bad_record("has a value of a wrong length")
+            record = ConsumerRecord.__new__(ConsumerRecord)
+            GC_UnTrack(<PyObject *>record)
+            record.settle(page)
+            record.offset = offset
+            if page.timestamp_type == 1:
+                record.timestamp = self.append_timestamp
+            else:
+                record.timestamp = <int64_t>(<uint64_t>self.base_timestamp + <uint64_t>timestamp_delta)
+            record.key_at = key_at
+            record.key_size = key_size
+            record.value_at = c.at
+            record.value_size = <int32_t>length
+            if length > 0:
+                c.at += length
+            record.headers_at = c.at
+            record.headers_size = <int32_t>(c.end - c.at)
+            if not (c.end - c.at == 1 and c.at[0] == 0) and not _are_headers(&c):
+                raise self.bad_record("has headers that do not hold together, or bytes left over")
+            if self.rules.key_deserializer is not None or self.rules.value_deserializer is not None:
+                record = self.deserialized(record)
+                if self.generation != self.position.generation:
+                    return record   # by a deserializer that seeks
+            self.cursor.at = c.end
+            self.left -= 1
+            if self.left == 0 and c.end == page_end:
+                self.position.offset = self.last_offset + 1
+            else:
+                self.position.offset = offset + 1
+            self.position.leader_epoch = page.leader_epoch
+            return record
+        if self.cursor.at != page_end:
+            raise self.broken(self.base_offset, f"has {page_end - self.cursor.at} bytes left over after its records")
+        return None
+
+    cdef object bad_record(self, str what):
+        return self.broken(self.base_offset, f"has a record, {self.left} before its end, that {what}")
+
+    cdef ConsumerRecord deserialized(self, ConsumerRecord record):
+        """The record with what the deserializers make of it. From here on it may be part of a cycle."""
+        cdef object key, value
+        cdef bint is_key = True
+        try:
+            if self.rules.key_deserializer is not None:
+                key = self.rules.key_deserializer(record.topic, record.get_headers(), record.get_key())
+            is_key = False
+            if self.rules.value_deserializer is not None:
+                value = self.rules.value_deserializer(record.topic, record.get_headers(), record.get_value())
+        except Exception as error:
+            raise self.rules.undeserializable(record, "key" if is_key else "value", error) from error
+        if self.rules.key_deserializer is not None:
+            record.own_key = key
+            record.has_key = True
+        if self.rules.value_deserializer is not None:
+            record.own_value = value
+            record.has_value = True
+        GC_Track(<PyObject *>record)
+        return record
+
+    # -- formats v0 and v1 -------------------------------------------------------------------------------------------
+
+    cdef int open_messages(self, int64_t last, Py_ssize_t end) except -1:
+        cdef Page page = Page.__new__(Page)
+        try:
+            messages = self.rules.legacy(PyMemoryView_FromMemory(
+                <char *>self.data.buf + self.at, end - self.at, PyBUF_READ), self.rules.check_crc)
+        except Errors.CorruptRecordError as error:
+            raise self.broken(last, f"cannot be read: {error}") from error
+        page.topic = self.position.partition[0]
+        page.partition = self.position.partition[1]
+        page.leader_epoch = -1
+        page.timestamp_type = messages[0].timestamp_type if messages else -1
+        self.messages = messages[::-1]
+        self.last_offset = last
+        self.base_offset = last
+        self.page = page
+        return 0
+
+    cdef ConsumerRecord next_message(self):
+        cdef Record message
+        cdef ConsumerRecord record
+        while self.messages:
+            message = <Record>self.messages[len(self.messages) - 1]
+            if message.offset < self.position.offset:
+                self.messages.pop()
+                continue
+            record = ConsumerRecord.__new__(ConsumerRecord)
+            GC_UnTrack(<PyObject *>record)
+            record.settle(self.page)
+            record.offset = message.offset
+            record.timestamp = message.timestamp
+            record.own_key, record.own_value, record.own_headers = message.key, message.value, []
+            record.has_key = record.has_value = record.has_headers = True
+            record.key_size = -1 if message.key is None else len(message.key)
+            record.value_size = -1 if message.value is None else len(message.value)
+            record.header_size = -1
+            if self.rules.key_deserializer is not None or self.rules.value_deserializer is not None:
+                record = self.deserialized(record)
+                if self.generation != self.position.generation:
+                    return record
+            self.messages.pop()
+            self.position.offset = message.offset + 1
+            self.position.leader_epoch = -1
+            return record
+        return None
+
+
+cdef bint _are_headers(Cursor *c) noexcept nogil:
+    """Whether the section up to the cursor's end is one of whole headers."""
+    cdef int64_t count = 0
+    cdef int64_t length = 0
+    if not _next_varint(c, 5, &count) or count < 0 or count > (c.end - c.at) // 2:
+        return False
+    while count > 0:
+        count -= 1
+        if not _next_length(c, &length) or length < 0:
+            return False
+        c.at += length
+        if not _next_length(c, &length):
+            return False
+        if length > 0:
+            c.at += length
+    return c.at == c.end
+
+
+cdef class ConsumerBase:
+    """The hot half of a consumer: the iterator.
+
+    A subclass says in `_next_fetched()` what to go on with; it waits for it, and raises StopIteration where it gives
+    up. It is also asked as soon as `attention` is set, whatever is left of what was fetched before (`current`).
+    """
+
+    cdef public bint attention
+    cdef public Fetched current
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef ConsumerRecord record
+        while True:
+            if self.current is not None and not self.attention:
+                record = self.current.next()
+                if record is not None:
+                    return record
+            self.current = self._next_fetched()
+
+    def _next_fetched(self):
+        raise NotImplementedError

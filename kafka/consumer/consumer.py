@@ -1,0 +1,417 @@
+"""`KafkaConsumer`: the public consumer, thin over the fetch path and the threaded driver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition
+from kafka.client import Client
+from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
+from kafka.consumer.reading import Reading, rules
+from kafka.core.cluster.routes import ANY
+from kafka.core.consume.deliveries import Deliveries
+from kafka.core.consume.fetch import Fetch, FetchConfig
+from kafka.core.consume.offsets import EARLIEST, LATEST, Found, list_offsets
+from kafka.core.flows import Task
+from kafka.drivers._turn import Turn
+from kafka.drivers.base import Desk
+from kafka.errors import IllegalStateError
+from kafka.protocol import MetadataRequest
+from kafka.result import Err
+from kafka.structs import OffsetAndTimestamp, TopicPartition
+
+if TYPE_CHECKING:
+    from kafka.consumer.subscription_state import ConsumerRebalanceListener
+
+# The longest a reader sleeps: a bound on how long a lost wake-up could go unnoticed.
+LONGEST_SLEEP = 1.0
+FOR_EVER = 1e9
+
+
+class KafkaConsumer(ConsumerBase, Client):
+    """Reads records from Kafka, which a thread in the background fetches ahead. Use it from one thread at a time.
+
+    Takes kafka-python's keyword arguments (`KafkaConsumer.DEFAULT_CONFIG` has them all with their defaults) and
+    `fetch_buffer_bytes` (bytes fetched and not yet read, at most). Unknown ones raise an error that names the nearest;
+    those that are still to come raise NotImplementedError.
+
+    Raises KafkaConnectionError or another KafkaTimeoutError where no broker can be reached, with what was tried and why
+    it failed.
+    """
+
+    DEFAULT_CONFIG = DEFAULT_CONFIG
+    _checked: ConsumerConfig
+
+    def __init__(self, *topics: str, **configs: Any) -> None:
+        self._positions: dict[TopicPartition, ReadPosition] = {}
+        self._topics: set[str] | None = None  # subscribed
+        self._snapshot: Any = None  # whose partitions are assigned, where all of the topics' are
+        self._woken = False
+        Client.__init__(self, ConsumerConfig(configs))
+        if topics:
+            self.subscribe(topics)
+
+    def _equip(self, turn: Turn) -> Desk | None:
+        config = self._checked
+        self._deliveries = Deliveries()
+        self._reading = Reading(self._deliveries, turn.wake)
+        self._fetch = Fetch(
+            self._core.services,
+            FetchConfig(
+                min_bytes=config.fetch_min_bytes,
+                max_wait=config.fetch_max_wait_ms / 1000,
+                max_bytes=config.fetch_max_bytes,
+                partition_max_bytes=config.max_partition_fetch_bytes,
+                buffer_bytes=config.fetch_buffer_bytes or config.fetch_max_bytes,
+                isolation=config.isolation_level,
+                rack=config.client_rack,
+                sessions=config.enable_incremental_fetch_sessions,
+                reset=None if config.auto_offset_reset is None else partial(_time_of, config.auto_offset_reset),
+            ),
+            rules(
+                check_crc=config.check_crcs,
+                read_committed=config.isolation_level == 1,
+                key_deserializer=config.key_deserializer,
+                value_deserializer=config.value_deserializer,
+            ),
+            self._deliveries,
+        )
+        self._core.attach(self._fetch)
+        return None
+
+    # -- what is read --------------------------------------------------------------------------------------------------
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read these partitions and no others; `[]` ends it. IllegalStateError after `subscribe`."""
+        self._check_open()
+        wanted = list(dict.fromkeys(_checked(tp) for tp in partitions))
+        if self._topics is not None:
+            raise IllegalStateError(_EXCLUSIVE)
+        self._assign(wanted)
+
+    def _assign(self, wanted: Iterable[TopicPartition]) -> None:
+        wanted = list(wanted)
+        for tp in self._positions.keys() - set(wanted):
+            position = self._positions.pop(tp)
+            position.move(-1, -1)
+            self._driver.call(partial(self._fetch.remove, tp))
+        for tp in wanted:
+            if tp not in self._positions:
+                position = self._positions[tp] = ReadPosition(tp)
+                self._driver.call(partial(self._fetch.add, position))
+                self._driver.call(partial(self._fetch.look_up, position, position.generation, None))
+
+    def assignment(self) -> set[TopicPartition]:
+        """The partitions that are read."""
+        return set(self._positions)
+
+    def subscribe(
+        self,
+        topics: Iterable[str] = (),
+        pattern: str | None = None,
+        listener: ConsumerRebalanceListener | None = None,
+    ) -> None:
+        """Read all partitions of these topics. IllegalStateError after `assign`."""
+        self._check_open()
+        if isinstance(topics, (str, bytes)):
+            raise TypeError("topics must be a list of names, not one")
+        names = list(topics)
+        if not names:
+            raise ValueError("Neither topics nor a pattern are given.")
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"topics must be strings, not {name!r}")
+        if self._positions and self._topics is None:
+            raise IllegalStateError(_EXCLUSIVE)
+        self._topics = set(names)
+        self._snapshot = None
+        for name in names:
+            self._driver.call(partial(self._core.metadata.want, name))
+
+    def subscription(self) -> set[str] | None:
+        """The topics that are subscribed; None where partitions are assigned."""
+        return None if self._topics is None else set(self._topics)
+
+    def unsubscribe(self) -> None:
+        """Read nothing any more."""
+        self._check_open()
+        self._topics = None
+        self._assign(())
+
+    def _follow(self) -> None:
+        """Read all partitions of the topics that are subscribed, those that were added since, too."""
+        snapshot = self._core.snapshot
+        if self._topics is not None and snapshot is not self._snapshot:
+            self._snapshot = snapshot
+            self._assign(
+                TopicPartition(name, partition)
+                for name in sorted(self._topics)
+                for partition in range(snapshot.partitions(name))
+            )
+
+    # -- reading -------------------------------------------------------------------------------------------------------
+
+    def poll(
+        self, timeout_ms: float = 0, max_records: int | None = None, update_offsets: bool = True
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """The next records, {partition: [record]}, at most `max_records` (default: max_poll_records) in all.
+
+        What has been fetched is returned at once; else this waits for at most `timeout_ms`, and returns {} then.
+        """
+        self._check_open()
+        if not timeout_ms >= 0:
+            raise ValueError(f"timeout_ms must be a number of milliseconds, 0 or more: {timeout_ms}")
+        if max_records is None:
+            max_records = self._checked.max_poll_records
+        if max_records < 1:
+            raise ValueError(f"max_records must be 1 or more: {max_records}")
+        deadline = time.monotonic() + timeout_ms / 1000
+        records: dict[TopicPartition, list[ConsumerRecord]] = {}
+        left = max_records
+        while left > 0:
+            fetched = self.current
+            if fetched is None:
+                try:
+                    fetched = self._fetched(0.0 if records else deadline)
+                except BaseException:
+                    if records:
+                        break
+                    raise
+                if fetched is None:
+                    break
+                self.current = fetched
+            taken = self._take(fetched, left, bool(records))
+            if taken:
+                records.setdefault(fetched.position.partition, []).extend(taken)
+                left -= len(taken)
+        return records
+
+    def _take(self, fetched: Fetched, most: int, has_others: bool) -> list[ConsumerRecord]:
+        try:
+            taken = fetched.take(most)
+        except Exception:
+            self.current = None
+            self._reading.broken(fetched)
+            if has_others:
+                return []
+            raise
+        if not taken:
+            self.current = None
+            self._reading.done(fetched)
+        return taken
+
+    def _fetched(self, deadline: float) -> Fetched | None:
+        """What to read on with; None where nothing arrives before clock second `deadline`."""
+        while True:
+            self._follow()
+            fetched = self._reading.next()
+            if fetched is not None:
+                return fetched
+            if self._woken:
+                self._woken = False
+                return None
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._reading.wait(min(left, LONGEST_SLEEP))
+            self._check_open()
+            if not self._driver.is_alive():
+                raise IllegalStateError(self._ended()) from self._driver.error
+
+    def _next_fetched(self) -> Fetched:
+        if self._closed:
+            raise StopIteration
+        self._check_open()
+        if self.current is not None:
+            self._reading.done(self.current)
+            self.current = None
+        fetched = self._fetched(time.monotonic() + min(self._checked.consumer_timeout_ms / 1000, FOR_EVER))
+        if fetched is None:
+            raise StopIteration
+        return fetched
+
+    def wakeup(self) -> None:
+        """End the present or the next `poll()` at once, with what there is. Any thread may call it."""
+        self._woken = True
+        self._reading.wake_up()
+
+    # -- where -----------------------------------------------------------------------------------------------------
+
+    def _position(self, tp: TopicPartition, error: type[Exception] = IllegalStateError) -> ReadPosition:
+        position = self._positions.get(_checked(tp))
+        if position is None:
+            raise error(
+                f"{tp.topic}[{tp.partition}] is not assigned; assign it, or wait until subscribe() has brought it."
+            )
+        return position
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read on at this offset."""
+        if not isinstance(offset, int) or offset < 0:
+            raise ValueError(f"offset must be a whole number of 0 or more: {offset!r}")
+        position = self._position(partition, ValueError)
+        generation = position.move(offset, -1)
+        self._driver.call(partial(self._fetch.place, position, generation, offset, -1))
+
+    def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        """Read on at the first record there is; of all partitions that are read, where none is named."""
+        self._seek_to(partitions, EARLIEST)
+
+    def seek_to_end(self, *partitions: TopicPartition) -> None:
+        """Read on with what comes from now on; of all partitions that are read, where none is named."""
+        self._seek_to(partitions, LATEST)
+
+    def _seek_to(self, partitions: tuple[TopicPartition, ...], place: int) -> None:
+        for position in [self._position(tp, ValueError) for tp in partitions or self._positions]:
+            generation = position.move(-1, -1)
+            self._driver.call(partial(self._fetch.look_up, position, generation, place))
+
+    def position(self, partition: TopicPartition, timeout_ms: float | None = None) -> int | None:
+        """The offset of the next record of this partition; None where it is not known within `timeout_ms`."""
+        position = self._position(partition)
+        deadline = time.monotonic() + (FOR_EVER if timeout_ms is None else timeout_ms / 1000)
+        while position.offset < 0:
+            self._check_open()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._reading.wait_for_place(min(left, LONGEST_SLEEP))
+        return position.offset
+
+    def pause(self, *partitions: TopicPartition) -> None:
+        """Return no more records of these partitions until they are resumed."""
+        self._pause(partitions, True)
+
+    def resume(self, *partitions: TopicPartition) -> None:
+        """Return records of these partitions again."""
+        self._pause(partitions, False)
+        self._reading.resumed()
+
+    def _pause(self, partitions: tuple[TopicPartition, ...], paused: bool) -> None:
+        for position in [self._position(tp, KeyError) for tp in partitions]:
+            position.paused = paused
+            self._driver.call(partial(self._fetch.reconsider, position))
+        if paused and self.current is not None and self.current.position.paused:
+            self._reading.put_back(self.current)
+            self.current = None
+
+    def paused(self) -> set[TopicPartition]:
+        """The partitions that are paused."""
+        return {tp for tp, position in self._positions.items() if position.paused}
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """The offset after the last record that all replicas have, as of the last fetch; None before it."""
+        known = self._position(partition).high_watermark
+        return None if known < 0 else known
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def beginning_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, int]:
+        """The offset of the first record of each partition."""
+        found = self._list_offsets(dict.fromkeys(map(_checked, partitions), EARLIEST), timeout_ms)
+        return {tp: place.offset for tp, place in found.items()}
+
+    def end_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition; with read_committed, of the first undecided one."""
+        found = self._list_offsets(dict.fromkeys(map(_checked, partitions), LATEST), timeout_ms)
+        return {tp: place.offset for tp, place in found.items()}
+
+    def offsets_for_times(
+        self, timestamps: Mapping[TopicPartition, int], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """For each partition the first record at or after a time (ms since 1970); None where there is none."""
+        wanted = {_checked(tp): int(timestamp) for tp, timestamp in timestamps.items()}
+        for tp, timestamp in wanted.items():
+            if timestamp < 0:
+                raise ValueError(f"the time for {tp.topic}[{tp.partition}] must be 0 or more: {timestamp}")
+        found = self._list_offsets(wanted, timeout_ms)
+        return {
+            tp: None if place.offset < 0 else OffsetAndTimestamp(place.offset, place.timestamp, place.epoch)
+            for tp, place in found.items()
+        }
+
+    def _list_offsets(
+        self, wanted: Mapping[TopicPartition, int], timeout_ms: float | None
+    ) -> dict[TopicPartition, Found]:
+        if not wanted:
+            return {}
+        timeout = (self._checked.request_timeout_ms if timeout_ms is None else timeout_ms) / 1000
+        isolation = self._checked.isolation_level
+
+        def question(answer: Any, now: float) -> None:
+            Task(list_offsets(self._core.services, wanted, isolation, now, timeout), answer).start(now)
+
+        places = self._ask(question, timeout + 5, "the offsets of partitions")
+        for place in places.values():
+            if isinstance(place, Err):
+                raise place.error.fresh()
+        return {tp: places[tp].value for tp in wanted}
+
+    def topics(self) -> set[str]:
+        """The names of all topics that may be seen; asks the cluster each time."""
+        response = self._metadata_of(None)
+        return {
+            topic.name
+            for topic in response.topics
+            if topic.error_code == 0 and not (topic.is_internal and self._checked.exclude_internal_topics)
+        }
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        """The partitions of a topic; an empty set where there is no such topic."""
+        known = self._core.snapshot.partitions(topic)
+        if known:
+            return set(range(known))
+        return {
+            partition.partition_index for found in self._metadata_of([topic]).topics for partition in found.partitions
+        }
+
+    def _metadata_of(self, names: list[str] | None) -> Any:
+        timeout = self._checked.request_timeout_ms / 1000
+        request = MetadataRequest(
+            topics=None if names is None else [MetadataRequest.MetadataRequestTopic(name=name) for name in names],
+            allow_auto_topic_creation=False,
+        )
+
+        def question(answer: Any, now: float) -> None:
+            self._core.calls.request(ANY, MetadataRequest, lambda version: request, answer, now, timeout)
+
+        return self._obtain(question, timeout + 5, "topics")
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def close(self, autocommit: bool = True, timeout_ms: float | None = None) -> None:
+        """End reading, and the IO thread. Closing again does nothing."""
+        self._close()
+
+    def _shut_down(self, patience: float) -> None:
+        super()._shut_down(patience)
+        self.wakeup()
+        for deserializer in {
+            id(each): each for each in (self._checked.key_deserializer, self._checked.value_deserializer)
+        }.values():
+            if deserializer is not None:
+                deserializer.close()
+
+
+_EXCLUSIVE = (
+    "subscribe() and assign() do not go together, nor do topics and a pattern: unsubscribe() first, or use another"
+    " consumer."
+)
+
+
+def _time_of(reset: int | float) -> int:
+    """What to look up for a policy: a place, or for so many seconds ago (a float) the time in ms since 1970."""
+    return reset if isinstance(reset, int) else round((time.time() - reset) * 1000)
+
+
+def _checked(tp: Any) -> TopicPartition:
+    if not isinstance(tp, TopicPartition):
+        raise TypeError(f"partitions must be kafka.TopicPartition, not {tp!r}")
+    return tp

@@ -1,0 +1,152 @@
+"""The reader's side of fetching: what has arrived, partition by partition, and waiting for more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from kafka._codec import ConsumerRecord, Fetched, ReadRules
+from kafka.core.consume.deliveries import Deliveries, Failure
+from kafka.errors import RecordDeserializationError
+from kafka.records.compression import CODECS, MAX_DECOMPRESSED, decompress
+from kafka.records.errors import CorruptBatchError
+from kafka.result import Err
+from kafka.serializer import Deserializer
+from kafka.structs import TopicPartition
+
+
+class Reading:
+    """What one thread at a time reads. `wake` tells the IO thread that something came back."""
+
+    def __init__(self, deliveries: Deliveries, wake: Callable[[], None]) -> None:
+        self._deliveries = deliveries
+        self._wake = wake
+        self._event = threading.Event()
+        self._parked: list[Fetched] = []  # of paused partitions
+        self._broken: list[Fetched] = []  # whose next record cannot be had; the reader is told until it seeks
+        self._stuck: list[Failure] = []  # of partitions of which nothing more comes
+        self._told = False  # the last call raised what is wrong: now it is the turn of the other partitions
+        deliveries.tell = self._event.set
+
+    def wait(self, seconds: float) -> None:
+        """Until something arrives or `wake_up` is called; Ctrl-C interrupts."""
+        self._event.wait(seconds)
+
+    def wait_for_place(self, seconds: float) -> None:
+        """Until something arrives, or where a partition begins has been found."""
+        self._event.wait(seconds)
+        self._event.clear()
+
+    def wake_up(self) -> None:
+        self._event.set()
+
+    def resumed(self) -> None:
+        """A partition that was paused is read again."""
+        still, parked = [], self._parked
+        for fetched in parked:
+            if fetched.position.paused and not fetched.is_stale:
+                still.append(fetched)
+            else:
+                self._deliveries.arrived.appendleft(fetched)
+        self._parked = still
+        self._event.set()
+
+    def next(self) -> Fetched | None:
+        """What to read on with, if anything has arrived; raises what is wrong with a partition."""
+        self._event.clear()
+        self._drop_stale()
+        if not self._told:
+            self._raise()
+        while self._deliveries.arrived:
+            arrived = self._deliveries.arrived.popleft()
+            if isinstance(arrived, Failure):
+                if not arrived.is_stale:
+                    self._stuck.append(arrived)
+                    self._raise()
+            elif arrived.is_stale:
+                self.done(arrived)
+            elif arrived.position.paused:
+                self._parked.append(arrived)
+            else:
+                return arrived
+        self._raise()
+        return None
+
+    def done(self, fetched: Fetched) -> None:
+        """Nothing of it is needed any more."""
+        fetched.finish()
+        self._deliveries.returned.append(fetched)
+        self._wake()
+
+    def broken(self, fetched: Fetched) -> None:
+        """Its next record cannot be had."""
+        self._broken.append(fetched)
+        self._told = True
+
+    def put_back(self, fetched: Fetched) -> None:
+        """Read on with it later; before anything else."""
+        self._deliveries.arrived.appendleft(fetched)
+
+    def _raise(self) -> None:
+        """What is wrong with a partition of which nothing can be had."""
+        self._told = False
+        if self._stuck:
+            failure = self._stuck[0]
+            if not failure.sticks:
+                del self._stuck[0]
+            self._told = failure.is_told = True
+            raise failure.error.fresh()
+        if self._broken:
+            self._told = True
+            self._broken[0].take(1)  # raises
+
+    def _drop_stale(self) -> None:
+        self._stuck = [failure for failure in self._stuck if not failure.is_stale]
+        for fetched in [fetched for fetched in (*self._broken, *self._parked) if fetched.is_stale]:
+            self.done(fetched)
+        self._broken = [fetched for fetched in self._broken if not fetched.is_stale]
+        self._parked = [fetched for fetched in self._parked if not fetched.is_stale]
+
+
+def rules(
+    *,
+    check_crc: bool,
+    read_committed: bool,
+    key_deserializer: Deserializer | None,
+    value_deserializer: Deserializer | None,
+) -> ReadRules:
+    return ReadRules(
+        check_crc=check_crc,
+        read_committed=read_committed,
+        opened=_opened,
+        legacy=_legacy,
+        corrupt=_corrupt,
+        undeserializable=_undeserializable,
+        key_deserializer=None if key_deserializer is None else key_deserializer.deserialize,
+        value_deserializer=None if value_deserializer is None else value_deserializer.deserialize,
+    )
+
+
+def _opened(codec: int, data: memoryview) -> Any:
+    if codec >= len(CODECS):
+        raise CorruptBatchError(f"is compressed with an unknown codec, number {codec}")
+    result = decompress(CODECS[codec], data, MAX_DECOMPRESSED)
+    if isinstance(result, Err):
+        raise result.error
+    return result.value
+
+
+def _legacy(data: memoryview, check_crc: bool) -> Any:
+    from kafka.records import read_batches
+
+    batches = read_batches(bytes(data), check_crc=check_crc)
+    return [record for batch in batches for record in batch.unwrap().records().unwrap()]
+
+
+def _corrupt(what: str, partition: TopicPartition, offset: int) -> CorruptBatchError:
+    return CorruptBatchError(what, partition.topic, partition.partition, offset)
+
+
+def _undeserializable(record: ConsumerRecord, what: str, error: Exception) -> RecordDeserializationError:
+    return RecordDeserializationError(record, what, f"{type(error).__name__}: {error}")

@@ -1,0 +1,141 @@
+"""Where a partition is read from, where nobody gave an offset, or nothing is at it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kafka.core.consume import offsets
+from kafka.core.consume.offsets import EARLIEST, LATEST, list_offsets
+from kafka.core.consume.partition import FetchPartition
+from kafka.core.consume.states import FetchEvent, FetchState
+from kafka.core.flows import Task
+from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from kafka.result import Err
+from kafka.structs import TopicPartition
+
+if TYPE_CHECKING:
+    from kafka.core.consume.fetch import Fetch
+
+
+class Places:
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._wanted: dict[FetchPartition, None] = {}  # those that are to be looked up with the next tick
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self._wanted)
+
+    def forget(self, partition: FetchPartition) -> None:
+        self._wanted.pop(partition, None)
+
+    def look_up(self, partition: FetchPartition, time: int | None, now: float) -> None:
+        """Go on at a time (see `offsets`); None: where the policy says, if it says anything."""
+        if time is None:
+            if self._fetch.config.reset is None:
+                self._get_stuck(partition, NoOffsetForPartitionError(_named(partition)))
+                return
+            time = self._fetch.config.reset()
+        partition.start_time = time
+        partition.handle(FetchEvent.LOOK_UP)
+        self._wanted[partition] = None
+        self._fetch.leave(partition)
+
+    def out_of_range(self, partition: FetchPartition, now: float) -> None:
+        """There is nothing at the offset that is next: retention has taken it, or the log ends before it."""
+        if partition.buffered > 0:
+            self._fetch.retry(partition, now)  # what the reader still has is not lost; it comes to this by itself
+        elif self._fetch.config.reset is None:
+            self._get_stuck(partition, OffsetOutOfRangeError({partition.tp: partition.next_offset}))
+        else:
+            partition.position.move(-1, -1)
+            self.look_up(partition, None, now)
+
+    def made_anew(self, partition: FetchPartition, now: float) -> None:
+        """Another topic has the name: an offset of the former one means nothing there."""
+        tp = partition.tp
+        if partition.state is not FetchState.FETCHING:
+            return
+        self._fetch.services.notice(
+            "warning",
+            f"Topic {tp.topic} was deleted and made anew: partition {tp.partition} is not read from offset"
+            f" {partition.position.offset}, which was the former topic's.",
+        )
+        partition.position.move(-1, -1)
+        if self._fetch.config.reset is None:
+            self._get_stuck(partition, OffsetOutOfRangeError({tp: partition.next_offset}))
+        else:
+            self.look_up(partition, EARLIEST, now)  # all of it came after what was read
+
+    def truncated(self, partition: FetchPartition, end: int, now: float) -> None:
+        """A new leader does not have what was read from this offset on (KIP-320): go back to where its log agrees."""
+        tp, position = partition.tp, partition.position
+        if self._fetch.config.reset is None:
+            self._get_stuck(partition, LogTruncationError({tp: end}))
+            return
+        read = position.offset
+        if read > end:
+            self._fetch.services.notice(
+                "warning",
+                f"Records {end} to {read - 1} of {tp.topic}[{tp.partition}] were read and are no more: the log was"
+                f" truncated when its leader changed. Reading goes on at {end}.",
+            )
+        at = min(end, read)
+        self._fetch.place(position, position.move(at, -1), at, -1, now)
+
+    def _get_stuck(self, partition: FetchPartition, error: KafkaError) -> None:
+        partition.handle(FetchEvent.LOST)
+        self._fetch.leave(partition)
+        self._fetch.fail(partition, error)
+
+    def ask(self, now: float) -> None:
+        """Ask the leaders about those that are due."""
+        wanted, self._wanted = self._wanted, {}
+        generations = {partition: partition.position.generation for partition in wanted}
+        times = {partition.tp: partition.start_time for partition in wanted}
+        config = self._fetch.services.config
+        flow = list_offsets(self._fetch.services, times, self._fetch.config.isolation, now, config.request_timeout)
+        Task(flow, partial(self._found, generations, times)).start(now)
+
+    def _found(
+        self,
+        generations: dict[FetchPartition, int],
+        times: dict[TopicPartition, int],
+        places: offsets.Places,
+        now: float,
+    ) -> None:
+        for partition, generation in generations.items():
+            position = partition.position
+            if not self._is_looking(partition, generation) or partition.start_time != times[partition.tp]:
+                continue  # it has been sent elsewhere since
+            place = places[partition.tp]
+            if isinstance(place, Err):
+                if not place.error.retriable:
+                    self._fetch.fail(partition, place.error)
+                config = self._fetch.services.config
+                again = partial(self._look_again, partition, generation)
+                self._fetch.services.timers.at(now + config.retry_backoff_max, again)
+            elif place.value.offset < 0:  # no record is that young
+                self.look_up(partition, LATEST, now)
+            elif position.settle(generation, place.value.offset):
+                partition.next_offset = place.value.offset
+                partition.epoch = place.value.epoch
+                partition.handle(FetchEvent.FOUND)
+                self._fetch.deliveries.tell()  # somebody may wait for the position itself
+                self._fetch.moved(partition, now)
+
+    def _is_looking(self, partition: FetchPartition, generation: int) -> bool:
+        return (
+            self._fetch.partitions.get(partition.tp) is partition
+            and partition.state is FetchState.LOOKING_UP
+            and partition.position.generation == generation
+        )
+
+    def _look_again(self, partition: FetchPartition, generation: int, now: float) -> None:
+        if self._is_looking(partition, generation):
+            self._wanted[partition] = None
+
+
+def _named(partition: FetchPartition) -> str:
+    return f"{partition.tp.topic}[{partition.tp.partition}]"
