@@ -105,8 +105,9 @@ def register_protocol(
     load_headers: Callable[[], tuple[type[Message], type[Message]]],
 ) -> None: ...
 
-# Partitions
+# Topics and partitions
 
+def check_topic(topic: object) -> str: ...
 def murmur2(data: Buffer) -> int: ...
 
 # The accumulator

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from kafka._codec import Accumulator
+from kafka._codec import Accumulator, check_topic
 from kafka._log import Log
 from kafka.client import EXIT_PATIENCE, Client, Cluster
 from kafka.core.events import Listeners
@@ -135,8 +135,12 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         return Cluster(self._core.snapshot)
 
     def partitions_for(self, topic: str) -> set[int]:
-        """The partitions of `topic`; waits at most `max_block_ms` for them."""
+        """The partitions of `topic`; waits at most `max_block_ms` for them.
+
+        TypeError or ValueError for what can be no topic's name.
+        """
         self._check_open()
+        topic = check_topic(topic)
         known = self._core.snapshot.partitions(topic)
         if known == 0:
             self._await_partitions(topic)

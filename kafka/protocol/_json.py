@@ -113,6 +113,13 @@ def _field_from_json(field: FieldSpec, value: Any, version: int) -> Any:
     return tuple(elements)
 
 
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no int of more than 4,300 digits
+        return f"an {type(value).__name__} of too many digits"
+
+
 def _from_json(field: FieldSpec, value: Any, version: int) -> Any:
     if field.struct is not None:
         return _struct_from_json(field.struct, value, version)
@@ -120,16 +127,19 @@ def _from_json(field: FieldSpec, value: Any, version: int) -> Any:
     if kind in INTEGERS:
         lowest, highest = INTEGERS[kind]
         if type(value) is not int or not lowest <= value <= highest:
-            raise _Bad(f"needs an {kind}, not {value!r}")
+            raise _Bad(f"needs an {kind}, not {_shown(value)}")
         return value
     if kind == "bool":
         if type(value) is not bool:
-            raise _Bad(f"needs true or false, not {value!r}")
+            raise _Bad(f"needs true or false, not {_shown(value)}")
         return value
     if kind == "float64":
         if type(value) not in (int, float):
-            raise _Bad(f"needs a number, not {value!r}")
-        return float(value)
+            raise _Bad(f"needs a number, not {_shown(value)}")
+        try:
+            return float(value)
+        except OverflowError:
+            raise _Bad("needs a number that fits 64 bits of floating point") from None
     if not isinstance(value, str):
         raise _Bad(f"needs a string, not {type(value).__name__}")
     if kind == "string":

@@ -242,6 +242,8 @@ def _read_v2(
             return f"has CRC {crc:#010x} in its header, but its bytes have {computed:#010x}"
     if count < 0 or last_offset_delta < 0:
         return f"has count {count} and last offset delta {last_offset_delta}"
+    if offset + last_offset_delta >= 1 << 63:
+        return f"ends at offset {offset + last_offset_delta}, which does not fit 64 bits"
     return RecordBatch(
         2,
         attributes,

@@ -23,6 +23,7 @@ _ENTRY = struct.Struct(">qi")
 _MESSAGE = struct.Struct(">IBb")
 _INT32 = struct.Struct(">i")
 _INT64 = struct.Struct(">q")
+_MOST_OFFSET = 2**63 - 1
 
 
 class Message(NamedTuple):
@@ -95,6 +96,9 @@ def records(
     if not found:
         return "is a compressed set that holds no message"
     first = last_offset - found[-1][0] if compressed and magic == 1 else 0
+    for offset, _ in found:
+        if not -_MOST_OFFSET - 1 <= first + offset <= _MOST_OFFSET:
+            return f"has a message at offset {first + offset}, which does not fit 64 bits"
     return [
         Record(
             first + offset,

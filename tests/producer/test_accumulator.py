@@ -600,7 +600,7 @@ def test_a_partitioner_that_answers_nonsense(answer: Any) -> None:
         ({"value": b"x", "headers": [("\ud800", b"b")]}, ValueError),
         ({"value": b"x", "timestamp_ms": 1.5}, TypeError),
         ({"value": b"x", "timestamp_ms": "now"}, TypeError),
-        ({"value": b"x", "timestamp_ms": 2**63}, (OverflowError, ValueError)),
+        ({"value": b"x", "timestamp_ms": 2**63}, ValueError),
         ({"value": b"x", "partition": "0"}, TypeError),
         ({"value": b"x", "partition": -1}, ValueError),
         ({"value": b"x", "partition": 2**40}, ValueError),

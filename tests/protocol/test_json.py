@@ -7,7 +7,7 @@ import pytest
 
 import kafka.protocol
 from kafka.errors import EncodeError, UnsupportedField
-from kafka.protocol import FetchRequest, LeaveGroupRequest, MetadataRequest, MetadataResponse, ProduceRequest
+from kafka.protocol import AlterClientQuotasRequest, FetchRequest, LeaveGroupRequest, MetadataRequest, MetadataResponse, ProduceRequest
 from kafka.result import Err, Ok
 
 from .random_messages import message_versions, random_struct
@@ -84,5 +84,14 @@ def test_numbers_have_to_fit():
     data = ProduceRequest().to_json(9)
     for value in (2**15, -(2**15) - 1, 1.0, "1", True):
         assert ProduceRequest.from_json({**data, "acks": value}, 9).error.path == "acks"
+    for value in (10**5000, -(10**5000)):
+        assert ProduceRequest.from_json({**data, "acks": value}, 9).error.reason.startswith("needs an int16, not")
     assert ProduceRequest.from_json(data, 99).error.reason == "there are versions 3 to 13"
     assert ProduceRequest.from_json(ProduceRequest().to_json(13)) == Ok(ProduceRequest())
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), "1", None, True])
+def test_floats_have_to_fit(value):
+    operation = {"key": "producer_byte_rate", "value": value, "remove": False}
+    data = {"entries": [{"entity": [], "ops": [operation]}], "validateOnly": False}
+    assert AlterClientQuotasRequest.from_json(data, 1).error.path == "entries[0].ops[0].value"

@@ -411,3 +411,23 @@ def test_legacy_sets_that_cannot_be():
         assert result.error.offset == 5
     [result] = read_batches(struct.pack(">qi", 3, 20) + message(1, 5, None, None)[12:32])
     assert isinstance(result.error, CorruptBatchError)
+
+
+def test_offsets_that_fit_no_64_bits():
+    """They are outside of what a CRC covers: any bytes may be there."""
+    inner = message(1, 10, None, b"a") + message(1, 0, None, b"b")
+    [batch] = read_batches(message(1, 2**63 - 1, None, gzipped(inner), 1))
+    assert "does not fit 64 bits" in batch.unwrap().records().error.reason
+    inner = message(1, -10, None, b"a") + message(1, 0, None, b"b")
+    [batch] = read_batches(message(1, -(2**63), None, gzipped(inner), 1))
+    assert "does not fit 64 bits" in batch.unwrap().records().error.reason
+    builder = RecordBatchBuilder()
+    for value in (b"a", b"b"):
+        builder.append(1, None, value)
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, 2**63 - 2)
+    [batch] = read_batches(data)
+    assert [record.offset for record in batch.unwrap().records().unwrap()] == [2**63 - 2, 2**63 - 1]
+    struct.pack_into(">q", data, 0, 2**63 - 1)
+    [batch] = read_batches(data)
+    assert "does not fit 64 bits" in batch.error.reason

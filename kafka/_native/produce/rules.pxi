@@ -55,6 +55,13 @@ cdef str legal_topic(topic):
     return <str>topic if type(topic) is str else str.__str__(topic)     # of an Enum, perhaps, whose str() is another
 
 
+def check_topic(topic):
+    """TypeError or ValueError for what can be no topic's name; the name as a plain string."""
+    topic = legal_topic(topic)
+    refuse_topic(topic)
+    return topic
+
+
 cdef refuse_topic(str topic):
     if LEGAL_TOPIC.fullmatch(topic) is None or topic in (".", ".."):
         raise ValueError(
@@ -144,9 +151,10 @@ cdef int64_t timestamp_from(timestamp, Py_ssize_t index) except? -1:
     try:
         return PyNumber_Index(timestamp)
     except (TypeError, OverflowError) as error:
-        if index < 0:
-            raise
-        raise type(error)(f"{place_of('timestamp', index)}: {error}") from None
+        name = "timestamp_ms" if index < 0 else place_of("timestamp", index)
+        if isinstance(error, OverflowError):
+            raise ValueError(f"{name} must be milliseconds since 1970, and fit 64 bits") from None
+        raise TypeError(f"{name} must be int, milliseconds since 1970, not {type(timestamp).__name__}") from None
 
 
 cdef Queue numbered_queue(TopicQueues queues, partition):
