@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 
+from kafka.errors import KafkaError
 from kafka.testing.cluster import EmbeddedCluster
 
 
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             folder=options.folder,
             discard=options.discard,
         ).start()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, KafkaError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     stopped = threading.Event()

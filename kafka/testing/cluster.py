@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -78,6 +79,8 @@ class EmbeddedCluster(Cluster):
             raise ValueError(f"a cluster needs a node at least, not {nodes}")
         if discard and folder is not None:
             raise ValueError("records cannot be both thrown away and kept in a folder")
+        if port and not 1 <= port <= 65536 - nodes:
+            raise ValueError(f"there are no {nodes} ports from {port} on: the last one is 65535, and 0 takes free ones")
         for name, count in (topics or {}).items():
             if not self.is_valid_name(name) or count < 1:
                 raise ValueError(f"there can be no topic {name!r} with {count} partitions")
@@ -87,9 +90,8 @@ class EmbeddedCluster(Cluster):
         self.default_partitions = default_partitions
         self.folder = None if folder is None else Path(folder)
         self.next_producer_id = _PRODUCER_IDS
-        self.nodes: list[Node] = []
+        self.nodes = [Node(self, number + 1, host, port + number if port else 0) for number in range(nodes)]
         self.brokers = self.nodes
-        self._first = (nodes, host, port)
         self._wanted = dict(topics or {})
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,35 +99,43 @@ class EmbeddedCluster(Cluster):
     # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> EmbeddedCluster:
-        """Opens the sockets; clients can connect when this returns. OSError if a port is taken."""
-        nodes, host, port = self._first
+        """Opens the sockets; clients can connect when this returns.
+
+        After `stop()` it goes on: at the same ports, with what is in memory or in the folder. RuntimeError if it runs
+        already, OSError if a port is taken or the folder cannot be used, ValueError if there is something else in it,
+        CorruptBatchError if a log is damaged; nothing is left open then.
+        """
+        if self._thread is not None:
+            raise RuntimeError(f"this cluster runs already, at {self.bootstrap}")
         try:
-            for number in range(nodes):
-                self.nodes.append(Node(self, number + 1, host, port + number if port else 0))
-        except OSError:
             for node in self.nodes:
-                node.close()
-            self.nodes.clear()
+                node.open()
+            if self.folder is not None:
+                self._reopen(self.folder)
+            for name, count in self._wanted.items():
+                if name not in self.topics:
+                    self.add_topic(name, count)
+            self._loop = self.world.loop = asyncio.new_event_loop()
+            started: Future[None] = Future()
+            run = threading.Thread(target=self._run, args=(self._loop, started), name="kafka.testing", daemon=True)
+            run.start()
+            self._thread = run
+            started.result()
+        except BaseException:
+            self.stop()
             raise
-        if self.folder is not None:
-            self._reopen(self.folder)
-        for name, count in self._wanted.items():
-            if name not in self.topics:
-                self.add_topic(name, count)
-        self._loop = self.world.loop = asyncio.new_event_loop()
-        started: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(self._loop, started), name="kafka.testing", daemon=True)
-        self._thread.start()
-        started.result()
+        self._wanted.clear()
         return self
 
     def stop(self) -> None:
-        """Closes all connections and files. What is in memory can still be looked at."""
-        if self._thread is None or self._loop is None:
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._thread = None
+        """Closes all connections and files. What is in memory can still be looked at, and `start()` goes on with it."""
+        if self._thread is not None and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the thread has failed
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._thread = None
+        for node in self.nodes:
+            node.close()
         if self.folder is not None:
             for topic in self.topics.values():
                 for partition in topic.partitions:
@@ -141,12 +151,19 @@ class EmbeddedCluster(Cluster):
         self.stop()
 
     def _run(self, loop: asyncio.AbstractEventLoop, started: Future[None]) -> None:
-        for node in self.nodes:
-            loop.run_until_complete(node.start())
-        loop.call_soon(started.set_result, None)
-        loop.run_forever()
-        loop.run_until_complete(self._end())
-        loop.close()
+        try:
+            self.transactions.resume()
+            for node in self.nodes:
+                loop.run_until_complete(node.start())
+            loop.call_soon(started.set_result, None)
+            loop.run_forever()
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+        finally:
+            loop.run_until_complete(self._end())
+            loop.close()
 
     async def _end(self) -> None:
         for node in self.nodes:
@@ -240,11 +257,15 @@ class EmbeddedCluster(Cluster):
         return storage
 
     def _reopen(self, folder: Path) -> None:
-        """Finds topics, logs and producers again, and the cluster's id."""
+        """Finds topics, logs and producers again, and the cluster's id; nothing else is known any more."""
+        self.topics.clear()
+        self.topics_by_id.clear()
+        self.transactions.forget()
+        self.next_producer_id = _PRODUCER_IDS
         folder.mkdir(parents=True, exist_ok=True)
         properties = folder / "meta.properties"
         if properties.exists():
-            self.id = re.findall(r"^cluster\.id=(.+)$", properties.read_text(), re.MULTILINE)[0]
+            self.id = _written(properties, r"^cluster\.id=(.+)$")
         else:
             properties.write_text(f"version=1\ncluster.id={self.id}\n")
         found: dict[str, dict[int, Path]] = {}
@@ -253,20 +274,30 @@ class EmbeddedCluster(Cluster):
             if match and (path / "partition.metadata").exists():
                 found.setdefault(match[1], {})[int(match[2])] = path
         for name, paths in sorted(found.items()):
-            text = (paths[0] / "partition.metadata").read_text()
-            id = base64.urlsafe_b64decode(re.findall(r"topic_id: (\S+)", text)[0] + "==")
+            if sorted(paths) != list(range(len(paths))):
+                raise ValueError(f"{folder} has partitions {sorted(paths)} of topic {name}: they must go from 0 on")
+            id = base64.urlsafe_b64decode(_written(paths[0] / "partition.metadata", r"^topic_id: ([\w-]{22})$") + "==")
             topic = Topic(name, id, [], {})
+            count = len(self.nodes)
+            first = len(self.topics)
+            self.topics[name] = self.topics_by_id[id] = topic
             for index in range(len(paths)):
                 storage = FolderStorage(paths[index])
                 log = Log(storage)
-                for batch in storage.reopen():
+                ids = [self.nodes[(first + index + copy) % count].id for copy in range(min(3, count))]
+                partition = Partition(log, ids)
+                topic.partitions.append(partition)
+                for batch in storage.reopen(name, index):
                     log.restore(batch)
                 used = max(log.producers.known, default=-1) // _PRODUCER_IDS + 1
                 self.next_producer_id = max(self.next_producer_id, used * _PRODUCER_IDS)
-                count = len(self.nodes)
-                ids = [self.nodes[(len(self.topics) + index + copy) % count].id for copy in range(min(3, count))]
-                partition = Partition(log, ids)
-                topic.partitions.append(partition)
                 for producer_id in list(log.producers.open):  # nobody knows any more what was to become of it
                     partition.end_transaction(producer_id, log.producers.known[producer_id].epoch, False)
-            self.topics[name] = self.topics_by_id[topic.id] = topic
+
+
+def _written(path: Path, pattern: str) -> str:
+    """What a small file of Kafka's says."""
+    found = re.search(pattern, path.read_text(), re.MULTILINE)
+    if found is None:
+        raise ValueError(f"{path} is not what Kafka writes there: it has no line {pattern}")
+    return found[1]

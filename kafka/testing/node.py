@@ -19,9 +19,9 @@ class Node(Broker):
     cluster: EmbeddedCluster
 
     def __init__(self, cluster: EmbeddedCluster, id: int, host: str, port: int) -> None:
-        self.socket = socket.create_server((host, port), backlog=1024)
-        super().__init__(cluster, id, host, self.socket.getsockname()[1])
+        super().__init__(cluster, id, host, port)
         self.connections: set[Connection] = set()
+        self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
 
     def __str__(self) -> str:
@@ -31,14 +31,26 @@ class Node(Broker):
     def address(self) -> str:
         return f"{self.host}:{self.port}"
 
+    def open(self) -> None:
+        """Takes its port: a free one the first time, if it was given none, and the same one from then on."""
+        self._socket = socket.create_server((self.host, self.port), backlog=1024)
+        if not self.port:
+            self.port = self._socket.getsockname()[1]
+            self.advertised = (self.host, self.port)
+
     async def start(self) -> None:
-        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=self.socket)
+        """Accepts connections, once it is open."""
+        assert self._socket is not None
+        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=self._socket)
 
     def close(self) -> None:
         """No longer accepts connections."""
         if self._server is not None:
             self._server.close()
-        self.socket.close()
+            self._server = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def disconnect(self) -> None:
         """Resets all connections; what clients have sent since the last answer is not looked at."""

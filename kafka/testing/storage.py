@@ -55,16 +55,17 @@ class FolderStorage:
         self._end = 0  # of the last file
         folder.mkdir(parents=True, exist_ok=True)
 
-    def reopen(self) -> Iterator[memoryview]:
+    def reopen(self, topic: str | None = None, partition: int | None = None) -> Iterator[memoryview]:
         """Opens the segments that are there, and gives what is in them.
 
-        A torn last batch is cut off. Raises CorruptBatchError for one whose bytes are not what was written.
+        A torn last batch is cut off. Raises CorruptBatchError, which names `topic` and `partition`, for one whose bytes
+        are not what was written.
         """
         for path in sorted(path for path in self.folder.iterdir() if re.fullmatch(r"\d{20}\.log", path.name)):
             self._open(path)
             data = path.read_bytes()
             end = 0
-            for result in read_batches(data):
+            for result in read_batches(data, topic=topic, partition=partition):
                 batch = result.unwrap()
                 self._where.append((len(self._files) - 1, batch.position, batch.size))
                 end = batch.position + batch.size

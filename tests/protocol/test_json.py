@@ -7,7 +7,14 @@ import pytest
 
 import kafka.protocol
 from kafka.errors import EncodeError, UnsupportedField
-from kafka.protocol import AlterClientQuotasRequest, FetchRequest, LeaveGroupRequest, MetadataRequest, MetadataResponse, ProduceRequest
+from kafka.protocol import (
+    AlterClientQuotasRequest,
+    FetchRequest,
+    LeaveGroupRequest,
+    MetadataRequest,
+    MetadataResponse,
+    ProduceRequest,
+)
 from kafka.result import Err, Ok
 
 from .random_messages import message_versions, random_struct

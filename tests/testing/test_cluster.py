@@ -1,6 +1,7 @@
 """The cluster around the logs: versions, topics, nodes, producer ids, folders, what closes a connection."""
 
 import json
+import os
 import socket
 import struct
 from pathlib import Path
@@ -22,7 +23,9 @@ from kafka.protocol import (
     decode_response,
 )
 from kafka.protocol.codes import Code
+from kafka.records import CorruptBatchError
 from kafka.testing import EmbeddedCluster
+from kafka.testing.node import Node
 
 
 @pytest.fixture
@@ -304,7 +307,16 @@ def test_ports_are_chosen_and_a_taken_one_is_an_error():
 
 
 @pytest.mark.parametrize(
-    "options", [{"nodes": 0}, {"topics": {"a b": 1}}, {"topics": {"a": 0}}, {"discard": True, "folder": "x"}]
+    "options",
+    [
+        {"nodes": 0},
+        {"topics": {"a b": 1}},
+        {"topics": {"a": 0}},
+        {"discard": True, "folder": "x"},
+        {"port": 65536},
+        {"port": -1},
+        {"port": 65535, "nodes": 2},
+    ],
 )
 def test_options_that_make_no_sense(options):
     with pytest.raises(ValueError):
@@ -327,3 +339,122 @@ def test_what_is_in_memory_can_be_looked_at_after_the_end():
     assert [record.value for record in cluster.records("t")] == [b"a"]
     with pytest.raises(OSError):
         Peer(cluster.bootstrap, timeout=1)
+
+
+# -- starting again --------------------------------------------------------------------------------------------------
+
+
+def is_free(address):
+    host, port = address.split(":")
+    with socket.create_server((host, int(port))):
+        return True
+
+
+def open_files():
+    return len(os.listdir("/dev/fd"))
+
+
+@pytest.mark.parametrize("where", ["memory", "folder"])
+def test_a_cluster_starts_again_where_it_was_with_what_it_had(tmp_path, where):
+    cluster = EmbeddedCluster(nodes=2, topics={"t": 2, "gone": 1}, folder=tmp_path if where == "folder" else None)
+    before = open_files()
+    handlers = cluster.nodes[0].handlers
+    with cluster:
+        bootstrap = cluster.bootstrap
+        cluster.delete_topic("gone")
+        with Peer(cluster.nodes[0].address) as peer:
+            assert produce(peer, "t", 0, numbered(0)) == (0, 0)
+    for sequence in (2, 4):
+        cluster.start()
+        try:
+            assert cluster.bootstrap == bootstrap and cluster.nodes[0].handlers is handlers
+            assert set(cluster.topics) == {"t"}
+            with Peer(cluster.nodes[0].address) as peer:
+                assert produce(peer, "t", 0, numbered(sequence)) == (0, sequence)
+        finally:
+            cluster.stop()
+        cluster.stop()  # once more is nothing
+        assert open_files() == before
+    with cluster:
+        assert [record.offset for record in cluster.records("t")] == list(range(6))
+
+
+def test_a_fetch_that_waited_when_the_cluster_stopped_is_nobodys():
+    with EmbeddedCluster(topics={"t": 1}) as cluster:
+        part = FetchRequest.FetchPartition(partition=0, partition_max_bytes=100)
+        topic = FetchRequest.FetchTopic(topic="t", partitions=[part])
+        with Peer(cluster.bootstrap) as waits:
+            waits.send(FetchRequest(topics=[topic], max_wait_ms=60_000, min_bytes=1), 11)
+            with Peer(cluster.bootstrap) as peer:
+                while not cluster.topics["t"].partitions[0].log.waiting:
+                    peer.ask(ApiVersionsRequest(), 0)
+            cluster.stop()
+            cluster.start()
+            with Peer(cluster.bootstrap) as peer:
+                assert produce(peer, "t", 0, batch(b"a")) == (0, 0)
+            with pytest.raises(Closed):
+                waits.receive()
+        assert cluster.topics["t"].partitions[0].log.waiting == set()
+
+
+def test_a_cluster_that_runs_does_not_start_twice():
+    with EmbeddedCluster() as cluster:
+        with pytest.raises(RuntimeError, match=f"runs already, at {cluster.bootstrap}"):
+            cluster.start()
+        with Peer(cluster.bootstrap) as peer:
+            assert peer.ask(ApiVersionsRequest(), 0).error_code == 0
+
+
+def test_a_damaged_log_leaves_nothing_open_and_can_be_mended(tmp_path):
+    topics = {"a": 2, "t": 1}
+    with EmbeddedCluster(2, topics=topics, folder=tmp_path) as cluster, Peer(cluster.nodes[0].address) as peer:
+        assert produce(peer, "a", 0, batch(b"x" * 50)) == (0, 0)
+    log = tmp_path / "a-0" / "00000000000000000000.log"
+    good = log.read_bytes()
+    log.write_bytes(good[:-3] + b"?" + good[-2:])
+    before = open_files()
+    cluster = EmbeddedCluster(nodes=2, folder=tmp_path)
+    with pytest.raises(CorruptBatchError, match=r"a\[0\]"):
+        cluster.start()
+    assert open_files() == before and all(map(is_free, cluster.bootstrap.split(",")))
+    log.write_bytes(good)
+    with cluster:
+        assert [record.value for record in cluster.records("a")] == [b"x" * 50]
+    assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("meta.properties", "version=1\n"),
+        ("t-0/partition.metadata", "version: 0\n"),
+        ("t-0/partition.metadata", "version: 0\ntopic_id: short\n"),
+        ("t-2/partition.metadata", "version: 0\n"),
+    ],
+)
+def test_a_folder_with_something_else_in_it_is_named(tmp_path, name, text):
+    with EmbeddedCluster(topics={"t": 1}, folder=tmp_path):
+        pass
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    cluster = EmbeddedCluster(folder=tmp_path)
+    with pytest.raises(ValueError, match=str(tmp_path)):
+        cluster.start()
+    assert is_free(cluster.bootstrap)
+
+
+def test_a_thread_that_cannot_serve_is_no_hang(monkeypatch):
+    async def fail(node):
+        if node.id == 2:
+            raise OSError("no more sockets")
+        await start(node)
+
+    start = Node.start
+    cluster = EmbeddedCluster(nodes=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Node, "start", fail)
+        with pytest.raises(OSError, match="no more sockets"):
+            cluster.start()
+    assert all(map(is_free, cluster.bootstrap.split(",")))
+    with cluster, Peer(cluster.nodes[1].address) as peer:
+        assert peer.ask(ApiVersionsRequest(), 0).error_code == 0

@@ -84,3 +84,16 @@ def test_a_taken_port_is_said():
     with socket.create_server(("127.0.0.1", 0)) as taken, broker("--port", taken.getsockname()[1]) as (process, _):
         _, err = process.communicate(timeout=30)
     assert process.returncode == 1 and "in use" in err and err.count("\n") == 1
+
+
+def test_a_damaged_folder_is_said(tmp_path):
+    with broker("--topics", "t", "--folder", tmp_path) as (process, bootstrap):
+        with Peer(bootstrap) as peer:
+            assert produce(peer, "t", 0, batch(b"v")) == (0, 0)
+        process.send_signal(signal.SIGTERM)
+        ends(process)
+    log = tmp_path / "t-0" / "00000000000000000000.log"
+    log.write_bytes(log.read_bytes()[:-1] + b"?")
+    with broker("--folder", tmp_path) as (process, _):
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1 and "t[0] at offset 0" in err and err.count("\n") == 1

@@ -143,6 +143,32 @@ def test_a_transaction_that_takes_too_long_is_aborted(cluster, peer):
             producer.commit_transaction()
 
 
+def test_transactions_go_on_when_a_cluster_starts_again():
+    with EmbeddedCluster(topics={"t": 1}) as cluster:
+        with Peer(cluster.bootstrap) as peer:
+            pid, epoch = init(peer, "slow", timeout=1500)
+            assert write(peer, transactional(pid, epoch), 12, id="slow") == 0
+            cluster.transactions.marker_delay = (60.0, 60.0)
+            pid, epoch = init(peer, "w")
+            assert write(peer, transactional(pid, epoch), 12) == 0
+            assert end(peer, pid, epoch, True, 5).error_code == 0
+        cluster.stop()
+        cluster.transactions.marker_delay = (0.0, 0.0)
+        cluster.start()
+        with Peer(cluster.bootstrap) as peer:
+            # What was prepared is complete; what was open is aborted once its time is over.
+            deadline = time.monotonic() + 20
+            while latest(peer, True) < latest(peer, False):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert [offset for offset, _ in visible(read(peer))] == [1]
+            assert [entry.first_offset for entry in read(peer).aborted_transactions] == [0]
+        assert {name: t.state for name, t in cluster.transactions.transactions.items()} == {
+            "slow": "CompleteAbort",
+            "w": "CompleteCommit",
+        }
+
+
 def test_nodes_coordinate_for_each_other():
     with EmbeddedCluster(nodes=3, topics={"t": 6}) as cluster:
         for id in ("a", "b", "c"):  # each another node's
@@ -198,11 +224,11 @@ def test_what_was_open_when_a_cluster_ended_is_aborted(tmp_path):
 # -- on the wire -------------------------------------------------------------------------------------------------------
 
 
-def init(peer, id="w"):
+def init(peer, id="w", timeout=60_000):
     """(producer id, epoch), once the coordinator has loaded and an earlier transaction is over."""
     deadline = time.monotonic() + 30
     while True:
-        answer = peer.ask(InitProducerIdRequest(transactional_id=id, transaction_timeout_ms=60_000), 4)
+        answer = peer.ask(InitProducerIdRequest(transactional_id=id, transaction_timeout_ms=timeout), 4)
         if answer.error_code == 0:
             return answer.producer_id, answer.producer_epoch
         assert answer.error_code in (14, 15, 16, 51) and time.monotonic() < deadline, answer

@@ -62,6 +62,19 @@ class Transactions:
         self.members: dict[str, tuple[str, int]] = {}  # group -> (member id, generation), where it is to be checked
         self.counts: Counter[str] = Counter()  # what happened how often
 
+    def forget(self) -> None:
+        """What coordinators knew is lost."""
+        self.transactions.clear()
+        self.committed_offsets.clear()
+
+    def resume(self) -> None:
+        """The world begins again: what is prepared is completed, and what is open has its whole time."""
+        for txn in self.transactions.values():
+            if txn.state == ONGOING:
+                self.cluster.world.after(txn.timeout, partial(self._time_out, txn, txn.serial))
+            elif txn.state in _PREPARED:
+                self._complete(txn, txn.state == PREPARE_COMMIT)
+
     def refusal(self, broker: Broker, key: str) -> int:
         """What a broker answers that does not coordinate this transactional id or group (now); 0: it does."""
         return self.count(self.cluster.refusal(broker, key))
