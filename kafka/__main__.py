@@ -1,8 +1,6 @@
 """`python -m kafka` is `kafka-turbo`."""
 
-import sys
-
-from kafka.cli import main
+from kafka.cli import command
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

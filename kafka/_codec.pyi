@@ -296,6 +296,9 @@ class ProducerBase:
 def scan_csv(
     data: Buffer, start: int, column: int, delimiter: bytes = b",", quote: bytes | None = b'"', final: bool = False
 ) -> tuple[list[bytes], list[bytes | None], int, list[tuple[int, str]]]: ...
+def scan_json(
+    data: Buffer, start: int, field: bytes | None = None, final: bool = False
+) -> tuple[list[bytes], list[bytes | None], int, int, tuple[int, str] | None]: ...
 def scan_lines(data: Buffer, start: int, final: bool = False) -> tuple[list[bytes], int]: ...
 
 class ConsumerRecord:

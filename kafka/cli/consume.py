@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+import os
 
-from kafka.cli import OK, Failure
+from kafka._codec import check_topic
+from kafka.cli.exits import OK, Failure, Usage
 from kafka.cli.progress import human
 from kafka.cli.reader import EARLIEST, LATEST, Reader
+from kafka.cli.streams import STDERR, Output, say
 from kafka.errors import KafkaError
 from kafka.records import Record
 
+_HIGHEST = 2**63 - 1  # offset
+
 
 def run(options: argparse.Namespace) -> int:
+    if options.max is not None and options.max < 0:
+        raise Usage(f"--max takes a number of records, not {options.max}")
+    offset = options.offset
+    # No longer than the highest: int() refuses thousands of digits.
+    is_number = offset.isascii() and offset.isdecimal() and len(offset.lstrip("0")) <= len(str(_HIGHEST))
+    if offset not in ("beginning", "end") and not (is_number and int(offset) <= _HIGHEST):
+        raise Usage(f"--offset takes beginning, end or a number up to {_HIGHEST}, not {offset[:100]!r}")
+    try:
+        check_topic(options.topic)
+    except ValueError as error:
+        raise Usage(str(error)) from None
+    out = Output()
     try:
         with Reader(options.bootstrap) as reader:
-            count = _print(reader, options)
+            try:
+                count = _print(reader, options, out)
+            finally:
+                out.flush()  # what came before a failure, too
     except KafkaError as error:
         raise Failure(str(error)) from None
-    if not options.quiet and sys.stderr.isatty():
-        print(f"{human(count)} records", file=sys.stderr)
+    if not options.quiet and os.isatty(STDERR):
+        say(f"{human(count)} records")
     return OK
 
 
-def _print(reader: Reader, options: argparse.Namespace) -> int:
+def _print(reader: Reader, options: argparse.Namespace, out: Output) -> int:
     topic = options.topic
     there = reader.partitions(topic)
     partitions = sorted(set(options.partition or there))
@@ -32,15 +51,14 @@ def _print(reader: Reader, options: argparse.Namespace) -> int:
         if partition not in there:
             raise Failure(f"topic {topic} has no partition {partition}: it has {len(there)}, 0 to {len(there) - 1}")
     ends = None if options.follow else reader.offsets(topic, partitions, LATEST)
-    if options.offset.isdecimal():
-        begin = dict.fromkeys(partitions, int(options.offset))
-    elif options.offset in ("beginning", "end"):
+    if options.offset in ("beginning", "end"):
         begin = reader.offsets(topic, partitions, EARLIEST if options.offset == "beginning" else LATEST)
     else:
-        raise Failure(f"--offset takes beginning, end or a number, not {options.offset!r}")
+        begin = dict.fromkeys(partitions, int(options.offset))
     count = 0
     most = float("inf") if options.max is None else options.max
-    out = sys.stdout.buffer
+    if count >= most:
+        return count
     for partition, batch in reader.batches(topic, begin, ends):
         lines = []
         for record in batch.records().unwrap():
@@ -55,7 +73,6 @@ def _print(reader: Reader, options: argparse.Namespace) -> int:
             out.flush()
         if count >= most:
             break
-    out.flush()
     return count
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
-import sys
+import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from kafka.cli import FAILED, INTERRUPTED, OK, Failure
+from kafka._codec import check_topic
+from kafka.cli.exits import FAILED, INTERRUPTED, OK, Failure, Usage, in_one_line
 from kafka.cli.progress import Progress, human
-from kafka.cli.sources import Format, read
-from kafka.errors import DeliveryFailed, KafkaError, KafkaTimeoutError
+from kafka.cli.sources import Format, Piece, check, read
+from kafka.cli.streams import Input, say
+from kafka.errors import (
+    DeliveryFailed,
+    KafkaConfigurationError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+)
 
 if TYPE_CHECKING:
     from kafka.producer import KafkaProducer
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 _BOOTSTRAP_TIMEOUT_MS = 10_000  # a person waits for the answer
 _PATIENCE_AFTER_INTERRUPT = 5.0  # seconds for what was sent already
 _TICK = 0.2
+
+Headers = list[tuple[str, "bytes | None"]]
 
 
 class Delivery:
@@ -68,41 +80,79 @@ def send_files(
     format: Format,
     delivery: Delivery,
     progress: Callable[[Delivery], None] = lambda delivery: None,
+    partition: int | None = None,
+    headers: Headers | None = None,
 ) -> None:
     """Sends every record of the files ("-": standard input) and waits for all outcomes, which `delivery` counts.
 
-    Stops reading at the first failure. Raises Failure for what cannot be read, KafkaError for what cannot be sent,
-    both behind the outcomes of what was sent before.
+    `headers` are every record's. Stops reading at the first failure. Raises Failure for what cannot be read, KafkaError
+    for what cannot be sent, both behind the outcomes of what was sent before.
     """
     try:
-        _send(producer, topic, names, format, delivery, progress)
+        _send_all(producer, topic, names, format, delivery, progress, partition, headers)
     except Exception:
         wait(producer, delivery, progress)
         raise
     wait(producer, delivery, progress)
 
 
-def _send(
+def _send_all(
     producer: KafkaProducer,
     topic: str,
     names: Iterable[str],
     format: Format,
     delivery: Delivery,
     progress: Callable[[Delivery], None],
+    partition: int | None,
+    headers: Headers | None,
 ) -> None:
     for name in names:
         with _opened(name) as file:
             for piece in read(file, "standard input" if name == "-" else name, format):
                 try:
-                    delivery.add(producer.send_many(topic, piece.values, piece.keys), piece.size)
-                except KafkaTimeoutError as error:
-                    accepted = getattr(error, "future", None)
-                    if accepted is not None:
-                        delivery.add(accepted, 0)
-                    raise
+                    _send(producer, topic, piece, delivery, partition, headers)
+                except MessageSizeTooLargeError as error:
+                    _send_before(error, producer, topic, piece, delivery, partition, headers)
                 progress(delivery)
                 if delivery.failed:
                     return
+
+
+def _send(
+    producer: KafkaProducer,
+    topic: str,
+    piece: Piece,
+    delivery: Delivery,
+    partition: int | None,
+    headers: Headers | None,
+) -> None:
+    each = None if headers is None else [headers] * len(piece.values)
+    try:
+        delivery.add(producer.send_many(topic, piece.values, piece.keys, each, partition=partition), piece.size)
+    except KafkaTimeoutError as error:
+        accepted = getattr(error, "future", None)
+        if accepted is not None:
+            delivery.add(accepted, 0)
+        raise
+
+
+def _send_before(
+    error: MessageSizeTooLargeError,
+    producer: KafkaProducer,
+    topic: str,
+    piece: Piece,
+    delivery: Delivery,
+    partition: int | None,
+    headers: Headers | None,
+) -> NoReturn:
+    """One record is too large: send what stands before it, and raise a Failure that says where it is."""
+    index: int | None = getattr(error, "index", None)
+    if index is None:  # it was taken for small enough, and those before it are accepted
+        index = int(getattr(error, "accepted", 0))
+    elif index > 0:
+        keys = None if piece.keys is None else piece.keys[:index]
+        _send(producer, topic, Piece(piece.values[:index], keys, 0, piece.place), delivery, partition, headers)
+    raise Failure(f"{piece.place(index)}: {error}".replace(f"values[{index}]: ", "")) from None
 
 
 def wait(
@@ -126,41 +176,82 @@ def wait(
             return
 
 
-def _opened(name: str) -> BinaryIO:
+def _opened(name: str) -> Input:
     try:
-        if name == "-":
-            return open(0, "rb", buffering=0, closefd=False)
-        return open(name, "rb", buffering=0)
+        return Input(name)
     except OSError as error:
         raise Failure(f"{name}: {error.strerror}") from None
+
+
+def _check_readable(name: str) -> None:
+    """Before anything is sent. It does not open the file: a named pipe's data is lost to who opens and closes it."""
+    try:
+        if stat.S_ISDIR(os.stat(name).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not os.access(name, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise Failure(f"{name or repr(name)}: {error.strerror}") from None
 
 
 def _configs(pairs: Iterable[str]) -> Iterator[tuple[str, Any]]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
-            raise Failure(f"--config takes NAME=VALUE, not {pair!r}")
+            raise Usage(f"--config takes NAME=VALUE, not {pair!r}")
         try:
             value = json.loads(text)  # numbers, true, null
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         yield name, value
 
 
-def _format(options: argparse.Namespace, limit: int) -> Format:
-    try:
-        delimiter = options.delimiter.encode("latin-1").replace(b"\\t", b"\t")
-    except UnicodeEncodeError:
-        delimiter = b""
-    if len(delimiter) != 1 or delimiter in b'\r\n"':
-        raise Failure(f"--delimiter takes one ASCII character, not {options.delimiter!r}")
-    return Format(options.format, options.key, delimiter, not options.no_header, limit)
+def _bytes(text: str) -> bytes:
+    """What was typed, where \\t is a tab."""
+    return os.fsencode(text).replace(b"\\t", b"\t")
+
+
+def _format(options: argparse.Namespace) -> Format:
+    delimiter = _bytes(options.delimiter)
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in b'\r\n"':
+        raise Usage(f"--delimiter takes one ASCII character, not {options.delimiter!r}")
+    if options.key_delimiter == "":
+        raise Usage("--key-delimiter takes a character or more, not ''")
+    key_delimiter = None if options.key_delimiter is None else _bytes(options.key_delimiter)
+    format = Format(
+        options.format,
+        options.key,
+        delimiter,
+        not options.no_header,
+        key_delimiter=key_delimiter,
+        tombstones=options.tombstones,
+    )
+    check(format)
+    return format
+
+
+def _headers(options: argparse.Namespace) -> Headers | None:
+    found: Headers = []
+    for pair in options.header:
+        name, equals, value = pair.partition("=")
+        if not name.isprintable():  # among others what is no UTF-8
+            raise Usage(f"--header takes NAME=VALUE, not {pair!r}")
+        found.append((name, os.fsencode(value) if equals else None))
+    return found or None
 
 
 def run(options: argparse.Namespace) -> int:
+    try:
+        check_topic(options.topic)
+    except ValueError as error:
+        raise Usage(str(error)) from None
+    if options.partition is not None and not 0 <= options.partition < 1 << 31:
+        raise Usage(f"--partition takes the number of one, from 0 on, not {options.partition}")
+    format = _format(options)
+    headers = _headers(options)
     for name in options.files:
         if name != "-":
-            _opened(name).close()  # before anything is sent
+            _check_readable(name)
     configs: dict[str, Any] = {
         "bootstrap_servers": options.bootstrap,
         "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
@@ -171,30 +262,36 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         producer = KafkaProducer(**configs)
+    except KafkaConfigurationError as error:
+        raise Usage(str(error)) from None
     except (KafkaError, NotImplementedError) as error:
         raise Failure(str(error)) from None
-    format = _format(options, producer.config["max_request_size"])
+    format = format._replace(limit=producer.config["max_request_size"])
     delivery = Delivery()
     problem = ""
     code = OK
     with ExitStack() as stack:
         stack.callback(_close, producer)
         progress = stack.enter_context(Progress(options.quiet, options.files))
+        show = progress.show_delivery
         try:
-            send_files(producer, options.topic, options.files, format, delivery, progress.show_delivery)
+            send_files(producer, options.topic, options.files, format, delivery, show, options.partition, headers)
         except KeyboardInterrupt:
             code = INTERRUPTED
             problem = "interrupted"
-            wait(producer, delivery, progress.show_delivery, _PATIENCE_AFTER_INTERRUPT)
+            try:
+                wait(producer, delivery, show, _PATIENCE_AFTER_INTERRUPT)
+            except KeyboardInterrupt:
+                delivery.look()  # who presses it twice does not want to wait
         except (Failure, KafkaError, OSError, ValueError) as error:
-            code = FAILED
+            code = error.code if isinstance(error, Failure) else FAILED
             problem = str(error)
     if delivery.failed or delivery.unknown:
         code = code or FAILED
     if code:
         _complain(problem, delivery)
     elif progress.on:
-        print(summary(delivery), file=sys.stderr)
+        say(summary(delivery))
     return code
 
 
@@ -209,11 +306,10 @@ def _complain(problem: str, delivery: Delivery) -> None:
     outcome = f"{human(delivery.acknowledged)} records acknowledged, {human(delivery.failed)} failed"
     if delivery.unknown:
         outcome += f", {human(delivery.unknown)} given up unanswered"
-    print(
-        f"kafka-turbo produce: {' '.join((problem + ': ' + outcome if problem else outcome).split())}", file=sys.stderr
-    )
+    problem = in_one_line(problem).rstrip(".")
+    say(f"kafka-turbo produce: {problem}: {outcome}" if problem else f"kafka-turbo produce: {outcome}")
     for place, error in list(delivery.errors.items())[:5]:
-        print(f"  {place[0]}[{place[1]}]: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"  {place[0]}[{place[1]}]: {in_one_line(str(error))}")
 
 
 def summary(delivery: Delivery) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from kafka.cli.streams import STDERR, STDIN, show
 
 if TYPE_CHECKING:
     from kafka.cli.produce import Delivery
@@ -25,7 +26,7 @@ class Progress:
     """`files` are what is read, for the percentage; standard input has none."""
 
     def __init__(self, quiet: bool, files: Iterable[str] = ()) -> None:
-        self.on = not quiet and sys.stderr.isatty()
+        self.on = not quiet and os.isatty(STDERR)
         self._total = _size(files) if self.on else None
         self._next = 0.0
         self._shown = False
@@ -38,8 +39,7 @@ class Progress:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._shown:
-            sys.stderr.write(_ERASE)
-            sys.stderr.flush()
+            show(_ERASE)
 
     def show_delivery(self, delivery: Delivery) -> None:
         now = time.monotonic()
@@ -51,18 +51,17 @@ class Progress:
         rate = (delivery.acknowledged - before) / (now - since) if since else 0
         self._recent = now, delivery.acknowledged
         done = f"{100 * delivery.size / self._total:3.0f}%  " if self._total else ""
-        sys.stderr.write(
+        show(
             f"{_ERASE}{done}{human(delivery.read)} read  {human(delivery.acknowledged)} acknowledged  "
             f"{human(rate)} records/s" + (f"  {human(delivery.failed)} failed" if delivery.failed else "")
         )
-        sys.stderr.flush()
 
 
 def _size(files: Iterable[str]) -> int | None:
     """Bytes in all the files; None where one of them has no size (a pipe, a terminal)."""
     total = 0
     for name in files:
-        status = os.fstat(0) if name == "-" else os.stat(name)
+        status = os.fstat(STDIN) if name == "-" else os.stat(name)
         if not stat.S_ISREG(status.st_mode):
             return None
         total += status.st_size

@@ -26,6 +26,7 @@ _MOST = 4 * 1024 * 1024  # bytes in an answer
 _BY_NAME = 12  # the last version of Fetch that names topics by name
 _WAIT_MS = 250  # for records at the end of all partitions: a broker waits for one after the other
 _RETRY_PAUSE = 0.1
+_AT_ONCE = 8  # fetches, and so answers that nobody has taken yet
 
 
 class Arrivals:
@@ -126,8 +127,9 @@ class Reader(Client):
         arrivals = Arrivals()
         positions = {p: at for p, at in positions.items() if ends is None or at < ends[p]}
         trouble: dict[int, int] = {}
-        for partition, position in positions.items():
-            self._fetch(topic, partition, position, len(positions), arrivals)
+        turns = deque(positions)  # partitions of which nothing is on its way
+        for _ in range(_AT_ONCE):
+            self._fetch_next(topic, turns, positions, trouble, arrivals)
         while positions:
             if os.getpid() != process:
                 raise IllegalStateError(f"The process forked; its parent reads topic {topic}. Begin again.")
@@ -138,7 +140,8 @@ class Reader(Client):
                 trouble[partition] = trouble.get(partition, 0) + 1
                 if not answer.error.retriable or trouble[partition] * _RETRY_PAUSE > _TIMEOUT:
                     raise answer.error.fresh()
-                self._fetch(topic, partition, position, len(positions), arrivals, pause=_RETRY_PAUSE)
+                turns.append(partition)
+                self._fetch_next(topic, turns, positions, trouble, arrivals)
                 continue
             trouble.pop(partition, None)
             found = [result.unwrap() for result in read_batches(answer.records, topic=topic, partition=partition)]
@@ -147,22 +150,34 @@ class Reader(Client):
             if ends is not None and position >= ends[partition]:
                 del positions[partition]
             else:
-                self._fetch(topic, partition, position, len(positions), arrivals)
+                turns.append(partition)
+            self._fetch_next(topic, turns, positions, trouble, arrivals)
             for batch in found:
                 if not batch.is_control:
                     yield partition, batch
 
-    def _fetch(
-        self, topic: str, partition: int, position: int, count: int, arrivals: Arrivals, pause: float = 0.0
+    def _fetch_next(
+        self,
+        topic: str,
+        turns: deque[int],
+        positions: Mapping[int, int],
+        trouble: Mapping[int, int],
+        arrivals: Arrivals,
     ) -> None:
-        """From one of `count` partitions that are read at the same time."""
-        wanted = FetchRequest.FetchPartition(partition=partition, fetch_offset=position, partition_max_bytes=_MOST)
+        """Ask for the partition whose turn it is, if any."""
+        if not turns:
+            return
+        partition = turns.popleft()
+        wanted = FetchRequest.FetchPartition(
+            partition=partition, fetch_offset=positions[partition], partition_max_bytes=_MOST
+        )
         request = FetchRequest(
-            max_wait_ms=max(1, _WAIT_MS // count),
+            max_wait_ms=max(1, _WAIT_MS // len(positions)),
             min_bytes=1,
             max_bytes=_MOST,
             topics=[FetchRequest.FetchTopic(topic=topic, partitions=[wanted])],
         )
+        pause = _RETRY_PAUSE if partition in trouble else 0.0
         self._request(topic, partition, request, arrivals, newest=_BY_NAME, pause=pause, lane=Lane.FETCH)
 
     def _request(

@@ -3,73 +3,148 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from kafka._codec import scan_csv, scan_lines
-from kafka.cli import Failure
+from kafka._codec import scan_csv, scan_json, scan_lines
+from kafka.cli.exits import Failure, Usage
 
 CHUNK = 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+
+Keys = list[bytes | None]
 
 
 class Piece(NamedTuple):
-    """Records in the order of the file; `keys` is None where none were asked for. `size`: bytes of the file."""
+    """Records in the order of the file; `keys` is None where none were asked for. `size`: bytes of the file.
 
-    values: list[bytes]
-    keys: list[bytes | None] | None
+    `place(index)` says where in the file the record of that index is, for messages.
+    """
+
+    values: list[bytes | None]
+    keys: Keys | None
     size: int
+    place: Callable[[int], str]
 
 
 class Format(NamedTuple):
-    """`kind`: lines, csv or json; `key`: the column or field of the key; `limit`: bytes that a record may have."""
+    """`kind`: lines, csv or json; `limit`: bytes that a record may have.
+
+    `key`: the column or field of the key; `key_delimiter`: what ends the key at the beginning of a line, which the
+    value follows. With `tombstones` an empty value of a line with a key is null.
+    """
 
     kind: str = "lines"
     key: str | None = None
     delimiter: bytes = b","
     has_header: bool = True
     limit: int = 1024 * 1024
+    key_delimiter: bytes | None = None
+    tombstones: bool = False
 
 
-def read(file: BinaryIO, name: str, format: Format) -> Iterator[Piece]:
-    """The records of a file that is open unbuffered; `name` is for messages.
+def check(format: Format) -> None:
+    """Raises Usage for what does not go together."""
+    if format.kind == "lines":
+        if format.key is not None:
+            raise Usage("lines have no columns: --key needs --format csv or json")
+        if format.tombstones and format.key_delimiter is None:
+            raise Usage("--tombstones needs --key-delimiter: a record without a value must have a key")
+        return
+    if format.key_delimiter is not None:
+        raise Usage(f"--key-delimiter is for lines: with --format {format.kind}, --key names what the key is")
+    if format.tombstones:
+        raise Usage(
+            f"--tombstones is for lines with --key-delimiter: a record of --format {format.kind} is never empty"
+        )
+    if format.kind == "csv" and format.key is not None and not format.has_header and not _is_index(format.key):
+        raise Usage(f"without a header, --key is an index from 0 on, not {format.key!r}")
 
-    Raises Failure at the first record that cannot be read, behind all before it.
+
+def _is_index(key: str) -> bool:
+    return key.isascii() and key.isdecimal()
+
+
+class Readable(Protocol):
+    def read(self, size: int) -> bytes:
+        """What is there now, `size` bytes at most; nothing: the end."""
+
+
+def read(file: Readable, name: str, format: Format) -> Iterator[Piece]:
+    """The records of a file; `name` is for messages.
+
+    Raises Usage as `check` does, and Failure at the first record that cannot be read, behind all before it.
     """
+    check(format)
     kinds: dict[str, Callable[[str, Format], _Cutter]] = {"lines": _Lines, "csv": _Csv, "json": _Json}
-    cut = kinds[format.kind](name, format).cut
+    cutter = kinds[format.kind](name, format)
     rest = b""
     final = False
     while not final:
-        chunk = file.read(CHUNK)
+        try:
+            chunk = file.read(CHUNK)
+        except OSError as error:
+            raise Failure(f"{name}: {error.strerror}") from None
         final = not chunk
         data = rest + chunk
-        values, keys, consumed, problem = cut(data, final)
-        rest = data[consumed:]
-        if values:
-            yield Piece(values, keys, consumed)
-        if problem is not None:
-            raise Failure(problem)
+        cut = cutter.cut(data, final)
+        rest = data[cut.consumed :]
+        if cut.values:
+            yield Piece(cut.values, cut.keys, cut.consumed, cut.place)
+        if cut.problem is not None:
+            raise Failure(cut.problem)
         if len(rest) > format.limit:
-            raise Failure(f"{name}: {len(rest)} bytes without the end of a record, the limit is {format.limit}")
+            raise Failure(
+                f"{cutter.next_place()}: {len(rest)} bytes without the end of a record, the limit is {format.limit}"
+            )
 
 
-# values, keys, bytes used up, what is wrong behind them
-_Cut = tuple[list[bytes], "list[bytes | None] | None", int, "str | None"]
+class _Cut(NamedTuple):
+    """`problem`: what is wrong behind these records."""
+
+    values: list[bytes | None]
+    keys: Keys | None
+    consumed: int
+    problem: str | None
+    place: Callable[[int], str]
 
 
 class _Cutter(Protocol):
     def cut(self, data: bytes, final: bool) -> _Cut: ...
 
+    def next_place(self) -> str:
+        """Where in the file the first record is that has not been cut yet."""
+
 
 class _Lines:
     def __init__(self, name: str, format: Format) -> None:
-        if format.key is not None:
-            raise Failure("lines have no columns: --key needs --format csv or json")
+        self.name = name
+        self.delimiter = format.key_delimiter
+        self.tombstones = format.tombstones
+        self.lines = 0
+
+    def next_place(self) -> str:
+        return f"{self.name}, line {self.lines + 1}"
 
     def cut(self, data: bytes, final: bool) -> _Cut:
-        values, consumed = scan_lines(data, 0, final)
-        return values, None, consumed, None
+        lines, consumed = scan_lines(data, 0, final)
+        values: list[bytes | None] = list(lines)
+        keys: Keys | None = None
+        problem = None
+        first = self.lines + 1
+        if self.delimiter is not None:
+            delimiter = self.delimiter
+            parts = [line.partition(delimiter) for line in lines]
+            for index, (_, found, _) in enumerate(parts):
+                if not found:
+                    shown = delimiter.decode(errors="backslashreplace")
+                    problem = f"{self.name}, line {first + index}: has no {shown!r} between key and value"
+                    del parts[index:]
+                    break
+            keys = [key for key, _, _ in parts]
+            values = [value or None for _, _, value in parts] if self.tombstones else [value for _, _, value in parts]
+        self.lines += len(lines)
+        return _Cut(values, keys, consumed, problem, lambda index: f"{self.name}, line {first + index}")
 
 
 class _Csv:
@@ -81,47 +156,59 @@ class _Csv:
         self.column: int | None = None  # not known yet
         self.rows = 0
 
+    def next_place(self) -> str:
+        return f"{self.name}, row {self.rows + 1}"
+
     def cut(self, data: bytes, final: bool) -> _Cut:
         delimiter = self.format.delimiter
         header = False
         if self.column is None:
             rows, _, consumed, _ = scan_csv(data, 0, -1, delimiter, final=final)
             if not rows:
-                return [], None, consumed, None
+                return _Cut([], None, consumed, None, str)
             header = self.format.has_header
-            self.column = self._find_column(rows[0] if header else None)
+            self.column = self._find_column(rows[0])
         values, keys, consumed, errors = scan_csv(data, 0, self.column, delimiter, final=final)
         problem = None
         if errors:
             index, reason = errors[0]
             problem = f"{self.name}, row {self.rows + index + 1}: {reason}"
             del values[index:], keys[index:]
+        first = self.rows + 1
         self.rows += len(values)
         if header:
+            first += 1
             del values[:1], keys[:1]
-        return values, keys if self.column >= 0 else None, consumed, problem
+        return _Cut(
+            list(values),
+            keys if self.column >= 0 else None,
+            consumed,
+            problem,
+            lambda index: f"{self.name}, row {first + index}",
+        )
 
-    def _find_column(self, header: bytes | None) -> int:
+    def _find_column(self, row: bytes) -> int:
+        """The index of the key's column; -1: there is none. `row` is the file's first."""
         key = self.format.key
         if key is None:
             return -1
-        if header is not None:
-            try:
-                text = header.decode("utf-8-sig")
-            except UnicodeDecodeError:
-                raise Failure(f"{self.name}: the first row is not text in UTF-8 and names no columns") from None
-            try:
-                names = next(csv.reader([text], delimiter=self.format.delimiter.decode("latin-1")))
-            except csv.Error as error:  # a NUL before Python 3.11, a field that is too long
-                raise Failure(f"{self.name}: the first row names no columns: {error}") from None
-            if key in names:
-                return names.index(key)
-            if not key.isdecimal():
-                shown = ", ".join(names)
-                raise Failure(f"{self.name}: there is no column {key!r} among {shown[:300]}")
-        if not key.isdecimal():
-            raise Failure(f"without a header, --key is an index from 0 on, not {key!r}")
-        return int(key)
+        try:
+            text = row.decode("utf-8-sig", "strict" if self.format.has_header else "replace")
+        except UnicodeDecodeError:
+            raise Failure(f"{self.name}: the first row is not text in UTF-8 and names no columns") from None
+        try:
+            names = next(csv.reader([text], delimiter=self.format.delimiter.decode("latin-1")))
+        except csv.Error as error:  # a NUL before Python 3.11, a field that is too long
+            raise Failure(f"{self.name}: the first row names no columns: {error}") from None
+        if self.format.has_header and key in names:
+            return names.index(key)
+        # No more digits than the number of columns can have: int() has its limits, and so has the scanner.
+        if _is_index(key) and len(key.lstrip("0")) <= len(str(len(names))) and int(key.lstrip("0") or "0") < len(names):
+            return int(key)
+        shown = (
+            ", ".join(names) if self.format.has_header else f"the {len(names)} of the first row, 0 to {len(names) - 1}"
+        )
+        raise Failure(f"{self.name}: there is no column {key!r} among {shown[:300]}")
 
 
 class _Json:
@@ -129,35 +216,28 @@ class _Json:
 
     def __init__(self, name: str, format: Format) -> None:
         self.name = name
-        self.key = format.key
+        # As the command line had it, whatever its encoding.
+        self.key = None if format.key is None else format.key.encode(errors="surrogateescape")
         self.lines = 0
+        self.begun = False
+
+    def next_place(self) -> str:
+        return f"{self.name}, line {self.lines + 1}"
 
     def cut(self, data: bytes, final: bool) -> _Cut:
-        lines, consumed = scan_lines(data, 0, final)
-        values: list[bytes] = []
-        keys: list[bytes | None] = []
-        problem = None
-        key_of: Callable[[object], bytes | None] | None = None if self.key is None else self._key_of
-        for line in lines:
-            self.lines += 1
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-                if key_of is not None:
-                    keys.append(key_of(found))
-            except (ValueError, KeyError, RecursionError) as error:
-                reason = str(error.args[0]) if isinstance(error, KeyError) else f"is no JSON: {error}"
-                problem = f"{self.name}, line {self.lines}: {reason}"
-                break
-            values.append(line)
-        return values, None if key_of is None else keys, consumed, problem
+        start = 0
+        if not self.begun:
+            if len(data) < len(_BOM) and _BOM.startswith(data) and not final:
+                return _Cut([], None, 0, None, str)
+            self.begun = True
+            start = len(_BOM) if data.startswith(_BOM) else 0
+        values, keys, consumed, lines, wrong = scan_json(data, start, self.key, final)
+        first = self.lines + 1
+        self.lines += lines
+        problem = None if wrong is None else f"{self.name}, line {first + wrong[0]}: {wrong[1]}"
 
-    def _key_of(self, found: object) -> bytes | None:
-        """Text as UTF-8, null as no key, anything else as the JSON it is."""
-        if not isinstance(found, dict) or self.key not in found:
-            raise KeyError(f"there is no field {self.key!r}")
-        value = found[self.key]
-        if value is None:
-            return None
-        return (value if isinstance(value, str) else json.dumps(value)).encode()
+        def place(index: int) -> str:
+            numbers = [number for number, line in enumerate(scan_lines(data, start, final)[0]) if line.strip()]
+            return f"{self.name}, line {first + numbers[index]}"
+
+        return _Cut(list(values), None if self.key is None else keys, consumed, problem, place)

@@ -29,7 +29,7 @@ def cluster():
 @contextmanager
 def start(*arguments, **options):
     process = subprocess.Popen(
-        [sys.executable, "-m", "kafka", *map(str, arguments)],
+        [sys.executable, "-m", "kafka", *(each if isinstance(each, bytes) else str(each) for each in arguments)],
         cwd=options.pop("cwd", None),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
@@ -99,24 +99,40 @@ def test_a_hundred_thousand_lines_come_back(cluster, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("missing.csv",), "missing.csv: No such file or directory"),
-        ((".",), ".: Is a directory"),
-        (("-", "-k", "x"), "lines have no columns: --key needs --format csv or json"),
-        (("-", "-f", "csv", "-k", "x"), "standard input: there is no column 'x' among a, b"),
-        (("-", "-f", "json"), "standard input, line 1: is no JSON"),
-        (("-", "-f", "csv", "--delimiter", "ab"), "--delimiter takes one ASCII character, not 'ab'"),
-        (("-", "-c", "linger"), "--config takes NAME=VALUE, not 'linger'"),
-        (("-", "-c", "linger=5"), "no configuration key 'linger' (did you mean 'linger_ms'?)"),
-        (("-", "-c", "acks=7"), "acks"),
-        (("-", "-c", "socks5_proxy=here"), "socks5_proxy"),
+        (("missing.csv",), 1, "missing.csv: No such file or directory"),
+        ((".",), 1, ".: Is a directory"),
+        (("",), 1, "'': No such file or directory"),
+        (("-", "-k", "x"), 2, "lines have no columns: --key needs --format csv or json"),
+        (("-", "-f", "csv", "-k", "x"), 1, "standard input: there is no column 'x' among a, b"),
+        (("-", "-f", "csv", "-k", "9" * 20), 1, f"there is no column '{'9' * 20}' among a, b"),
+        (("-", "-f", "csv", "-k", "9" * 5000), 1, "there is no column '9999"),
+        (("-", "-f", "csv", "-k", "2", "--no-header"), 1, "no column '2' among the 2 of the first row, 0 to 1"),
+        (("-", "-f", "json"), 1, "standard input, line 1: is no JSON"),
+        (("-", "-f", "csv", "--delimiter", "ab"), 2, "--delimiter takes one ASCII character, not 'ab'"),
+        (("-", "-f", "csv", "--delimiter", "é"), 2, "--delimiter takes one ASCII character, not 'é'"),
+        (("-", "-c", "linger"), 2, "--config takes NAME=VALUE, not 'linger'"),
+        (("-", "-c", "linger=5"), 2, "no configuration key 'linger' (did you mean 'linger_ms'?)"),
+        (("-", "-c", "acks=7"), 2, "acks"),
+        (("-", "-c", "client_id=" + "[" * 100_000), 2, "client_id"),
+        (("-", "-c", "linger_ms=NaN"), 2, "linger_ms"),
+        (("-", "-c", "socks5_proxy=here"), 1, "socks5_proxy"),
+        (("-", "-p", "-1"), 2, "--partition takes the number of one, from 0 on, not -1"),
+        (("-", "-H", "\n=x"), 2, "--header takes NAME=VALUE"),
+        (("-", "-H", b"\xff=x"), 2, "--header takes NAME=VALUE"),
+        (("-", "-K", ""), 2, "--key-delimiter takes a character or more"),
+        (("-", "-Z"), 2, "--tombstones needs --key-delimiter"),
+        (("-", "-f", "csv", "-K", ":"), 2, "--key-delimiter is for lines"),
+        (("-", "-f", "json", "-Z"), 2, "--tombstones is for lines"),
+        (("-", "-K", ";"), 1, "standard input, line 1: has no ';' between key and value"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(cluster, arguments, message):
-    code, out, err = run("produce", "-b", cluster.bootstrap, "wrong", *arguments, stdin=b"a,b\n1,2\n")
-    assert (code, out) == (1, b"")
+def test_what_is_wrong_is_said_in_one_line(cluster, arguments, code, message):
+    found, out, err = run("produce", "-b", cluster.bootstrap, "wrong", *arguments, stdin=b"a,b\n1,2\n")
+    assert (found, out) == (code, b"")
     assert err.startswith("kafka-turbo produce: ") and message in err and err.count("\n") == 1
+    assert len(err) < 2000
     assert "wrong" not in cluster.topics
 
 
@@ -244,16 +260,22 @@ def test_consume_values_pairs_and_json(cluster, letters):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "code", "message"),
     [
-        (("no-such-topic",), "UnknownTopicOrPartition"),
-        (("letters", "-p", "9"), "has no partition 9: it has 2, 0 to 1"),
-        (("letters", "-o", "soon"), "--offset takes beginning, end or a number"),
+        (("no-such-topic",), 1, "UnknownTopicOrPartition"),
+        (("a b",), 2, "'a b' is no legal topic name"),
+        ((b"\xff",), 2, "is no legal topic name"),
+        (("letters", "-p", "9"), 1, "has no partition 9: it has 2, 0 to 1"),
+        (("letters", "-p", "9" * 20), 1, "has no partition 99999999999999999999: it has 2, 0 to 1"),
+        (("letters", "-o", "soon"), 2, "--offset takes beginning, end or a number"),
+        (("letters", "-o", str(2**63)), 2, "--offset takes beginning, end or a number up to 9223372036854775807"),
+        (("letters", "-o", "9" * 5000), 2, "--offset takes beginning, end or a number"),
+        (("letters", "-n", "-1"), 2, "--max takes a number of records, not -1"),
     ],
 )
-def test_what_consume_cannot_do(cluster, letters, arguments, message):
-    code, out, err = run("consume", "-b", cluster.bootstrap, *arguments)
-    assert (code, out) == (1, b"") and message in err and err.count("\n") == 1
+def test_what_consume_cannot_do(cluster, letters, arguments, code, message):
+    found, out, err = run("consume", "-b", cluster.bootstrap, *arguments)
+    assert (found, out) == (code, b"") and message in err and err.count("\n") == 1
     assert "no-such-topic" not in cluster.topics
 
 
@@ -273,12 +295,17 @@ def test_follow_waits_for_more(cluster):
     assert lines == [b"line 0\n", b"line 1\n"]
 
 
-def test_a_closed_pipe_is_no_error(cluster):
+def test_a_closed_pipe_ends_it_as_it_ends_others(cluster):
+    """Quietly, with what a shell tells of those that SIGPIPE ends."""
     run("produce", "-b", cluster.bootstrap, "piped", stdin=b"x" * 100 + b"\n" + b"y\n" * 200_000)
-    with start("consume", "-b", cluster.bootstrap, "piped") as process:
-        process.stdout.close()
-        assert process.wait(30) == 0
-        assert process.stderr.read() == b""
+    everything = ("consume", "-b", cluster.bootstrap, "piped")
+    for arguments in (everything, ("--help",), ("produce", "--help"), ("--version",)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with start(*arguments, stdout=writer) as process:
+            os.close(writer)
+            assert process.wait(30) == 141
+            assert process.stderr.read() == b""
 
 
 def until(condition, timeout=30.0):

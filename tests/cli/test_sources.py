@@ -131,3 +131,53 @@ def test_a_record_without_an_end_is_not_gathered_for_ever():
         Endless.asked = 0
         with pytest.raises(Failure, match="without the end of a record"):
             list(read(Endless(), "noise", format))
+
+
+@pytest.mark.parametrize("sizes", [(1 << 20,), (1,), (2, 5)])
+def test_keys_that_lines_begin_with(sizes):
+    found, problem = records(b"a::1\nb::\n::2\n", Format(key_delimiter=b"::"), sizes)
+    assert found == [(b"a", b"1"), (b"b", b""), (b"", b"2")] and problem is None
+    found, problem = records(b"a:1\nb:\nnone\nc:3\n", Format(key_delimiter=b":", tombstones=True), sizes)
+    assert found == [(b"a", b"1"), (b"b", None)]
+    assert problem == "the file, line 3: has no ':' between key and value"
+
+
+@pytest.mark.parametrize("sizes", [(1 << 20,), (1,), (2, 5)])
+def test_a_byte_order_mark_is_no_json(sizes):
+    assert records(b'\xef\xbb\xbf{"k": "v"}\n[\n', Format("json", "k"), sizes) == (
+        [(b"v", b'{"k": "v"}')],
+        "the file, line 2: is no JSON: it ends too early, at byte 1",
+    )
+    assert records(b"\xef\xbb\xbf", Format("json"), sizes) == ([], None)
+
+
+@pytest.mark.parametrize("sizes", [(1 << 20,), (1,), (9, 4)])
+@pytest.mark.parametrize(
+    ("format", "data", "places"),
+    [
+        (Format(), b"a\n\nb\n", ["line 1", "line 2", "line 3"]),
+        (Format("csv", "x"), b'x\na\n\n"b\n"\nc\n', ["row 2", "row 3", "row 4"]),
+        (Format("csv", "0", has_header=False), b"a\nb\n", ["row 1", "row 2"]),
+        (Format("json"), b"1\n\n \n2\n3\n", ["line 1", "line 4", "line 5"]),
+    ],
+)
+def test_records_are_found_again(sizes, format, data, places):
+    found = []
+    for piece in read(Dribble(data, sizes), "the file", format):
+        found += [piece.place(index) for index in range(len(piece.values))]
+    assert found == [f"the file, {place}" for place in places]
+
+
+@pytest.mark.parametrize("data", [b"ok\n" + b"x" * 200, b"ok\n" + b"x" * 200 + b"\n"])
+def test_the_line_that_does_not_end_is_named(data):
+    found, problem = records(data, Format(limit=100), (50,))
+    assert found == [(None, b"ok")] and problem.startswith("the file, line 2: ") and "limit is 100" in problem
+
+
+def test_a_file_that_cannot_be_read_is_named():
+    class Broken:
+        def read(self, size):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(Failure, match="the file: Input/output error"):
+        list(read(Broken(), "the file", LINES))

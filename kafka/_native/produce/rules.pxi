@@ -140,10 +140,19 @@ cdef inline bint check_size(Fields *fields, Py_ssize_t limit, Py_ssize_t index) 
 
 
 cdef refuse_size(Py_ssize_t size, Py_ssize_t limit, Py_ssize_t index):
-    raise Errors.MessageSizeTooLargeError(
+    refuse_large(
         f"{'' if index < 0 else f'values[{index}]: '}a record of {size} bytes (key, value and headers encoded) is "
-        f"larger than max_request_size, {limit} bytes"
+        f"larger than max_request_size, {limit} bytes",
+        "Send less in one record; or raise max_request_size, and max.message.bytes of the topic.", index,
     )
+
+
+cdef refuse_large(str reason, str hint, Py_ssize_t index):
+    error = Errors.MessageSizeTooLargeError(reason)
+    error.hint = hint       # a broker's refusal has another one
+    if index >= 0:
+        error.index = index
+    raise error
 
 
 cdef int64_t timestamp_from(timestamp, Py_ssize_t index) except? -1:

@@ -109,9 +109,10 @@ cdef class Unsent:
         if why == OUT_OF_MEMORY:
             raise MemoryError()
         if self.memory > self.accumulator.memory:
-            raise Errors.MessageSizeTooLargeError(
+            refuse_large(
                 f"a record needs a batch of {self.memory} bytes, more than buffer_memory, "
-                f"{self.accumulator.memory} bytes"
+                f"{self.accumulator.memory} bytes",
+                "Send less in one record, or raise buffer_memory.", -1,
             )
 
 
