@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kafka._codec import scan_csv, scan_lines
+from kafka._codec import scan_csv, scan_json, scan_keyed_lines, scan_lines
 from kafka.records import CODECS, RecordBatchBuilder, compress, decompress, read_batches
 
 ROUNDS = 7
@@ -64,9 +64,15 @@ def scans(data: bytes, name: str) -> dict[str, float]:
         chunks.append(data[at:end])
         at = end
 
-    def each(scan: Callable[[bytes], Any]) -> float:
+    def document(row: bytes) -> bytes:
+        text = row.decode("latin-1")
+        return json.dumps({"start": text[:10], "row": text}).encode() + b"\n"
+
+    documents = [b"".join(map(document, chunk.splitlines())) for chunk in chunks]
+
+    def each(scan: Callable[[bytes], Any], pieces: list[bytes] = chunks) -> float:
         def run() -> None:
-            for chunk in chunks:
+            for chunk in pieces:
                 scan(chunk)
 
         return rows / seconds(run) / 1e6
@@ -79,6 +85,8 @@ def scans(data: bytes, name: str) -> dict[str, float]:
         "lines, M/s": each(lambda chunk: scan_lines(chunk, 0)),
         "csv with key, M/s": each(lambda chunk: scan_csv(chunk, 0, column)),
         "csv without key, M/s": each(lambda chunk: scan_csv(chunk, 0, -1)),
+        "lines with key, M/s": each(lambda chunk: scan_keyed_lines(chunk, 0, b",")),
+        "json with key, M/s": each(lambda chunk: scan_json(chunk, 0, b"start"), documents),
         "Python's csv, M/s": rows / seconds(with_csv) / 1e6,
         "bytes a row": len(data) / rows,
     }

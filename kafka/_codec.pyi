@@ -299,6 +299,9 @@ def scan_csv(
 def scan_json(
     data: Buffer, start: int, field: bytes | None = None, final: bool = False
 ) -> tuple[list[bytes], list[bytes | None], int, int, tuple[int, str] | None]: ...
+def scan_keyed_lines(
+    data: Buffer, start: int, delimiter: bytes, final: bool = False
+) -> tuple[list[bytes], list[bytes | None], int, bool]: ...
 def scan_lines(data: Buffer, start: int, final: bool = False) -> tuple[list[bytes], int]: ...
 
 class ConsumerRecord:

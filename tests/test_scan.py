@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kafka._codec import scan_csv, scan_json, scan_lines
+from kafka._codec import scan_csv, scan_json, scan_keyed_lines, scan_lines
 
 # Bytes that mean something to CSV, more often than chance would have them.
 pieces = st.lists(
@@ -125,6 +125,27 @@ def test_wrong_arguments(arguments, message):
     if message.startswith("start"):
         with pytest.raises(ValueError, match=message):
             scan_lines(*arguments[:2])
+
+
+@given(pieces, st.sampled_from([b",", b'""', b"aa", b"\r"]), st.integers(1, 9))
+def test_lines_with_keys(parts, delimiter, size):
+    data = "".join(parts).encode()
+    split = [line.partition(delimiter) for line in scan_lines(data, 0, final=True)[0]]
+    good = next((index for index, (_, found, _) in enumerate(split) if not found), len(split))
+    expected = [value for _, _, value in split[:good]], [key for key, _, _ in split[:good]], good == len(split)
+    values, keys, start, whole = [], [], 0, True
+    for end in range(0, len(data) + size, size):
+        final = end >= len(data)
+        more, more_keys, start, whole = scan_keyed_lines(data[:end], start, delimiter, final=final)
+        values += more
+        keys += more_keys
+        if not whole:
+            break
+    assert (values, keys, whole) == expected
+    with pytest.raises(ValueError):
+        scan_keyed_lines(b"a", 0, b"")
+    with pytest.raises(ValueError):
+        scan_keyed_lines(b"a", 2, b":")
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------

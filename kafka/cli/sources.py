@@ -6,7 +6,7 @@ import csv
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from kafka._codec import scan_csv, scan_json, scan_lines
+from kafka._codec import scan_csv, scan_json, scan_keyed_lines, scan_lines
 from kafka.cli.exits import Failure, Usage
 
 CHUNK = 1024 * 1024
@@ -127,22 +127,18 @@ class _Lines:
         return f"{self.name}, line {self.lines + 1}"
 
     def cut(self, data: bytes, final: bool) -> _Cut:
-        lines, consumed = scan_lines(data, 0, final)
-        values: list[bytes | None] = list(lines)
+        first = self.lines + 1
+        values: list[bytes | None]
         keys: Keys | None = None
         problem = None
-        first = self.lines + 1
-        if self.delimiter is not None:
-            delimiter = self.delimiter
-            parts = [line.partition(delimiter) for line in lines]
-            for index, (_, found, _) in enumerate(parts):
-                if not found:
-                    shown = delimiter.decode(errors="backslashreplace")
-                    problem = f"{self.name}, line {first + index}: has no {shown!r} between key and value"
-                    del parts[index:]
-                    break
-            keys = [key for key, _, _ in parts]
-            values = [value or None for _, _, value in parts] if self.tombstones else [value for _, _, value in parts]
+        if self.delimiter is None:
+            lines, consumed = scan_lines(data, 0, final)
+        else:
+            lines, keys, consumed, whole = scan_keyed_lines(data, 0, self.delimiter, final)
+            if not whole:
+                shown = self.delimiter.decode(errors="backslashreplace")
+                problem = f"{self.name}, line {first + len(lines)}: has no {shown!r} between key and value"
+        values = [line or None for line in lines] if self.tombstones else list(lines)
         self.lines += len(lines)
         return _Cut(values, keys, consumed, problem, lambda index: f"{self.name}, line {first + index}")
 

@@ -106,3 +106,22 @@ def test_hundreds_of_idle_partitions_hold_up_none_that_is_not():
         partition, batch = next(found)
         assert (partition, batch.records().unwrap()[0].value) == (150, b"x")
         assert time.monotonic() - start < 10
+
+
+def test_answers_that_nobody_takes_are_few():
+    """However many partitions there are: each answer may have megabytes."""
+    with EmbeddedCluster(topics={"t": 40}) as cluster, Reader(cluster.bootstrap) as reader:
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+            for partition in range(40):
+                producer.send("t", b"%d" % partition, partition=partition)
+        seen = []
+        handlers = cluster.nodes[0].handlers
+        usual = handlers[FetchRequest.API_KEY]
+        handlers[FetchRequest.API_KEY] = lambda *request: seen.append(request) or usual(*request)
+        found = reader.batches("t", dict.fromkeys(range(40), 0), dict.fromkeys(range(40), 1))
+        partitions = [next(found)[0]]
+        for _ in range(50):
+            reader.partitions("t")  # a turn of the broker
+            assert len(seen) <= 9
+        partitions += [partition for partition, _ in found]
+        assert sorted(partitions) == list(range(40)) and len(seen) == 40

@@ -1,8 +1,5 @@
 # Lines of JSON: checked to be what RFC 8259 calls JSON, and cut into records with the field that is their key.
 
-from libc.string cimport memchr, memcmp
-
-
 cdef enum:
     JSON_DEPTH = 1024       # objects and arrays inside one another
 

@@ -1,6 +1,6 @@
 # Cutting files into records: lines, and rows of CSV with a key column. The hot loop of reading a data set.
 
-from libc.string cimport memchr
+from libc.string cimport memchr, memcmp
 
 
 cdef const uint8_t *_csv_row(
@@ -191,3 +191,50 @@ def scan_lines(const uint8_t[::1] data not None, Py_ssize_t start, bint final=Fa
         values.append(PyBytes_FromStringAndSize(<const char *>line, length))
         line = line_end + 1
     return values, min(line, end) - base
+
+
+def scan_keyed_lines(const uint8_t[::1] data not None, Py_ssize_t start, bytes delimiter not None, bint final=False):
+    """Cuts `data` from byte `start` on into lines of key, delimiter and value: (values, keys, consumed, whole).
+
+    As `scan_lines` does; a key ends where the delimiter first stands in its line. `whole` is False where a line has
+    none: it ends there, before that line. ValueError for an empty delimiter.
+    """
+    cdef Py_ssize_t size = data.shape[0]
+    cdef Py_ssize_t width = PyBytes_GET_SIZE(delimiter)
+    if not 0 <= start <= size:
+        raise ValueError(f"start must be within the {size} bytes, not {start}")
+    if width == 0:
+        raise ValueError("delimiter must be a byte or more")
+    cdef list values = []
+    cdef list keys = []
+    if start == size:
+        return values, keys, start, True
+    cdef const uint8_t *mark = <const uint8_t *>PyBytes_AS_STRING(delimiter)
+    cdef const uint8_t *base = &data[0]
+    cdef const uint8_t *end = base + size
+    cdef const uint8_t *line = base + start
+    cdef const uint8_t *line_end
+    cdef const uint8_t *trimmed
+    cdef const uint8_t *at
+    while line < end:
+        line_end = <const uint8_t *>memchr(line, c"\n", end - line)
+        if line_end == NULL:
+            if not final:
+                break
+            line_end = end
+        trimmed = line_end
+        if line_end < end and line_end > line and (line_end - 1)[0] == c"\r":
+            trimmed -= 1
+        at = line
+        while True:
+            at = <const uint8_t *>memchr(at, mark[0], trimmed - at)
+            if at == NULL or trimmed - at < width:
+                return values, keys, line - base, False
+            if memcmp(at, mark, width) == 0:
+                break
+            at += 1
+        keys.append(PyBytes_FromStringAndSize(<const char *>line, at - line))
+        at += width
+        values.append(PyBytes_FromStringAndSize(<const char *>at, trimmed - at))
+        line = line_end + 1
+    return values, keys, min(line, end) - base, True
