@@ -1,5 +1,6 @@
 """The cluster around the logs: versions, topics, nodes, producer ids, folders, what closes a connection."""
 
+import gc
 import json
 import os
 import socket
@@ -351,6 +352,7 @@ def is_free(address):
 
 
 def open_files():
+    gc.collect()  # of other tests
     return len(os.listdir("/dev/fd"))
 
 
@@ -374,7 +376,7 @@ def test_a_cluster_starts_again_where_it_was_with_what_it_had(tmp_path, where):
         finally:
             cluster.stop()
         cluster.stop()  # once more is nothing
-        assert open_files() == before
+        assert open_files() <= before
     with cluster:
         assert [record.offset for record in cluster.records("t")] == list(range(6))
 
@@ -416,11 +418,11 @@ def test_a_damaged_log_leaves_nothing_open_and_can_be_mended(tmp_path):
     cluster = EmbeddedCluster(nodes=2, folder=tmp_path)
     with pytest.raises(CorruptBatchError, match=r"a\[0\]"):
         cluster.start()
-    assert open_files() == before and all(map(is_free, cluster.bootstrap.split(",")))
+    assert open_files() <= before and all(map(is_free, cluster.bootstrap.split(",")))
     log.write_bytes(good)
     with cluster:
         assert [record.value for record in cluster.records("a")] == [b"x" * 50]
-    assert open_files() == before
+    assert open_files() <= before
 
 
 @pytest.mark.parametrize(
