@@ -59,6 +59,7 @@ def decode_records(
     base_timestamp: int,
     append_timestamp: int,
     log_append_time: bool,
+    memory: int,
 ) -> tuple[list[Record] | None, str | None, int]: ...
 
 class RecordWriter:
@@ -392,6 +393,7 @@ class ReadRules:
         *,
         check_crc: bool,
         read_committed: bool,
+        header_memory: int,
         opened: Callable[[int, memoryview], Any],
         legacy: Callable[[memoryview, bool], list[Record]],
         corrupt: Callable[[str, TopicPartition, int], Exception],

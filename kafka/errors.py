@@ -300,7 +300,7 @@ class QuotaViolationError(KafkaError):
 
 
 class UnsupportedCodecError(KafkaError):
-    """The library for this compression type is not installed."""
+    """The package that does this compression type is not installed, or does not load."""
 
 
 class TransactionAbortedError(KafkaError):

@@ -1,6 +1,6 @@
 """Builds the sdist and, from it, the wheel; checks what is in them; tries the wheel in an empty environment.
 
-It is tried without and with its extras.
+It is tried without its extras, with them, and with the oldest versions that it allows.
 The environment and the working directory lie outside the checkout, so a module that only the checkout has is missed.
 """
 
@@ -15,9 +15,14 @@ import time
 import zipfile
 from pathlib import Path, PurePosixPath
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
-EXTRAS = ("opentelemetry", "prometheus")
+EXTRAS = ("gzip", "opentelemetry", "prometheus", "snappy")
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> None:
@@ -27,6 +32,14 @@ def run(*command: str | Path, cwd: Path = ROOT) -> None:
 def tracked(folder: str) -> set[str]:
     listed = subprocess.check_output(["git", "ls-files", "-z", "--", folder], cwd=ROOT, text=True)
     return {name for name in listed.split("\0") if name and (ROOT / name).exists()}
+
+
+def oldest() -> list[str]:
+    """What the project needs with and without its extras, each in the oldest version that it allows."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    needed = sum(project["optional-dependencies"].values(), project["dependencies"])
+    return [requirement.replace(">=", "==") for requirement in needed]
 
 
 def main() -> int:
@@ -64,6 +77,9 @@ def main() -> int:
         run(python, "-m", "pip", "check", cwd=outside)
         run(*smoke, *EXTRAS, cwd=outside)
         run(python, "-m", "pip", "install", "-q", f"{wheel}[{','.join(EXTRAS)}]", cwd=outside)
+        run(*smoke, cwd=outside)
+        run(python, "-m", "pip", "install", "-q", *oldest(), cwd=outside)
+        run(python, "-m", "pip", "check", cwd=outside)
         run(*smoke, cwd=outside)
     print(f"{wheel.name}: {len(in_wheel)} files, {wheel.stat().st_size >> 10} KiB; {time.monotonic() - started:.1f} s")
     return 0

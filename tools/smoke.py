@@ -1,9 +1,9 @@
-"""Tries an installed kafka-turbo: every module imports, and the codec works.
+"""Tries an installed kafka-turbo: every module imports, and the codecs work.
 
 python tools/smoke.py FOLDER [EXTRA...]
 
-FOLDER holds the environment that kafka must come from. kafka.metrics.EXTRA must refuse to be imported, and say how its
-package is installed.
+FOLDER holds the environment that kafka must come from. The named extras are not installed: kafka.metrics.EXTRA must
+refuse to be imported, and say how its package is installed, and so must the compression type of that name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ import sys
 from pathlib import Path
 
 import kafka
+from kafka.errors import UnsupportedCodecError
+from kafka.records import CODECS, RecordBatchBuilder, read_batches
+from kafka.records.compression import Codec
 
+missing = sys.argv[2:]
 installed = Path(kafka.__file__).resolve()
 assert installed.is_relative_to(Path(sys.argv[1]).resolve()), f"kafka came from {installed}"
 assert kafka.__version__ == importlib.metadata.version("kafka-turbo")
@@ -30,7 +34,7 @@ for name in modules:
         importlib.import_module(name)
     except ImportError as error:
         refused[name] = str(error)
-assert refused.keys() == {f"kafka.metrics.{extra}" for extra in sys.argv[2:]}, refused
+assert refused.keys() == {f"kafka.metrics.{extra}" for extra in missing if extra not in CODECS}, refused
 for name, why in refused.items():
     assert f"pip install 'kafka-turbo[{name.rpartition('.')[2]}]'" in why, why
 
@@ -38,7 +42,29 @@ from kafka import _codec  # noqa: E402
 
 # The vector that Java's client has for this hash, where it is signed.
 assert _codec.murmur2(b"21") == -973932308 & 0xFFFFFFFF
+
+libraries = []
+for name in CODECS:
+    if name == "snappy" and name in missing:
+        said = ""
+        try:
+            Codec(name)
+        except UnsupportedCodecError as error:
+            said = str(error)
+        assert "pip install 'kafka-turbo[snappy]'" in said, said
+        continue
+    codec = Codec(name)
+    assert name != "gzip" or (codec.library == "zlib") == (name in missing), codec.library
+    libraries.append(codec.library)
+    builder = RecordBatchBuilder(name)
+    for number in range(1000):
+        builder.append(number, b"key", b"%d is a number" % number)
+    [result] = read_batches(builder.build())
+    assert [record.value for record in result.unwrap().records().unwrap()] == [
+        b"%d is a number" % number for number in range(1000)
+    ]
 print(
     f"{len(modules) - len(refused)} modules of kafka-turbo {kafka.__version__} import under Python "
-    f"{sys.version.split()[0]}{', which has no packages for ' if refused else ''}{', '.join(sys.argv[2:])}"
+    f"{sys.version.split()[0]}{', which has no packages for ' if missing else ''}{', '.join(missing)}; "
+    f"compression is by {', '.join(filter(None, libraries))}"
 )

@@ -9,7 +9,8 @@ from typing import Any
 from kafka._codec import ConsumerRecord, Fetched, ReadRules
 from kafka.core.consume.deliveries import Deliveries, Failure
 from kafka.errors import RecordDeserializationError
-from kafka.records.compression import CODECS, MAX_DECOMPRESSED, decompress
+from kafka.records.compression import CODECS
+from kafka.records.decompression import MAX_DECOMPRESSED, decompress
 from kafka.records.errors import CorruptBatchError
 from kafka.result import Err
 from kafka.serializer import Deserializer
@@ -119,6 +120,7 @@ def rules(
     return ReadRules(
         check_crc=check_crc,
         read_committed=read_committed,
+        header_memory=MAX_DECOMPRESSED,
         opened=_opened,
         legacy=_legacy,
         corrupt=_corrupt,

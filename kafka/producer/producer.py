@@ -310,4 +310,6 @@ def _codec(config: ProducerConfig) -> Codec | None:
         return None
     from kafka.records.compression import Codec
 
-    return Codec(config.compression_type, config.compression_level)
+    codec = Codec(config.compression_type, config.compression_level)
+    log.debug("batches are compressed with %s, by %s", codec.name, codec.library)
+    return codec

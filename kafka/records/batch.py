@@ -18,9 +18,11 @@ from kafka._codec import (
     batch_fields,
     decode_records,
 )
+from kafka.errors import UnsupportedCodecError
 from kafka.records import legacy
-from kafka.records.compression import CODECS, MAX_DECOMPRESSED, decompress
+from kafka.records.compression import CODECS
 from kafka.records.crc import crc32c
+from kafka.records.decompression import MAX_DECOMPRESSED, decompress
 from kafka.records.errors import CorruptBatchError
 from kafka.result import Err, Ok, Result
 
@@ -127,8 +129,11 @@ class RecordBatch:
         """Whether its records are markers (of a transaction's end, of a leader's change), not data."""
         return self.magic >= 2 and bool(self.attributes & ATTRIBUTE_CONTROL)
 
-    def records(self) -> Result[list[Record], CorruptBatchError]:
-        """All records, decompressed and decoded again at each call."""
+    def records(self) -> Result[list[Record], CorruptBatchError | UnsupportedCodecError]:
+        """All records, decompressed and decoded again at each call.
+
+        UnsupportedCodecError says which package is missing.
+        """
         codec = self.attributes & ATTRIBUTE_CODEC_MASK
         if codec >= len(CODECS):
             return Err(self._corrupt(f"is compressed with an unknown codec, number {codec}"))
@@ -138,7 +143,9 @@ class RecordBatch:
                 case Ok(content):
                     payload = content
                 case Err(error):
-                    return Err(self._corrupt(f"cannot be decompressed: {error}"))
+                    if isinstance(error, UnsupportedCodecError):
+                        return Err(error)
+                    return Err(self._corrupt(f"cannot be decompressed: {error}", too_large=error.too_large))
         if self.magic < 2:
             found = legacy.records(
                 self.magic,
@@ -147,7 +154,10 @@ class RecordBatch:
                 self.max_timestamp,
                 self.timestamp_type,
                 payload,
+                self.max_decompressed,
             )
+            if found is None:
+                return self._takes_too_much()
             return Err(self._corrupt(found)) if isinstance(found, str) else Ok(found)
         records, reason, at = decode_records(
             payload,
@@ -157,14 +167,24 @@ class RecordBatch:
             self.base_timestamp,
             self.max_timestamp,
             bool(self.attributes & ATTRIBUTE_LOG_APPEND_TIME),
+            self.max_decompressed,
         )
+        if records is None and reason is None:
+            return self._takes_too_much()
         if records is None:
             return Err(self._corrupt(f"{reason} (byte {at} of its records)"))
         return Ok(records)
 
-    def _corrupt(self, reason: str) -> CorruptBatchError:
+    def _corrupt(self, reason: str, too_large: bool = False) -> CorruptBatchError:
         offset = self.last_offset if self.base_offset < 0 else self.base_offset
-        return CorruptBatchError(reason, self.topic, self.partition, offset, self.position)
+        error = CorruptBatchError(reason, self.topic, self.partition, offset, self.position)
+        if too_large:
+            error.hint = "Read it with a larger max_decompressed, or seek past this batch."
+        return error
+
+    def _takes_too_much(self) -> Err[CorruptBatchError]:
+        reason = f"has records that take more than {self.max_decompressed} bytes of memory beside their contents"
+        return Err(self._corrupt(reason, too_large=True))
 
 
 def read_batches(
@@ -181,9 +201,9 @@ def read_batches(
     believable. A broker cuts a fetch response where its limit falls: a last batch that is not all there is left out,
     so that bytes which hold no whole batch give an empty list. Corruption of a batch's length is not told from that.
 
-    `check_crc`: compare the checksum (of v0 and v1, too). `max_decompressed`: bytes that a batch may decompress to.
-    `topic`, `partition`: only for the errors to name. The batches hold on to `data`. The CRC does not cover the base
-    offset and the leader epoch.
+    `check_crc`: compare the checksum (of v0 and v1, too). `max_decompressed`: bytes that a batch may decompress to, and
+    as many its records may take as objects beside what they hold. `topic`, `partition`: only for the errors to name.
+    The batches hold on to `data`. The CRC does not cover the base offset and the leader epoch.
     """
     view = memoryview(data).cast("B")
     found: list[Result[RecordBatch, CorruptBatchError]] = []

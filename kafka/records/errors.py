@@ -39,13 +39,17 @@ class CorruptBatchError(CorruptRecordError):
 
 
 class DecompressionError(CorruptRecordError):
-    """Compressed bytes that are broken, or that hold more than the `limit` of bytes that was set."""
+    """Compressed bytes that are broken, or that hold more than the `limit` of bytes that was set.
 
-    def __init__(self, codec: str, limit: int, reason: str) -> None:
-        super().__init__(codec, limit, reason)
+    `too_large`: whether nothing is wrong with them but that.
+    """
+
+    def __init__(self, codec: str, limit: int, reason: str, too_large: bool = False) -> None:
+        super().__init__(codec, limit, reason, too_large)
         self.codec = codec
         self.limit = limit
         self.reason = reason
+        self.too_large = too_large
 
     def _sentence(self) -> str:
         return f"{self.codec} data does not decompress into at most {self.limit} bytes: {self.reason}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from kafka._codec import Record
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 #: The bytes of the smallest message: CRC, magic, attributes, the lengths of a null key and a null value.
 MIN_LENGTH = 14
+
+# What a record takes at most beside its key and value, in bytes: itself, its place in a list, two objects of bytes.
+_RECORD_MEMORY = 192
 
 _ENTRY = struct.Struct(">qi")
 _MESSAGE = struct.Struct(">IBb")
@@ -68,22 +72,31 @@ def parse_message(view: memoryview, check_crc: bool) -> Message | str:
 
 
 def records(
-    magic: int, compressed: bool, last_offset: int, wrapper_timestamp: int, timestamp_type: int, payload: Buffer
-) -> list[Record] | str:
+    magic: int,
+    compressed: bool,
+    last_offset: int,
+    wrapper_timestamp: int,
+    timestamp_type: int,
+    payload: Buffer,
+    memory: int,
+) -> list[Record] | str | None:
     """The records of the message that `payload` is, with its offset; or those of the set it was compressed to.
 
-    Or what is wrong. The outer CRC covers what is inside, whose own CRCs are not looked at.
+    Or what is wrong; None where they would take more than `memory` bytes beside what they hold. The outer CRC covers
+    what is inside, whose own CRCs are not looked at.
     """
     view = memoryview(payload).cast("B")
-    found: list[tuple[int, Message]] = []
-    at = 0
-    while at < len(view):
-        if len(view) - at < _ENTRY.size:
-            return "has a message whose header is cut short"
-        offset, length = _ENTRY.unpack_from(view, at)
-        at += _ENTRY.size
-        if not MIN_LENGTH <= length <= len(view) - at:
-            return f"has a message of length {length}, {len(view) - at} bytes are left"
+    entries = _entries(view)
+    if isinstance(entries, str):
+        return entries
+    if not entries:
+        return "is a compressed set that holds no message"
+    if len(entries) * _RECORD_MEMORY > memory:
+        return None
+    first = last_offset - _ENTRY.unpack_from(view, entries[-1] - _ENTRY.size)[0] if compressed and magic == 1 else 0
+    found = []
+    for at in entries:
+        offset, length = _ENTRY.unpack_from(view, at - _ENTRY.size)
         message = parse_message(view[at : at + length], False)
         if isinstance(message, str):
             return message
@@ -91,24 +104,34 @@ def records(
             return f"has a message of magic {message.magic} in a set of magic {magic}"
         if compressed and message.attributes & 7:
             return "has a compressed set inside a compressed set"
-        found.append((offset, message))
-        at += length
-    if not found:
-        return "is a compressed set that holds no message"
-    first = last_offset - found[-1][0] if compressed and magic == 1 else 0
-    for offset, _ in found:
         if not -_MOST_OFFSET - 1 <= first + offset <= _MOST_OFFSET:
             return f"has a message at offset {first + offset}, which does not fit 64 bits"
-    return [
-        Record(
-            first + offset,
-            wrapper_timestamp if timestamp_type == 1 else message.timestamp,
-            timestamp_type,
-            None if message.key is None else bytes(message.key),
-            None if message.value is None else bytes(message.value),
+        found.append(
+            Record(
+                first + offset,
+                wrapper_timestamp if timestamp_type == 1 else message.timestamp,
+                timestamp_type,
+                None if message.key is None else bytes(message.key),
+                None if message.value is None else bytes(message.value),
+            )
         )
-        for offset, message in found
-    ]
+    return found
+
+
+def _entries(view: memoryview) -> array[int] | str:
+    """Where each message of a set starts, behind its offset and length; or what is wrong."""
+    starts = array("q")
+    at = 0
+    while at < len(view):
+        if len(view) - at < _ENTRY.size:
+            return "has a message whose header is cut short"
+        _, length = _ENTRY.unpack_from(view, at)
+        at += _ENTRY.size
+        if not MIN_LENGTH <= length <= len(view) - at:
+            return f"has a message of length {length}, {len(view) - at} bytes are left"
+        starts.append(at)
+        at += length
+    return starts
 
 
 def mend_lz4_header(frame: memoryview) -> memoryview:

@@ -10,7 +10,7 @@ from kafka.testing import EmbeddedCluster
 
 def test_a_patched_program_waits_without_stopping_its_greenlets() -> None:
     with EmbeddedCluster(topics={"t": 1}) as cluster:
-        python = python_with("gevent", "crc32c", "cramjam")
+        python = python_with("gevent", "crc32c", "lz4", "zstandard")
         found = outcome(start(python, "gevent_patched", cluster.bootstrap, "t", path=OUR_PATH))
         values = [record.value for record in cluster.records("t")]
     assert found == {

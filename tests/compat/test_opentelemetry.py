@@ -17,7 +17,7 @@ def pythons() -> dict[str, Path]:
     # Ours comes from the checkout: the environment has what it depends on.
     return {
         "theirs": python_with(KAFKA_PYTHON[0], *INSTRUMENTOR),
-        "ours": python_with("crc32c", "cramjam", *INSTRUMENTOR),
+        "ours": python_with("crc32c", "lz4", "zstandard", *INSTRUMENTOR),
     }
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import struct
+import sys
 import tracemalloc
 import zlib
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka.errors import CorruptRecordError, KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 from kafka.records import CODECS, CorruptBatchError, Record, RecordBatchBuilder, read_batches
 from kafka.records.crc import crc32c
 from kafka.result import Err, Ok
@@ -286,6 +287,63 @@ def test_the_limit_of_decompressed_bytes():
     assert one(data, max_decompressed=2_000_000).records().is_ok()
     result = one(data, max_decompressed=999_999).records()
     assert "cannot be decompressed" in result.error.reason and "999999 bytes" in result.error.reason
+    assert result.error.hint == "Read it with a larger max_decompressed, or seek past this batch."
+
+
+BOMBS = {
+    "headers": [(NOW, None, None, [("", None)] * 50_000)],
+    "headers with keys": [(NOW, None, None, [("kk", b"vv")] * 20_000)],
+    "headers with one wide character": [(NOW, None, None, [("k" * 999 + "\U0001f389", None)] * 100)],
+    "records of nothing": [(NOW, None, None)] * 15_000,
+    "records of little": [(NOW, b"kk", b"vv")] * 10_000,
+}
+
+
+@pytest.mark.parametrize("rows", BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize("codec", CODECS)
+def test_records_take_no_more_memory_than_the_caller_allows(rows, codec):
+    data = build(rows, codec)
+    raw = len(build(rows)) - 61
+    assert one(data, max_decompressed=50 * raw).records().is_ok()
+    for allowed in (raw, 2 * raw):
+        batch = one(data, max_decompressed=allowed)
+        tracemalloc.start()
+        result = batch.records()
+        taken = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert f"take more than {allowed} bytes of memory" in result.error.reason
+        assert result.error.hint == "Read it with a larger max_decompressed, or seek past this batch."
+        assert taken <= 3 * raw + allowed + 100_000
+
+
+def test_what_records_are_said_to_take_is_no_less_than_they_take():
+    for rows in BOMBS.values():
+        batch = one(build(rows))
+        contents = sum(
+            len(part or b"")
+            for row in rows
+            for part in (*row[1:3], *(x if x is None else x.encode() if type(x) is str else x
+                                      for header in (row[3] if len(row) > 3 else ()) for x in header))
+        )  # fmt: skip
+        tracemalloc.start()
+        kept = batch.records().unwrap()
+        taken = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        low, high = 0, 100 * batch.size
+        while low + 1 < high:  # the least that has it read
+            batch.max_decompressed = (low + high) // 2
+            if batch.records().is_ok():
+                high = batch.max_decompressed
+            else:
+                low = batch.max_decompressed
+        assert taken - contents <= high + 1000 and high <= 2 * taken
+        del kept
+
+
+def test_a_package_that_is_missing_does_not_make_a_batch_corrupt(monkeypatch):
+    batch = one(build(ROWS, "zstd"))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    assert isinstance(batch.records().error, UnsupportedCodecError)
 
 
 def test_memory_stays_in_proportion_to_the_bytes():

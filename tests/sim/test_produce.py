@@ -324,11 +324,12 @@ def test_compressed_batches_can_be_read(codec: str) -> None:
 
 
 def test_a_batch_that_cannot_be_compressed_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(codec: str, data: object, level: int | None) -> bytes:
+    def broken(data: object) -> bytes:
         raise MemoryError("no room")
 
-    producer = start(codec=Codec("gzip"))
-    monkeypatch.setattr("kafka.records.compression.compress", broken)
+    codec = Codec("gzip")
+    producer = start(codec=codec)
+    monkeypatch.setattr(codec, "compress", broken)
     future = producer.put("t")
     settle(producer)
     assert "no room" in str(future.exception)

@@ -50,12 +50,14 @@ cdef class ReadRules:
     """How a consumer's records are made of batches; one for all its partitions.
 
     `opened(codec, data)` is a buffer of what compressed `data` holds, and `legacy(data)` the list of `Record` that one
-    batch of format v0 or v1 is; both raise a CorruptRecordError. `deserialize(deserializer, topic, headers, data)` is
+    batch of format v0 or v1 is; both raise a CorruptRecordError. `header_memory`: bytes that the headers of a batch's
+    records may take as objects, beside what they hold. `deserialize(deserializer, topic, headers, data)` is
     not needed where there are no deserializers. `corrupt(text, position, offset)` makes the error of a broken batch.
     """
 
     cdef bint check_crc
     cdef bint read_committed
+    cdef Py_ssize_t header_memory
     cdef object opened
     cdef object legacy
     cdef object corrupt
@@ -64,10 +66,11 @@ cdef class ReadRules:
     cdef object value_deserializer
     cdef readonly Pins pins
 
-    def __init__(self, *, bint check_crc, bint read_committed, opened, legacy, corrupt, undeserializable,
-                 key_deserializer=None, value_deserializer=None):
+    def __init__(self, *, bint check_crc, bint read_committed, Py_ssize_t header_memory, opened, legacy, corrupt,
+                 undeserializable, key_deserializer=None, value_deserializer=None):
         self.check_crc = check_crc
         self.read_committed = read_committed
+        self.header_memory = header_memory
         self.opened = opened
         self.legacy = legacy
         self.corrupt = corrupt
@@ -109,6 +112,9 @@ def scan_batches(const uint8_t[::1] data not None):
     return next_offset, epoch, count
 
 
+TOO_LARGE = "Seek past this batch to read on."
+
+
 cdef enum:
     MIN_BATCH_LENGTH = 14       # of what follows the length: a message of format v0 without key and value
 
@@ -134,6 +140,7 @@ cdef class Fetched:
     cdef Page page
     cdef Cursor cursor
     cdef int32_t left                   # records
+    cdef Py_ssize_t header_memory       # what is left of the rules'
     cdef int64_t base_offset
     cdef int64_t last_offset            # of the batch, whether there is a record or not
     cdef int64_t base_timestamp
@@ -305,12 +312,16 @@ cdef class Fetched:
                 page.hold(self.rules.opened(codec, PyMemoryView_FromMemory(
                     <char *>p + BATCH_HEADER_SIZE, size, PyBUF_READ)))
             except Errors.CorruptRecordError as error:
-                raise self.broken(base, f"cannot be decompressed: {error}") from error
+                broken = self.broken(base, f"cannot be decompressed: {error}")
+                if getattr(error, "too_large", False):
+                    broken.hint = TOO_LARGE
+                raise broken from error
         # 7 bytes is the least that a record takes: a hostile count is found before anybody waits for its end.
         if count > page.size // 7:
             raise self.broken(base, f"cannot hold {count} records in {page.size} bytes")
         self.cursor.at = <const uint8_t *>page.memory.buf
         self.left = count
+        self.header_memory = self.rules.header_memory
         self.base_offset = base
         self.last_offset = last
         self.base_timestamp = <int64_t>load64(p + BATCH_BASE_TIMESTAMP)
@@ -330,6 +341,7 @@ cdef class Fetched:
         cdef ConsumerRecord record
         cdef const uint8_t *key_at
         cdef int32_t key_size
+        cdef Py_ssize_t header_memory
         while self.left > 0:
             c.at = self.cursor.at
             c.end = page_end
@@ -370,13 +382,20 @@ cdef class Fetched:
                 c.at += length
             record.headers_at = c.at
             record.headers_size = <int32_t>(c.end - c.at)
-            if not (c.end - c.at == 1 and c.at[0] == 0) and not _are_headers(&c):
+            header_memory = self.header_memory
+            if not (c.end - c.at == 1 and c.at[0] == 0) and not _are_headers(&c, &header_memory):
                 raise self.bad_record("has headers that do not hold together, or bytes left over")
+            if header_memory < 0:
+                broken = self.bad_record(f"has headers that, with those before it, take more than "
+                                         f"{self.rules.header_memory} bytes of memory beside their contents")
+                broken.hint = TOO_LARGE
+                raise broken
             if self.rules.key_deserializer is not None or self.rules.value_deserializer is not None:
                 record = self.deserialized(record)
                 if self.generation != self.position.generation:
                     return record   # by a deserializer that seeks
             self.cursor.at = c.end
+            self.header_memory = header_memory
             self.left -= 1
             if self.left == 0 and c.end == page_end:
                 self.position.offset = self.last_offset + 1
@@ -460,19 +479,24 @@ cdef class Fetched:
         return None
 
 
-cdef bint _are_headers(Cursor *c) noexcept nogil:
-    """Whether the section up to the cursor's end is one of whole headers."""
+cdef bint _are_headers(Cursor *c, Py_ssize_t *memory) noexcept nogil:
+    """Whether the section up to the cursor's end is one of whole headers; `memory` less what they take at most."""
     cdef int64_t count = 0
     cdef int64_t length = 0
     if not _next_varint(c, 5, &count) or count < 0 or count > (c.end - c.at) // 2:
         return False
+    memory[0] -= count * HEADER_MEMORY
     while count > 0:
         count -= 1
         if not _next_length(c, &length) or length < 0:
             return False
+        if length > 1:
+            memory[0] -= STR_MEMORY + 3 * length    # a single wide character widens them all
         c.at += length
         if not _next_length(c, &length):
             return False
+        if length > 1:
+            memory[0] -= BYTES_MEMORY
         if length > 0:
             c.at += length
     return c.at == c.end

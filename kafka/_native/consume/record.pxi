@@ -4,6 +4,7 @@
 # at one or two of the thirteen.
 
 cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
     void GC_Track "PyObject_GC_Track"(PyObject *object)
     void GC_UnTrack "PyObject_GC_UnTrack"(PyObject *object)
     object RichCompare "PyObject_RichCompare"(object left, object right, int operation)
@@ -124,12 +125,14 @@ cdef class ConsumerRecord:
     cdef list get_headers(self):
         cdef Cursor c
         cdef int64_t count = 0
+        cdef Py_ssize_t memory = PY_SSIZE_T_MAX
         if not self.has_headers:
             c.at = self.headers_at
             c.end = c.at + self.headers_size
             self.header_size = headers_payload(c.at, self.headers_size)
             _next_varint(&c, 5, &count)
-            self.own_headers = list(_next_headers(&c, count))  # they were looked through when it was read
+            # They were looked through when it was read, also for how much they take.
+            self.own_headers = list(_next_headers(&c, count, &memory))
             self.has_headers = True
         return self.own_headers
 

@@ -2,7 +2,7 @@
 # The writing half is what the accumulator appends with; it trusts its caller with the bounds, as the primitives do.
 
 cimport cython
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8, PyUnicode_GET_LENGTH, PyUnicode_KIND
 from libc.stdlib cimport free, realloc
 
 # Where the fields of a batch header are. The length counts what follows it, the CRC covers what follows it.
@@ -385,12 +385,24 @@ cdef object _next_bytes(Cursor *c, int64_t length):
     return value
 
 
-cdef tuple _next_headers(Cursor *c, int64_t count):
-    """The headers, or None where they do not hold together."""
+# What the objects of a record take at most beside what they hold, in bytes. Two bytes of a batch can be a header
+# that takes forty times as much.
+cdef enum:
+    RECORD_MEMORY = 96      # with its place in the list
+    BYTES_MEMORY = 48
+    HEADER_MEMORY = 88      # with its places in a list and a tuple
+    STR_MEMORY = 80
+
+
+cdef tuple _next_headers(Cursor *c, int64_t count, Py_ssize_t *memory):
+    """The headers, or None where they do not hold together or take more than `memory`, which then is negative."""
     cdef int64_t length = 0
     cdef int64_t i
     cdef list headers
     if count < 0 or count > (c.end - c.at) // 2:
+        return None
+    memory[0] -= count * HEADER_MEMORY
+    if memory[0] < 0:
         return None
     headers = []
     for i in range(count):
@@ -399,7 +411,13 @@ cdef tuple _next_headers(Cursor *c, int64_t count):
         # As Java does: a key that is no UTF-8 must not stop its reader for good.
         key = PyUnicode_DecodeUTF8(<const char *>c.at, length, "replace")
         c.at += length
+        if length > 1:
+            memory[0] -= STR_MEMORY + PyUnicode_GET_LENGTH(key) * PyUnicode_KIND(key) - length
         if not _next_length(c, &length):
+            return None
+        if length > 1:
+            memory[0] -= BYTES_MEMORY
+        if memory[0] < 0:
             return None
         headers.append((key, _next_bytes(c, length)))
     return tuple(headers)
@@ -407,12 +425,13 @@ cdef tuple _next_headers(Cursor *c, int64_t count):
 
 def decode_records(
     const uint8_t[::1] data not None, int32_t count, int64_t base_offset, int32_t last_offset_delta,
-    int64_t base_timestamp, int64_t append_timestamp, bint log_append_time,
+    int64_t base_timestamp, int64_t append_timestamp, bint log_append_time, Py_ssize_t memory,
 ):
     """The records of one v2 batch: (list of Record, None, 0), or (None, what is wrong, at which byte).
 
     `data` is what follows the batch header, decompressed. With `log_append_time` every record's timestamp is
-    `append_timestamp`. Bytes that do not hold exactly `count` records are never an exception.
+    `append_timestamp`. Bytes that do not hold exactly `count` records are never an exception. Where the records would
+    take more than `memory` bytes beside the bytes that they hold, the answer is (None, None, at which byte).
     """
     cdef Cursor c
     cdef const uint8_t *start = NULL
@@ -430,6 +449,9 @@ def decode_records(
     # 7 bytes is the least that a record takes: a hostile count is found before memory is spent on it.
     if count < 0 or count > data.shape[0] // 7:
         return (None, f"cannot hold {count} records in {data.shape[0]} bytes", 0)
+    memory -= count * <Py_ssize_t>RECORD_MEMORY
+    if memory < 0:
+        return (None, None, 0)
     start = &data[0]
     data_end = start + data.shape[0]
     c.at = start
@@ -455,18 +477,24 @@ def decode_records(
             record.timestamp_type = 0
         if not _next_length(&c, &length):
             return (None, f"record {i} of {count} has a key of a wrong length", record_start - start)
+        if length > 1:
+            memory -= BYTES_MEMORY
         record.key = _next_bytes(&c, length)
         if not _next_length(&c, &length):
             return (None, f"record {i} of {count} has a value of a wrong length", record_start - start)
+        if length > 1:
+            memory -= BYTES_MEMORY
         record.value = _next_bytes(&c, length)
         if c.at < c.end and c.at[0] == 0:
             c.at += 1
             record.headers = ()
         else:
-            headers = _next_headers(&c, length) if _next_varint(&c, 5, &length) else None
-            if headers is None:
+            headers = _next_headers(&c, length, &memory) if _next_varint(&c, 5, &length) else None
+            if headers is None and memory >= 0:
                 return (None, f"record {i} of {count} has headers that do not hold together", record_start - start)
             record.headers = headers
+        if memory < 0:
+            return (None, None, record_start - start)
         if c.at != c.end:
             return (None, f"record {i} of {count} has {c.end - c.at} bytes left over", record_start - start)
         records.append(record)
