@@ -338,3 +338,21 @@ def test_a_batch_that_cannot_be_compressed_fails_alone(monkeypatch: pytest.Monke
     producer.world.run(1.0)
     assert producer.sent[-1][1].succeeded()
     assert producer.accumulator.used == 0
+
+
+def test_a_batch_that_is_too_large_and_cannot_be_split_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Codec, data: object, limit: int) -> object:
+        raise MemoryError("no room")
+
+    producer = start(codec=Codec("gzip"), idempotent=True)
+    producer.world.cluster.limits["t"] = 200
+    monkeypatch.setattr(Codec, "decompress", broken)
+    futures = [producer.put("t") for _ in range(300)]
+    settle(producer)
+    assert {future.succeeded() for future in futures} == {False}
+    assert "too large for the topic, and could not be split: MemoryError('no room')" in str(futures[0].exception)
+    monkeypatch.undo()
+    producer.put("t")
+    settle(producer)
+    assert producer.sent[-1][1].succeeded()
+    assert producer.accumulator.used == 0

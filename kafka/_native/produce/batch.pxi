@@ -182,7 +182,7 @@ cdef class Batch:
             return []
         packed = memoryview(self)[BATCH_HEADER_SIZE:]
         if self.plain > 0:
-            packed = self.accumulator.codec.decompress(packed).unwrap()
+            packed = self.accumulator.codec.decompress(packed, self.plain - BATCH_HEADER_SIZE).unwrap()
         view = packed
         total = BATCH_HEADER_SIZE + view.shape[0]
         if self.plain > 0:

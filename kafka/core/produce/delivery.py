@@ -389,7 +389,12 @@ class Delivery:
 
     def _split(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """KIP-126: too large for the topic. Its parts have its numbers between them."""
-        parts = batch.split(batch.size // 2)
+        try:
+            parts = batch.split(batch.size // 2)
+        except Exception as cause:  # there may be no memory for them
+            error = KafkaError(f"{batch!r} is too large for the topic, and could not be split: {cause!r}")
+            error.__cause__ = cause.with_traceback(None)  # whose frames hold the batch
+            parts = []
         if len(parts) < 2:
             self._failed(partition, batch, error, now, doubtful=False)
             return
