@@ -91,13 +91,13 @@ class _Parts:
 
 
 class Frame(NamedTuple):
-    """`end`: where in the data it ends. `most`: bytes that its blocks can hold. `said`: what its header says it holds.
+    """`end`: where in the data it ends. `most`: bytes that its blocks can hold; None: it is to be skipped.
 
-    `window`: bytes of history that it refers to, as far as its decompressor has to keep them.
+    `said`: what its header says it holds. `window`: bytes of history that its decompressor has to keep.
     """
 
     end: int
-    most: int
+    most: int | None
     said: int | None = None
     window: int = 0
 
@@ -123,12 +123,14 @@ def _read_zstd(view: memoryview, parts: _Parts) -> None:
     while end < len(view) or end == 0:
         start = end
         end, most, said, window = zstd_frame(view, start)
+        if most is None:
+            continue
         if said is not None:
             # The library takes a header at its word: it allocates that much, whatever it was told.
             if said > most or said == 0 < most:
                 raise _Broken(f"a frame says that it holds {said} bytes, its blocks hold {most} at most")
             parts.expect(said)
-        if most == 0:
+        if said == 0:  # the library would not look at it either
             continue
         # Out of the list while it works: two threads never share one, nor does a child of fork have a half-used one.
         context = _zstd_contexts.pop() if _zstd_contexts else library.ZstdDecompressor()
@@ -184,7 +186,7 @@ def _read_lz4(view: memoryview, parts: _Parts) -> None:
     while end < len(view) or end == 0:
         at = end
         end, most, *_ = lz4_frame(view, at)
-        if most == 0:
+        if most is None:
             continue
         context = library.create_decompression_context()
         done = False
@@ -246,7 +248,7 @@ def _skippable(view: memoryview, start: int, expected: int) -> Frame | None:
     end = start + 8 + _UINT32_LE.unpack_from(view, start + 4)[0]
     if end > len(view):
         raise _Broken(_CUT_SHORT)
-    return Frame(end, 0)
+    return Frame(end, None)
 
 
 # -- gzip --------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import random
 import time
 from typing import Any
 
+import pytest
+
 from kafka._codec import Accumulator, ManualHost, ProducerBase
 from kafka.core.config import Config
 from kafka.core.core import Core
@@ -24,6 +26,8 @@ from kafka.protocol import (
     encode_response,
 )
 from kafka.result import Result
+
+pytestmark = pytest.mark.timing
 
 ACTIVE = 10
 ROUNDS = 60

@@ -9,6 +9,8 @@ import pytest
 
 from kafka._codec import Accumulator, ManualHost, ProducerBase
 
+pytestmark = pytest.mark.timing
+
 TOPICS = 10_000
 VALUE = bytes(100)
 

@@ -1,4 +1,4 @@
-"""The hot path's rate, as a ratio to a plain Python loop in the same process: a machine's mood cancels out.
+"""The hot path as a whole: sending, the IO thread, a broker that discards. No slower than its baseline.
 
 Processor time rather than seconds: whoever else uses the machine takes seconds from both.
 """
@@ -9,9 +9,12 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.timing
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,12 +30,17 @@ def ratio(*options: str) -> float:
     return statistics.median(run["ratio"] for run in runs)
 
 
-# A builtin called in a loop does 45 M calls a second of processor time where these were measured, so that 0.045 is 2 M
-# records a second. Measured there: 0.104, 0.045, 0.157.
+# The baseline's machine does 45 M calls of the calibration loop in a second of processor time, so that 22.2 of them for
+# a record are 2 M records a second.
 @pytest.mark.parametrize(
-    ("options", "least"),
-    [(("--idle=25",), 0.07), (("--idle=25", "--batch-size=16384"), 0.03), (("--many",), 0.1)],
-    ids=["send", "send, small batches", "send_many"],
+    ("name", "options"),
+    [
+        ("hot path, send", ("--idle=25",)),
+        ("hot path, send, small batches", ("--idle=25", "--batch-size=16384")),
+        ("hot path, send_many", ("--many",)),
+    ],
 )
-def test_the_hot_path_keeps_its_rate(options: tuple[str, ...], least: float) -> None:
-    assert ratio(*options) >= least
+def test_the_hot_path_keeps_its_rate(
+    within_baseline: Callable[[str, float], None], name: str, options: tuple[str, ...]
+) -> None:
+    within_baseline(name, 1 / ratio(*options))

@@ -24,7 +24,7 @@ def rows(kind, count=300):
         (
             NOW + number % 50,
             None if number % 3 == 0 else b"key %d" % (number % 7),
-            None if number % 11 == 10 else b"" if number % 11 == 9 else b"%d of %d: " % (number, kind) + b"text " * 60,
+            None if number % 11 == 10 else b"" if number % 11 == 9 else b"%d of %d: " % (number, kind) + b"text " * 250,
             [("h1", b"x"), ("h\u00e9", None)] if number % 5 == 0 else None,
         )
         for number in range(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import contextmanager
 
@@ -10,6 +11,8 @@ import pytest
 from broker.cluster import KafkaCluster
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from kafka import KafkaProducer
+from kafka.records import read_batches
 from kafka.testing import EmbeddedCluster
 
 
@@ -99,6 +102,38 @@ def test_confluent_kafka_writes_and_reads(cluster, configs):
     assert found == ours
     if "compression.type" in configs:
         assert sum(len(p.log.read_all()) for p in cluster.topics["t"].partitions) < len(RECORDS) * 20
+
+
+@pytest.mark.parametrize(
+    ("codec", "level", "hidden"),
+    [
+        ("gzip", None, ()),
+        ("gzip", None, ("isal.isal_zlib",)),
+        ("gzip", 9, ("isal.isal_zlib", "zlib_ng.zlib_ng")),
+        ("snappy", None, ()),
+        ("lz4", None, ()),
+        ("lz4", 12, ()),
+        ("zstd", None, ()),
+        ("zstd", 22, ()),
+        ("zstd", -5, ()),
+    ],
+)
+def test_confluent_kafka_reads_what_we_write(cluster, monkeypatch, codec, level, hidden):
+    for module in hidden:
+        monkeypatch.setitem(sys.modules, module, None)
+    # Batches of several blocks.
+    values = [(b"%d of many, " % number) * 100 for number in range(1000)]
+    with KafkaProducer(
+        bootstrap_servers=cluster.bootstrap, compression_type=codec, compression_level=level, batch_size=900_000,
+        linger_ms=200,
+    ) as producer:  # fmt: skip
+        for number, value in enumerate(values):
+            producer.send("t", value, key=b"%d" % number, partition=number % 2)
+    assert consume(cluster, "t", 6, len(values)) == {
+        (number % 2, number // 2): (b"%d" % number, value) for number, value in enumerate(values)
+    }
+    log = cluster.topics["t"].partitions[0].log.read_all()
+    assert {batch.unwrap().compression for batch in read_batches(log)} == {codec}
 
 
 def test_confluent_kafka_waits_for_new_records(cluster):
