@@ -169,10 +169,10 @@ def zstd_frame(view: memoryview, start: int) -> Frame:
             raise _Broken(_CUT_SHORT)
         header = view[at] | view[at + 1] << 8 | view[at + 2] << 16
         last, kind, size = header & 1, header >> 1 & 3, header >> 3
-        if kind < 2:  # as it is, or one byte that is repeated
-            most += size
-        else:
-            most += _ZSTD_BLOCK
+        if size > _ZSTD_BLOCK or (kind == 2 and size < 2) or kind == 3:
+            raise _Broken("a block is of a kind or size that there is not")
+        # Of the first two kinds are bytes as they are, and one byte that is repeated.
+        most += size if kind < 2 else _ZSTD_BLOCK
         at += 3 + (1 if kind == 1 else size)
     end = at + (4 if descriptor & 4 else 0)  # a checksum
     if end > len(view):

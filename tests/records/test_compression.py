@@ -280,10 +280,12 @@ def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(mo
 
 def memory_and_seconds(function):
     """What a call returns, the memory that it has Python allocate at most, and the processor time that it takes."""
-    tracemalloc.start()
     started = time.thread_time()
+    function()
+    seconds = time.thread_time() - started
+    tracemalloc.start()
     try:
-        return function(), tracemalloc.get_traced_memory()[1], time.thread_time() - started
+        return function(), tracemalloc.get_traced_memory()[1], seconds
     finally:
         tracemalloc.stop()
 
@@ -314,6 +316,29 @@ def test_the_size_in_a_zstd_header_is_not_believed():
             lambda said=said, blocks=blocks: decompress("zstd", zstd_that_says(said, blocks))
         )
         assert isinstance(result.error, DecompressionError) and memory < 1 << 20
+
+
+@pytest.mark.parametrize("block", [zstd_block(2, 0, b""), zstd_block(3, 1, b"x"), zstd_block(1, 1 << 20, b"x")])
+def test_zstd_blocks_that_cannot_be_take_no_memory(block):
+    for frame in (b"\x28\xb5\x2f\xfd\0\x58", zstd_that_says(100 << 20, b"")):
+        result, memory, _ = memory_and_seconds(lambda frame=frame: decompress("zstd", frame + block * 300))
+        assert isinstance(result.error, DecompressionError) and memory < 1 << 20
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize(
+    ("codec", "head", "block"),
+    [
+        ("zstd", b"\x28\xb5\x2f\xfd\0\x58", zstd_block(0, 0, b"")),
+        ("zstd", b"\x28\xb5\x2f\xfd\0\x58", zstd_block(2, 2, b"xx")),
+        ("lz4", compress("lz4", b"")[:7], b"\0\0\0\x80"),
+        ("lz4", compress("lz4", b"")[:7], b"\1\0\0\0x"),
+    ],
+)
+def test_half_a_megabyte_of_small_blocks_is_soon_refused(codec, head, block):
+    data = head + block * ((1 << 19) // len(block))
+    result, memory, seconds = memory_and_seconds(lambda: decompress(codec, data))
+    assert isinstance(result.error, DecompressionError) and memory < 1 << 20 and seconds < 1
 
 
 def test_the_size_in_an_lz4_header_is_not_believed():
