@@ -335,10 +335,10 @@ def test_zstd_blocks_that_cannot_be_take_no_memory(block):
         ("lz4", compress("lz4", b"")[:7], b"\1\0\0\0x"),
     ],
 )
-def test_half_a_megabyte_of_small_blocks_is_soon_refused(codec, head, block):
-    data = head + block * ((1 << 19) // len(block))
+def test_many_small_blocks_are_soon_refused(codec, head, block):
+    data = head + block * ((1 << 18) // len(block))
     result, memory, seconds = memory_and_seconds(lambda: decompress(codec, data))
-    assert isinstance(result.error, DecompressionError) and memory < 1 << 20 and seconds < 1
+    assert isinstance(result.error, DecompressionError) and memory < 1 << 20 and seconds < 0.5
 
 
 def test_the_size_in_an_lz4_header_is_not_believed():
@@ -389,9 +389,9 @@ def test_frames_with_all_that_a_frame_may_have():
             )
             assert decompress("lz4", packed + packed, 2 * len(data)).unwrap() == data * 2
             assert data == b"" or not decompress("lz4", packed[:-1] + b"?").is_ok() or not content
-    for level in (-5, 3, 19):
+    for level in (-5, 3, 12):
         for checksum in (False, True):
-            for data in (b"", b"x", TEXT[:255], TEXT[:256], TEXT[:65_791], TEXT[:65_792], TEXT * 8):
+            for data in (b"", b"x", TEXT[:255], TEXT[:256], TEXT[:65_791], TEXT[:65_792], TEXT):
                 compressor = zstandard.ZstdCompressor(level=level, write_checksum=checksum)
                 stream = compressor.compressobj()  # which does not know the size beforehand
                 for packed in (compressor.compress(data), stream.compress(data) + stream.flush()):
@@ -428,7 +428,7 @@ def test_many_threads_at_once(codec):
     one = Codec(codec)
 
     def work(text):
-        for _ in range(20):
+        for _ in range(5):
             assert decompress(codec, one.compress(text)).unwrap() == text
         return True
 
