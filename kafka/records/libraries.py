@@ -7,6 +7,7 @@ as well; the extra `gzip` brings isal and zlib-ng, without which zlib does their
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,7 +43,7 @@ def zstd() -> ModuleType:
 
 
 def snappy() -> Snappy:
-    cramjam = _wanted("cramjam")
+    cramjam = wanted("cramjam")
     if cramjam is not None:
         raw = cramjam.snappy
         return Snappy("cramjam", raw.compress_raw, raw.decompress_raw, cramjam.DecompressionError)
@@ -56,18 +57,20 @@ def gzip_writer(level: int | None) -> tuple[ModuleType, int]:
     isal has nothing like the levels from 4 on: it never stands for one that was asked for.
     """
     if level is None or level in _FASTEST:
-        isal = _wanted("isal.isal_zlib")
+        isal = wanted("isal.isal_zlib")
         if isal is not None:
             return isal, level or _FASTEST_DEFAULT
-    return _wanted("zlib_ng.zlib_ng") or import_module("zlib"), level or 6
+    return wanted("zlib_ng.zlib_ng") or import_module("zlib"), level or 6
 
 
 def gzip_reader() -> ModuleType:
     """A module of zlib's interface that decompresses."""
-    return _wanted("isal.isal_zlib") or _wanted("zlib_ng.zlib_ng") or import_module("zlib")
+    return wanted("isal.isal_zlib") or wanted("zlib_ng.zlib_ng") or import_module("zlib")
 
 
-def _wanted(name: str) -> ModuleType | None:
+@cache
+def wanted(name: str) -> ModuleType | None:
+    """The module of a package that need not be installed. To look for one that is not there takes a while."""
     try:
         return import_module(name)
     except ImportError:

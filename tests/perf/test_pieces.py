@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -200,10 +199,9 @@ def test_a_piece_keeps_its_speed(benchmark: Any, within_baseline: Callable[[str,
 def test_a_codec_keeps_its_speed(
     benchmark: Any,
     within_baseline: Callable[[str, float], None],
-    monkeypatch: pytest.MonkeyPatch,
+    hide: Callable[..., None],
     name: str,
     direction: Callable[[str], Piece],
 ) -> None:
-    for module in CODECS[name]:
-        monkeypatch.setitem(sys.modules, module, None)
+    hide(*CODECS[name])
     within_baseline(f"{direction.__name__} 128 KiB, {name}", held(benchmark, direction(name.partition(" ")[0])))

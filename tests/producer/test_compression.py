@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -27,9 +27,8 @@ def test_the_library_is_logged(caplog: pytest.LogCaptureFixture, options: dict[s
         assert said in [record.getMessage() for record in caplog.records]
 
 
-def test_a_library_that_is_missing_is_an_error_of_the_constructor(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("cramjam", "snappy"):
-        monkeypatch.setitem(sys.modules, module, None)
+def test_a_library_that_is_missing_is_an_error_of_the_constructor(hide: Callable[..., None]) -> None:
+    hide("cramjam", "snappy")
     before = threading.active_count()
     with pytest.raises(UnsupportedCodecError, match=r"pip install 'kafka-turbo\[snappy\]'"):
         KafkaProducer(bootstrap_servers="localhost:1", compression_type="snappy")
