@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from kafka._codec import BATCH_COUNT, BATCH_CRC, BATCH_LENGTH, BATCH_MAGIC, ConsumerRecord, Fetched, scan_batches
-from kafka.errors import RecordDeserializationError
+from kafka.errors import RecordDeserializationError, UnsupportedCodecError
 from kafka.records.crc import crc32c
 from kafka.records.errors import CorruptBatchError
 from tests.consumer.batches import batch, fetched, values
@@ -214,3 +215,51 @@ def test_a_codec_that_nobody_knows() -> None:
     data[22] = 5
     with pytest.raises(CorruptBatchError, match="unknown codec, number 5"):
         fetched(remade(data)).take(1)
+
+
+def test_headers_take_no_more_memory_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kafka.consumer.reading.MAX_DECOMPRESSED", 1_000_000)
+    bomb = batch([(None, b"a", [("h", b"x")])] + [(None, b"b", [("", None)] * 9000)] * 3, codec="zstd")
+    assert len(bomb) < 1000
+    source = fetched(bomb)
+    tracemalloc.start()
+    kept = source.take(5)
+    counts = [len(record.headers) for record in kept]
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts == [1, 9000] and taken < 1_200_000
+    for _ in range(3):
+        with pytest.raises(CorruptBatchError, match="take more than 1000000 bytes of memory") as caught:
+            source.take(5)
+        assert str(caught.value).endswith("Hint: Seek past this batch to read on.")
+    assert source.position.offset == 2
+
+
+def test_a_record_that_is_asked_for_again_and_again_takes_its_headers_memory_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kafka.consumer.reading.MAX_DECOMPRESSED", 1_000_000)
+
+    def refuse(topic: str, headers: Any, data: bytes) -> bytes:
+        raise ValueError("no")
+
+    source = fetched(batch([(None, b"a", [("", None)] * 9000)]), value_deserializer=refuse)
+    for _ in range(5):
+        with pytest.raises(RecordDeserializationError):
+            source.take(1)
+
+
+def test_a_batch_that_decompresses_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kafka.consumer.reading.MAX_DECOMPRESSED", 1_000_000)
+    with pytest.raises(CorruptBatchError, match="there are more") as caught:
+        fetched(values(bytes(2_000_000), codec="zstd")).take(1)
+    assert str(caught.value).endswith("Hint: Seek past this batch to read on.")
+
+
+def test_a_codec_whose_package_is_missing(hide: Any) -> None:
+    source = fetched(values(b"a", codec="snappy"))
+    hide("cramjam", "snappy")
+    for _ in range(2):
+        with pytest.raises(UnsupportedCodecError, match=r"pip install 'kafka-turbo\[snappy\]'"):
+            source.take(1)
+    assert source.position.offset == 0
