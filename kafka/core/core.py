@@ -130,8 +130,10 @@ class Core:
     def bootstrap(self, callback: Callback, now: float, timeout: float) -> None:
         """Learns the cluster's brokers and reaches one of them by its advertised address. Ok(Snapshot) or Err.
 
-        Gives up early, after `Config.bootstrap_patience`, if every address fails; the error names each of them.
+        Gives up early, after `Config.bootstrap_patience`, if every address fails, but not while one keeps it waiting;
+        the error names each of them.
         """
+        self.nodes.await_first(now + timeout)
         Task(bootstrap(self.calls, self.metadata, self.config, now, timeout), callback).start(now)
 
     def health(self, now: float) -> list[BrokerHealth]:

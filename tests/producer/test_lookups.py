@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kafka import KafkaProducer
+from kafka.errors import NoBrokersAvailable
 from tests.producer.brokers import ScriptedCluster
 
 
@@ -42,6 +43,25 @@ def test_a_name_server_that_is_silent_about_one_broker_holds_up_no_other(monkeyp
         finally:
             answer.set()
             producer.close(timeout=5)
+
+
+def test_a_name_with_a_silent_and_a_dead_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that the user gave is used, both are tried, and the error says of each what was wrong."""
+    original = socket.getaddrinfo
+    silent = socket.create_server(("127.0.0.1", 0))  # the system accepts, nobody answers
+    port = silent.getsockname()[1]
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host != "kafka.invalid":
+            return original(host, *arguments, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("127.0.0.1", "127.0.0.2")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with silent, pytest.raises(NoBrokersAvailable) as caught:
+        KafkaProducer(bootstrap_servers=f"kafka.invalid:{port}", bootstrap_timeout_ms=2000)
+    said = str(caught.value)
+    assert f"kafka.invalid:{port} (127.0.0.1) failed in stage api versions: no answer within" in said
+    assert f"kafka.invalid:{port} (127.0.0.2) failed in stage tcp connect: Connection refused" in said
 
 
 def test_without_a_thread_of_its_own_a_name_is_looked_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -462,6 +462,20 @@ PRODUCING = (
         ),
         "tests/sim/test_routes.py",
     ),
+    Mutant(
+        "one address takes all the time",
+        "Java's clients: a silent address takes its whole set-up timeout from a user who waits for less",
+        "net.channel",
+        (("        if now < self._network.awaited_until:\n", "        if False:\n"),),
+        tests="tests/sim/test_core.py",
+    ),
+    Mutant(
+        "silence is a refusal",
+        "no broker could be reached, says the client, long before the user's time is over: one may yet answer",
+        "cluster.calls",
+        ((" and not self._is_kept_waiting(call)", ""),),
+        tests="tests/sim/test_core.py",
+    ),
 )
 
 

@@ -135,6 +135,57 @@ def test_every_address_of_a_name_is_tried() -> None:
     assert "10.9.9.9" in said and "10.9.9.8" in said
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("silent", ["peer", "hole"])
+def test_an_address_that_keeps_silent_leaves_time_for_the_others_of_its_name(seed: int, silent: str) -> None:
+    world = World(seed, brokers=1)
+    world.network.hosts["kafka0"] = [("10.9.9.9",), ("10.9.9.8",), ("10.0.0.0",)]
+    for address in ("10.9.9.9", "10.9.9.8"):
+        if silent == "peer":
+            world.network.servers[(address, 9092)] = ForeignPeer(None)
+        else:
+            world.network.black_holes.add((address, 9092))
+    assert isinstance(world.bootstrap(15.0), Ok)
+
+
+def test_whoever_waits_is_told_of_each_address_what_is_wrong() -> None:
+    for seed in range(6):
+        world = World(seed, brokers=1)
+        world.network.hosts["kafka0"] = [("10.9.9.9",), ("10.9.9.8",), ("10.9.9.7",)]
+        world.network.servers[("10.9.9.9", 9092)] = ForeignPeer(None)
+        world.network.black_holes.add(("10.9.9.8", 9092))
+        start = world.now
+        result = world.bootstrap(15.0)
+        assert isinstance(result, Err)
+        assert world.now - start == pytest.approx(15.0), "one that keeps silent may yet answer"
+        said = str(result.error)
+        for address in ("10.9.9.9", "10.9.9.8", "10.9.9.7"):
+            assert said.count(address) == 1
+        assert "(10.9.9.9) failed in stage api versions: no answer within" in said
+        assert "(10.9.9.8) failed in stage tcp connect: no answer within" in said
+        assert "(10.9.9.7) failed in stage tcp connect: Connection refused" in said
+
+
+def test_of_many_silent_servers_each_gets_its_turn() -> None:
+    for seed in range(6):
+        world = World(seed, brokers=7)
+        for broker in world.cluster.brokers[1:]:
+            world.network.servers[(broker.ip, 9092)] = ForeignPeer(None)
+            broker.advertised = ("kafka0", 9092)
+        assert isinstance(world.bootstrap(6.0), Ok)
+
+
+def test_a_name_server_that_takes_its_time() -> None:
+    world = World(1, brokers=1)
+    world.network.dns_delay = 5.0
+    assert isinstance(world.bootstrap(15.0), Ok)
+    world = World(1, brokers=1)
+    world.network.dns_delay = 500.0
+    result = world.bootstrap(15.0)
+    assert isinstance(result, Err)
+    assert world.now == pytest.approx(15.0) and "name server does not answer" in str(result.error)
+
+
 def test_a_cluster_that_comes_up_late_is_found() -> None:
     world = World(1)
     for broker in world.cluster.brokers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kafka.core.net.health import BrokerHealth
 from kafka.errors import KafkaConnectionError
 from kafka.protocol import InitProducerIdRequest
 from kafka.result import Ok
+from kafka.testing.sim_broker import ForeignPeer
 from tests.sim.producing import SimProducer
 from tests.sim.pump import Pump
 from tests.sim.world import World
@@ -68,6 +70,53 @@ def test_one_line_when_a_broker_starts_failing_and_one_when_it_is_back() -> None
     assert level == "info" and text.startswith("Broker 1 at kafka1:9092 is back after 2") and len(lines(world)) == 2
     known = health(world, 1)
     assert (known.failing_since, known.failures, known.error) == (None, 0, None)
+
+
+@pytest.mark.parametrize("gone", ["refuses", "silent", "hangs up"])
+def test_a_broker_that_was_reached_where_it_says_it_is_gets_no_blame_for_that_when_it_dies(gone: str) -> None:
+    world, _ = pumping()
+    world.run(1.0)
+    go_down(world, 1)
+    if gone == "silent":
+        world.network.black_holes.add(("10.0.0.1", 9092))
+    if gone == "hangs up":
+        world.network.servers["10.0.0.1", 9092] = ForeignPeer(b"")
+    world.run(20.0)
+    said = str(health(world, 1).error)
+    assert "advertised" not in said and "TLS" not in said
+    assert ("did answer before" if gone == "hangs up" else "It was reached there before") in said
+
+
+def test_a_broker_that_was_reached_elsewhere_may_advertise_a_wrong_address() -> None:
+    world, _ = pumping()
+    world.cluster.brokers[1].advertised = ("kafka1", 9999)
+    world.core.metadata.refresh(None, world.now)
+    world.run(20.0)
+    assert "its advertised.listeners" in str(health(world, 1).error)
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "This process has as many files open as it may"),
+        (OSError(errno.ENFILE, "Too many open files in system"), "This machine has as many files open as it may"),
+        (OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"), "no address to connect from"),
+        (PermissionError(errno.EPERM, "Operation not permitted"), "a firewall rule, or a sandbox"),
+        (OSError(errno.ENOPROTOOPT, "Protocol not available"), "socket_options"),
+        (TypeError("an integer is required"), "socket_options"),
+    ],
+)
+def test_what_is_wrong_with_this_machine_is_not_put_down_to_the_broker(error: OSError, hint: str) -> None:
+    world = World(1)
+    world.bootstrap().unwrap()
+    world.network.connect = lambda client, address, opened: world.simulation.after(0, lambda: opened(error))  # type: ignore[method-assign, assignment, return-value, misc]
+    pump = Pump(world, "t")
+    world.run(3.0)
+    del pump
+    found = [broker.error for broker in world.core.health(world.now) if broker.node_id >= 0 and broker.error]
+    assert found
+    for error_of_broker in found:
+        assert hint in str(error_of_broker) and "advertised" not in str(error_of_broker)
 
 
 def test_a_long_absence_is_recalled_ever_more_rarely() -> None:

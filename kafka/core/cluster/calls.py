@@ -40,8 +40,8 @@ class Answer(NamedTuple):
 class Call:
     __slots__ = (
         "route", "message_class", "build", "callback", "started", "deadline", "patience", "newest", "name", "refuse",
-        "once", "avoid", "lane", "answer_within", "node", "attempt", "failures", "tried", "errors", "timer", "pause",
-        "parked", "done",
+        "once", "avoid", "lane", "answer_within", "node", "attempt", "failures", "tried", "errors", "silent", "timer",
+        "pause", "parked", "done",
     )  # fmt: skip
 
     def __init__(
@@ -67,7 +67,7 @@ class Call:
         self.callback = callback
         self.started = started
         self.deadline = deadline
-        self.patience = patience  # how long to go on when every broker there is has failed
+        self.patience = patience  # how long to go on when every broker there is has failed, not just kept it waiting
         self.newest = newest
         self.name = name or f"{message_class.__name__} ({route})"  # for error messages
         self.refuse = refuse
@@ -80,6 +80,7 @@ class Call:
         self.failures = 0  # rounds for "any broker", else attempts
         self.tried: dict[int, None] = {}  # nodes of this round
         self.errors: dict[str, KafkaError] = {}  # the last one of each address
+        self.silent: dict[int, float] = {}  # nodes that have kept it waiting, and until when it waited
         self.timer: Timer | None = None  # of the present attempt, and of the call's deadline
         self.pause: Timer | None = None
         self.parked: dict[Call, None] | None = None  # those that wait for the same, while it waits
@@ -211,24 +212,30 @@ class Calls:
             return call.deadline
         # Doubled with each round, for a cluster where all are slow; an answer that comes late counts all the same.
         seconds = self._config.any_broker_attempt * 2.0 ** min(call.failures, 8)
+        if call.patience < float("inf"):  # somebody waits just so long: all are to get their turn
+            untried = sum(node.id not in call.tried for node in self._candidates(call.route))
+            seconds = min(seconds, (call.deadline - now) / max(untried, 1))
         held = max(call.answer_within - self._config.request_timeout, 0.0)
         return min(call.deadline, now + seconds + held)
 
     def _choose(self, call: Call, route: AnyBroker, now: float) -> Node | None:
         """One that was not tried in this round; None: there is none, or (nothing was tried) no broker is known."""
-        nodes, snapshot = self._nodes.nodes, self._view.snapshot
-        candidates = [nodes[id] for id in snapshot.brokers if id in nodes]
-        if not route.advertised:
-            # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
-            candidates += [node for node in nodes.values() if node.id < 0]
-        untried = [node for node in candidates if node.id not in call.tried]
+        untried = [node for node in self._candidates(route) if node.id not in call.tried]
         preferred: list[Node] = []
         if route.controller:
-            preferred = [node for node in untried if node.id == snapshot.controller_id]
+            preferred = [node for node in untried if node.id == self._view.snapshot.controller_id]
         elif call.avoid is not None:
             preferred = [node for node in untried if node.id >= 0 and node.id != call.avoid]
         well = [node for node in preferred if _is_well(node.channel(call.lane), now)]
         return self._best(well, call.lane, now) or self._best(untried, call.lane, now)
+
+    def _candidates(self, route: AnyBroker) -> list[Node]:
+        nodes = self._nodes.nodes
+        candidates = [nodes[id] for id in self._view.snapshot.brokers if id in nodes]
+        if not route.advertised:
+            # The bootstrap addresses stay in reserve: the whole cluster may have moved (KIP-899).
+            candidates += [node for node in nodes.values() if node.id < 0]
+        return candidates
 
     def _best(self, nodes: list[Node], lane: Lane, now: float) -> Node | None:
         """The one most likely to answer soon; of ready ones the one with least in flight."""
@@ -321,6 +328,7 @@ class Calls:
         if call.node is not None:
             call.errors[call.node.name] = error
             call.tried[call.node.id] = None
+            call.silent.pop(call.node.id, None)
         if not isinstance(call.route, AnyBroker):
             self._pause(call, now)
         elif call.route.controller and error.errno is None:
@@ -329,13 +337,22 @@ class Calls:
             self._route(call, now)  # the next broker, at once
 
     def _round_over(self, call: Call, now: float) -> None:
-        if now - call.started >= call.patience:
+        if now - call.started >= call.patience and not self._is_kept_waiting(call):
             self._expire(call, now)
             return
         call.tried.clear()
         if isinstance(call.route, AnyBroker) and call.route.advertised:
             call.route.forget(self._view, now)  # they may all have moved
         self._pause(call, now)
+
+    def _is_kept_waiting(self, call: Call) -> bool:
+        """Whether a node that it asked has neither answered nor refused to: it may yet."""
+        for id in call.tried:
+            if (node := self._nodes.nodes.get(id)) is not None:
+                channel = node.channel(call.lane)
+                if channel.was_silent or channel.failed_at < call.silent.get(id, 0.0):
+                    return True
+        return False
 
     def _pause(self, call: Call, now: float) -> None:
         call.attempt += 1
@@ -432,16 +449,23 @@ class Calls:
         if call.done:
             return
         if now < call.deadline:  # this broker has had its chance
-            assert call.node is not None
+            node = call.node
+            assert node is not None
             self._unpark(call)
-            self._failed(call, call.node.channel(call.lane).pending_error(now - call.started), now)
+            call.errors[node.name] = node.channel(call.lane).pending_error(call.started, now)
+            call.tried[node.id] = None
+            call.silent[node.id] = now
+            self._route(call, now)  # the next broker, at once
         else:
             self._expire(call, now)
 
     def _expire(self, call: Call, now: float) -> None:
         waited = now - call.started
+        kept_waiting = [node for id in call.silent if (node := self._nodes.nodes.get(id)) is not None]
         if call.node is not None and call.node.name not in call.errors:
-            call.errors[call.node.name] = call.node.channel(call.lane).pending_error(waited)
+            kept_waiting.append(call.node)
+        for node in kept_waiting:
+            call.errors[node.name] = node.channel(call.lane).pending_error(call.started, now)
         what = f"{call.name} did not succeed within {waited:.1f} s"
         metadata_error = self._view.metadata.error
         if call.errors:

@@ -32,18 +32,22 @@ async def bring_up(channel: Channel, now: float) -> list[KafkaConnectionError]:
     if isinstance(found, Err):
         return [found.error]
     errors: list[KafkaConnectionError] = []
-    for address in channel.rotated(found.value):
-        error, now = await _reach(channel, address, now)
+    addresses = channel.rotated(found.value)
+    for tried, address in enumerate(addresses):
+        error, now = await _reach(channel, address, len(addresses) - tried, now)
         if error is None:
             return []
+        channel.troubles[address] = error
         errors.append(error)
     return errors
 
 
-async def _reach(channel: Channel, address: Address, now: float) -> tuple[KafkaConnectionError | None, float]:
-    """What is wrong with this address, if anything; and the time."""
+async def _reach(
+    channel: Channel, address: Address, addresses: int, now: float
+) -> tuple[KafkaConnectionError | None, float]:
+    """What is wrong with this address, the first of so many that are left, if anything; and the time."""
     for version in API_VERSIONS_FALL_BACK:
-        connection = channel.open(address, now)
+        connection = channel.open(address, addresses, now)
         error, now = await _introduce(channel, connection, version)
         if error is None or not connection.was_refused:
             break

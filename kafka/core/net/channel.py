@@ -15,16 +15,16 @@ from kafka.core.flows import Resume, Task, Wish
 from kafka.core.net.bring_up import bring_up
 from kafka.core.net.connection import Callback, Connection
 from kafka.core.net.failures import (
-    CONNECT,
     DNS,
     REQUEST,
     STAGES,
-    advertised_hint,
     all_addresses_failed,
     closed_at_once_hint,
+    connect_hint,
     connection_error,
     describe,
-    silent_hint,
+    name_hint,
+    no_answer,
 )
 from kafka.core.net.lanes import Lane
 from kafka.core.net.network import Network
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 class Channel:
     __slots__ = (
         "node", "lane", "connection", "connecting_since", "retry_at", "failures", "failing_since", "failed_at", "error",
-        "moved", "throttled_until", "throttle", "throttles", "throttle_seconds", "_network", "_attempt", "_resume",
-        "_looking_up", "_timer",
+        "moved", "throttled_until", "throttle", "throttles", "throttle_seconds", "troubles", "tried_since",
+        "was_silent", "_network", "_attempt", "_resume", "_looking_up", "_timer",
     )  # fmt: skip
 
     def __init__(self, node: Node, lane: Lane, network: Network) -> None:
@@ -59,6 +59,9 @@ class Channel:
         self.throttle: Timer | None = None  # while it is throttled: until then nothing is to be sent
         self.throttles = 0
         self.throttle_seconds = 0.0
+        self.troubles: dict[Address, KafkaConnectionError] = {}  # what was last wrong with each of the name's addresses
+        self.was_silent = False  # no answer came in time, when it was last tried
+        self.tried_since = 0.0  # the present step: the name's look-up, or one address
         self._network = network
         self._attempt: Task[list[KafkaConnectionError]] | None = None  # to get a connection
         self._resume: Resume[Any] | None = None  # what the attempt waits for, where that is no answer
@@ -107,6 +110,7 @@ class Channel:
                 self._timer = self._network.timers.at(self.retry_at, self._retry)
             return
         self.connecting_since = now
+        self.was_silent = False
         self._attempt = Task(bring_up(self, now), self._brought_up)
         self._attempt.start(now)
 
@@ -135,8 +139,9 @@ class Channel:
         self._cancel_timer()
         if isinstance(result, BaseException) or not result:
             cause = describe(result) if result else "the name has no address"
-            self._go_on(Err(connection_error(self.node.name, DNS, cause, self._hint())), now)
+            self._go_on(Err(connection_error(self.node.name, DNS, cause, name_hint(result, self.node))), now)
         else:
+            self.troubles = {address: self.troubles[address] for address in result if address in self.troubles}
             self._go_on(Ok(result), now)
 
     def _stop_looking_up(self) -> None:
@@ -149,8 +154,8 @@ class Channel:
         start = self._network.random.randrange(len(addresses))
         return [*addresses[start:], *addresses[:start]]
 
-    def open(self, address: Address, now: float) -> Connection:
-        """A new connection, which the driver is to open."""
+    def open(self, address: Address, addresses: int, now: float) -> Connection:
+        """A new connection, which the driver is to open; `addresses`: how many are left to try, this one included."""
         network, node = self._network, self.node
         config, events = network.config, network.events
         connection = self.connection = Connection(
@@ -168,7 +173,7 @@ class Channel:
         )
         self.moved = False
         network.by_connection[connection.id] = self
-        self._arm_setup(now)
+        self._arm_setup(now, addresses)
         network.effects.append(Connect(connection.id, address, node.host, node.port))
         return connection
 
@@ -230,6 +235,8 @@ class Channel:
         if connection.features_epoch > network.features_epoch:  # brokers learn of changes one by one
             network.features, network.features_epoch = connection.features, connection.features_epoch
         failing_since = node.failing_since
+        node.was_reached = True
+        self.troubles.clear()
         if network.events.connected is not None:
             network.events.connected(node, now - self.connecting_since, now)
         self._forget_failures()
@@ -340,10 +347,10 @@ class Channel:
         connection, hint = self.connection, None
         assert connection is not None
         if connection.state is ConnectionState.CONNECTING:
-            hint = self._hint()
+            hint = connect_hint(cause, self.node)
         elif connection.state is ConnectionState.NEGOTIATING and not connection.heard:
             connection.was_refused = True
-            hint = closed_at_once_hint()
+            hint = closed_at_once_hint(self.node.was_reached)
         error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
         if connection.state is ConnectionState.READY and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
@@ -456,29 +463,27 @@ class Channel:
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
-    def _arm_setup(self, now: float) -> None:
+    def _arm_setup(self, now: float, addresses: int = 1) -> None:
+        """Gives what begins now its time; `addresses`: how many have yet to get theirs, this one included."""
         self._cancel_timer()
         timeout = self._network.setup.delay(self.failures + 1)
-        self._timer = self._network.timers.at(now + timeout, lambda now: self._setup_timed_out(timeout, now))
+        if now < self._network.awaited_until:
+            timeout = min(timeout, (self._network.awaited_until - now) / addresses)
+        self.tried_since = now
+        self._timer = self._network.timers.at(now + timeout, self._setup_timed_out)
 
-    def _setup_timed_out(self, timeout: float, now: float) -> None:
+    def _setup_timed_out(self, now: float) -> None:
         self._timer = None
-        error = self.pending_error(timeout)
-        self.fail(error, now)
+        self.was_silent = True
+        self.fail(no_answer(self, self.tried_since, now), now)
 
-    def pending_error(self, waited: float) -> KafkaConnectionError:
-        """What to say of a broker that was waited for in vain."""
-        name, hint, connection = self.node.name, self._hint(), self.connection
-        if self.throttle is not None and self.is_ready:
-            return connection_error(name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s")
-        if connection is None:
-            stage = DNS if self.is_connecting else CONNECT
-        else:
-            name = connection.name
-            stage = STAGES[connection.state]
-            if connection.state is not ConnectionState.CONNECTING:
-                hint = None if connection.heard else silent_hint()
-        return connection_error(name, stage, f"no answer within {waited:.1f} s", hint)
+    def pending_error(self, since: float, now: float) -> KafkaError:
+        """What to say of a broker that was waited for in vain: what is wrong with each address tried so far."""
+        if self.connection is None and self.error is not None:
+            return self.error
+        tried = self.connection.address if self.connection is not None else None
+        others = [error for address, error in self.troubles.items() if address != tried]
+        return all_addresses_failed(self.node.name, [*others, no_answer(self, since, now)])
 
     def _arm_requests(self, deadline: float) -> None:
         self._cancel_timer()
@@ -496,6 +501,7 @@ class Channel:
             late = next((entry for entry in connection.in_flight if entry.deadline <= now), None)
             name = late.response_class.REQUEST.__name__ if late is not None else ""
             cause = f"no answer to {name} in time" if late is not None else "nothing could be written in time"
+            self.was_silent = True
             self.fail(connection_error(connection.name, REQUEST, cause), now)
         elif connection.is_busy:
             self._arm_requests(min(deadline, now + max_idle))
@@ -510,7 +516,3 @@ class Channel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _hint(self) -> str | None:
-        node = self.node
-        return advertised_hint(node.id, node.host, node.port) if node.id >= 0 else None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka.core.net.states import ConnectionState
 from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
+
+if TYPE_CHECKING:
+    from kafka.core.net.channel import Channel
+    from kafka.core.net.node import Node
 
 # Stages, in the order in which a connection passes through them.
 DNS = "dns"
@@ -29,7 +34,32 @@ _HTTP = "The peer is an HTTP server, not a Kafka broker: check the port."
 _CLOSED_AT_ONCE = (
     "The peer accepts connections but closes them on the first request: usually a listener that expects TLS or SASL."
 )
+_GOING_DOWN = (
+    "The peer accepts connections but closes them on the first request, and did answer before: it may be starting or"
+    " shutting down, or a proxy on the way has no broker behind it."
+)
 _SILENT = "The peer accepts connections but does not answer: a hung broker, a proxy without one, or no Kafka at all."
+_WAS_REACHED = (
+    "It was reached there before: the broker, its machine or the network on the way is down or being restarted."
+)
+_OPTIONS = "The system does not take one of socket_options, receive_buffer_bytes and send_buffer_bytes."
+_FORBIDDEN = "This machine does not let this process connect there: a firewall rule, or a sandbox."
+_NO_MEMORY = "This machine has no memory left for another connection."
+# Nothing is wrong with the peer, or with what it tells of itself.
+_THIS_MACHINE: dict[int | None, str] = {
+    errno.EMFILE: "This process has as many files open as it may: look for what leaves them open, or raise its limit"
+    " (ulimit -n).",
+    errno.ENFILE: "This machine has as many files open as it may: look for the process that leaves them open.",
+    errno.ENOBUFS: _NO_MEMORY,
+    errno.ENOMEM: _NO_MEMORY,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EADDRNOTAVAIL: "This machine has no address to connect from (for an IPv6 address, perhaps no IPv6), or no"
+    " free port.",
+    errno.EAFNOSUPPORT: "This machine has no IPv6, or not that kind of address.",
+    errno.ENOPROTOOPT: _OPTIONS,
+    errno.EINVAL: _OPTIONS,
+}
 
 
 def foreign_peer_hint(start: bytes) -> str | None:
@@ -41,40 +71,70 @@ def foreign_peer_hint(start: bytes) -> str | None:
     return None
 
 
-def advertised_hint(broker_id: int, host: str, port: int) -> str:
+def connect_hint(cause: object, node: Node) -> str:
+    """What to do where TCP gets no connection to a broker; cause None: no answer came."""
+    number = cause.errno if isinstance(cause, OSError) else None
+    if number in _THIS_MACHINE:
+        return _THIS_MACHINE[number]
+    if cause is not None and not isinstance(cause, OSError):
+        return _OPTIONS
+    if node.id >= 0:
+        return _WAS_REACHED if node.was_reached else _advertised(node)
+    if number == errno.ECONNREFUSED:
+        return "Nothing listens there: check host and port, and that the broker runs."
+    return "Check host and port, that the broker runs, and that no firewall on the way drops what is sent there."
+
+
+def name_hint(cause: object, node: Node) -> str:
+    """What to do where a broker's name is not found; cause None: no answer came."""
+    if isinstance(cause, UnicodeError):
+        return "This cannot be a host name: the parts between its dots have 1 to 63 characters."
+    if cause is None or "emporary" in describe(cause):
+        return "This machine's name server does not answer: check its DNS and its network."
+    if node.id >= 0 and not node.was_reached:
+        return f"{_advertised(node)} This machine does not know the name."
+    return "The name is not known on this machine: check it for a typo, and this machine's DNS."
+
+
+def _advertised(node: Node) -> str:
     return (
-        f"Broker {broker_id} tells its clients to connect to {host}:{port} (its advertised.listeners), and that does"
-        f" not work from here."
+        f"Broker {node.id} tells its clients to connect to {node.host}:{node.port} (its advertised.listeners): it is"
+        " down, or cannot be reached there from here."
     )
 
 
-def closed_at_once_hint() -> str:
-    return _CLOSED_AT_ONCE
+def no_answer(channel: Channel, since: float, now: float) -> KafkaConnectionError:
+    """A broker's connection does not come up, or an answer does not come over it."""
+    node, connection = channel.node, channel.connection
+    waited = now - (max(since, channel.tried_since) if channel.is_connecting else since)
+    cause = f"no answer within {waited:.1f} s"
+    if connection is None:
+        if channel.is_connecting:
+            return connection_error(node.name, DNS, cause, name_hint(None, node))
+        return connection_error(node.name, CONNECT, cause, connect_hint(None, node))
+    if channel.throttle is not None and channel.is_ready:
+        return connection_error(node.name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s")
+    hint = None if connection.heard else _SILENT
+    if connection.state is ConnectionState.CONNECTING:
+        hint = connect_hint(None, node)
+    return connection_error(connection.name, STAGES[connection.state], cause, hint)
 
 
-def silent_hint() -> str:
-    return _SILENT
+def closed_at_once_hint(was_reached: bool) -> str:
+    return _GOING_DOWN if was_reached else _CLOSED_AT_ONCE
 
 
 def connection_error(
     address: str, stage: str, cause: BaseException | str, hint: str | None = None
 ) -> KafkaConnectionError:
-    return KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint or _usual_hint(stage, cause))
-
-
-def _usual_hint(stage: str, cause: BaseException | str) -> str | None:
-    if stage == DNS:
-        return "The name is not known on this machine: check it for a typo, and this machine's DNS."
-    if stage == CONNECT and "refused" in describe(cause):
-        return "Nothing listens there: check host and port, and that the broker runs."
-    return None
+    return KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint)
 
 
 def all_addresses_failed(name: str, errors: Sequence[KafkaConnectionError]) -> KafkaConnectionError:
     """One error for a broker of which every address was tried in vain."""
     if len(errors) == 1:
         return errors[0]
-    causes = "; ".join(str(error) for error in errors)
+    causes = "; ".join(str(error).rstrip(".") for error in errors)
     return KafkaConnectionError(address=name, stage=errors[-1].stage, cause=causes)
 
 

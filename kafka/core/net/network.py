@@ -56,6 +56,8 @@ class Network:
         self.working: dict[int, Resume[Result[Any, BaseException]]] = {}  # who waits for the answer to a `Work`
         self.features: dict[str, int] = {}
         self.features_epoch = -1
+        # Somebody waits so long for the first broker to answer: each of a name's addresses is to get its turn.
+        self.awaited_until = float("-inf")
         self.closed = False  # for good: nothing connects any more
         self._last_id = 0  # of connections and of work
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Node:
-    __slots__ = ("id", "host", "port", "channels", "reporter", "_make")
+    __slots__ = ("id", "host", "port", "channels", "reporter", "was_reached", "_make")
 
     def __init__(self, id: int, host: str, port: int, make: Callable[[Node, Lane], Channel]) -> None:
         self.id = id
@@ -23,6 +23,7 @@ class Node:
         self.port = port
         self.channels: dict[Lane, Channel] = {}  # those that somebody has wanted
         self.reporter = Reporter()
+        self.was_reached = False  # where it is now
         self._make = make
 
     def channel(self, lane: Lane) -> Channel:

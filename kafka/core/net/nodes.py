@@ -55,6 +55,10 @@ class Nodes:
         """
         return self._network.features.get(name, 0)
 
+    def await_first(self, until: float) -> None:
+        """Somebody waits for a broker to answer, until this clock second."""
+        self._network.awaited_until = until
+
     # -- known brokers ---------------------------------------------------------------------------------------------
 
     def learn(self, broker_id: int, host: str, port: int, now: float) -> Node:
@@ -70,6 +74,7 @@ class Nodes:
                     channel.await_throttle()
         elif (node.host, node.port) != (host, port):
             node.host, node.port = host, port
+            node.was_reached = False
             for channel in list(node.channels.values()):
                 channel.move(now)
         return node
