@@ -470,6 +470,13 @@ PRODUCING = (
         tests="tests/sim/test_core.py",
     ),
     Mutant(
+        "what nobody knows is asked again and again",
+        "records wait out their delivery timeout for a producer id that no broker has",
+        "cluster.calls",
+        (("        if errors and all(isinstance", "        if not errors and all(isinstance"),),
+        tests="tests/sim/test_delivery.py",
+    ),
+    Mutant(
         "silence is a refusal",
         "no broker could be reached, says the client, long before the user's time is over: one may yet answer",
         "cluster.calls",

@@ -13,6 +13,7 @@ from kafka.errors import (
     KafkaTimeoutError,
     Persisted,
     TopicAuthorizationFailedError,
+    UnsupportedVersionError,
 )
 from kafka.protocol import InitProducerIdRequest, MetadataRequest, ProduceRequest, ProduceResponse
 from kafka.testing.sim_broker import HANDLERS, ForeignPeer, Injection
@@ -55,10 +56,45 @@ def test_who_was_refused_a_producer_id_asks_again_with_the_next_record() -> None
     first = producer.put("t")
     assert producer.world.run(3.0, lambda: first.is_done)
     assert isinstance(first.exception, ClusterAuthorizationFailedError)
+    assert "Write on the topic" in str(first.exception) and "enable_idempotence=False" in str(first.exception)
     assert first.exception.persisted is Persisted.NOT_PERSISTED
     producer.world.run(5.0)
     second = producer.put("t")
     assert producer.world.run(3.0, lambda: second.is_done) and second.succeeded()
+
+
+def test_where_no_broker_gives_producer_ids_a_record_is_told_so_at_once() -> None:
+    producer = start(idempotent=True, delivery_timeout=120.0, partitions=3)
+    world = producer.world
+    for broker in world.cluster.brokers:
+        del broker.versions[InitProducerIdRequest.API_KEY]
+    begun = world.now
+    for key in (None, b"k"):
+        producer.learn("t")
+        future = producer.put("t", key)
+        assert world.run(10.0, producer.all_done), "it waits for what no broker can ever answer"
+        assert isinstance(future.exception, UnsupportedVersionError)
+        assert future.exception.persisted is Persisted.NOT_PERSISTED
+        assert "InitProducerIdRequest" in str(future.exception)
+        assert "enable_idempotence=False" in str(future.exception)
+    assert world.now - begun < 5.0
+    assert producer.accumulator.used == 0
+
+
+def test_while_one_broker_may_still_give_producer_ids_it_is_waited_for() -> None:
+    producer = start(idempotent=True, delivery_timeout=120.0, partitions=3)
+    world = producer.world
+    for broker in world.cluster.brokers[:2]:
+        del broker.versions[InitProducerIdRequest.API_KEY]
+    producer.learn("t")
+    world.network.servers.pop(("10.0.0.2", 9092))
+    for link in list(world.cluster.brokers[2].connections):
+        link.reset()
+    future = producer.put("t", partition=0)
+    world.run(10.0)
+    assert not future.is_done
+    world.network.servers["10.0.0.2", 9092] = world.cluster.brokers[2]
+    assert world.run(10.0, lambda: future.is_done) and future.succeeded()
 
 
 def test_an_id_is_asked_for_while_no_broker_is_known() -> None:

@@ -22,7 +22,7 @@ from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.core.net.node import Node
 from kafka.core.net.nodes import Nodes
 from kafka.core.timers import Timer, Timers
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnsupportedVersionError
 from kafka.result import Err, Ok, Result
 
 Refuse = Callable[[Node, Any, float], KafkaError | None]
@@ -337,6 +337,10 @@ class Calls:
             self._route(call, now)  # the next broker, at once
 
     def _round_over(self, call: Call, now: float) -> None:
+        errors = [call.errors[node.name] for id in call.tried if (node := self._nodes.nodes.get(id)) is not None]
+        if errors and all(isinstance(error, UnsupportedVersionError) for error in errors):
+            self._finish(call, Err(errors[0]), now)  # all there are were heard, and none knows such a request
+            return
         if now - call.started >= call.patience and not self._is_kept_waiting(call):
             self._expire(call, now)
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 from kafka.core.cluster.calls import Calls
 from kafka.core.cluster.routes import ADVERTISED
-from kafka.errors import KafkaError
+from kafka.errors import ClusterAuthorizationFailedError, KafkaError, UnsupportedVersionError
 from kafka.protocol import InitProducerIdRequest
 from kafka.result import Err, Result
 
@@ -63,5 +63,19 @@ class Identity:
             return
         else:
             self._asking = False
-            self.error = self.last_error = result.error
+            self.error = self.last_error = _explained(result.error)
         self._on_change(now)
+
+
+def _explained(error: KafkaError) -> KafkaError:
+    """With what to do about it: what brokers say of the request tells nothing of whoever sends records."""
+    if isinstance(error, UnsupportedVersionError):
+        error = UnsupportedVersionError(f"No broker gives out producer ids, which idempotence needs: {error.args[0]}")
+        error.hint = "Set enable_idempotence=False; a retry may then write a record twice, or out of order."
+    elif isinstance(error, ClusterAuthorizationFailedError):
+        error = error.fresh()
+        error.hint = (
+            "Idempotence needs Write on the topic (before Kafka 2.8: IdempotentWrite on the cluster): grant that to"
+            " the principal, or set enable_idempotence=False."
+        )
+    return error
