@@ -157,8 +157,11 @@ class InvalidReceiveError(KafkaProtocolError):
 
 class KafkaConnectionError(InvalidMetadataError):
     """A connection failed. `address`: "host:port"; `stage`: what was being done ("resolve", "connect",
-    "tls", "api-versions", "sasl", "read", ...); `cause`: the exception or text behind it.
+    "tls", "api-versions", "sasl", "read", ...); `cause`: the exception or text behind it; `closed_by_peer`:
+    whether it was up, and the peer ended it.
     """
+
+    closed_by_peer: bool = False
 
     def __init__(
         self,

@@ -222,6 +222,7 @@ class SimBroker(ProducesBadly):
         self.throttles_until = 0.0
         self.most_throttle = 0.5  # seconds
         self.mutes = True  # does not read from a connection for as long as it throttles it
+        self.largest_request = 100 * 1024 * 1024  # socket.request.max.bytes: it hangs up on a larger one
         self.stale: Mapping[str, Topic] | None = None  # what it says of the topics instead of the truth
         self.connections: dict[Link, _Served] = {}
         self.requests: list[tuple[int, int]] = []  # (API key, version), in order of arrival
@@ -317,6 +318,9 @@ class _Served:
         if self.busy or self.broker.is_paused or len(self.buffer) < 4:
             return
         (size,) = _SIZE.unpack_from(self.buffer)
+        if size > self.broker.largest_request:
+            self.link.close(1)
+            return
         if len(self.buffer) < 4 + size:
             return
         frame = bytes(memoryview(self.buffer)[4 : 4 + size])

@@ -470,6 +470,37 @@ PRODUCING = (
         tests="tests/sim/test_core.py",
     ),
     Mutant(
+        "hung up on for ever",
+        "a record above socket.request.max.bytes holds up its partition for its delivery timeout, and nobody says why",
+        "produce.sizes",
+        (("        if partition.hangups < (", "        if True or partition.hangups < ("),),
+        tests="tests/sim/test_request_sizes.py",
+    ),
+    Mutant(
+        "neighbours share the blame",
+        "a batch is too large because the connection broke under a request with others in it",
+        "produce.sizes",
+        (
+            ("        if len(pending.sent) > 1:\n", "        if False:\n"),
+            ("        ((partition, batch),) = pend", "        (partition, batch), *_ = pend"),
+        ),
+        tests="tests/sim/test_request_sizes.py",
+    ),
+    Mutant(
+        "in parts without asking",
+        "a batch that may be in the log is sent in parts, as others that are written twice",
+        "produce.delivery",
+        (("        if finding.retry or (last is not None and last >= head.sequence):\n", "        if False:\n"),),
+        tests="tests/sim/test_request_sizes.py",
+    ),
+    Mutant(
+        "what it took before",
+        "a request as large as those that the broker answers is too large for it",
+        "produce.sizes",
+        (("max(SMALL, self._answered.get(pending.node_id, 0))", "SMALL"),),
+        tests="tests/sim/test_request_sizes.py",
+    ),
+    Mutant(
         "what nobody knows is asked again and again",
         "records wait out their delivery timeout for a producer id that no broker has",
         "cluster.calls",

@@ -23,6 +23,7 @@ from kafka.core.net.failures import (
     connect_hint,
     connection_error,
     describe,
+    is_by_peer,
     name_hint,
     no_answer,
 )
@@ -352,6 +353,7 @@ class Channel:
             connection.was_refused = True
             hint = closed_at_once_hint(self.node.was_reached)
         error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
+        error.closed_by_peer = connection.state is ConnectionState.READY and is_by_peer(cause)
         if connection.state is ConnectionState.READY and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
             self.retry_at = now + self._network.reconnect.delay(1)

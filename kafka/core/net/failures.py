@@ -143,6 +143,11 @@ def unreachable(summary: str, errors: Iterable[KafkaError]) -> NoBrokersAvailabl
     return NoBrokersAvailable("\n".join([summary, *(f"  {error}" for error in errors)]))
 
 
+def is_by_peer(cause: object) -> bool:
+    """Whether it was the peer that ended the connection."""
+    return cause is None or (isinstance(cause, OSError) and cause.errno in (errno.ECONNRESET, errno.EPIPE))
+
+
 def describe(cause: Any) -> str:
     """An OSError in the operating system's words, anything else as it prints."""
     if cause is None:

@@ -16,7 +16,8 @@ from kafka.core.cluster.snapshot import BrokerInfo
 from kafka.core.flows import Task
 from kafka.core.produce import inquiry
 from kafka.core.produce.partitions import Partition
-from kafka.errors import KafkaError, ProtocolError, for_code
+from kafka.core.produce.sizes import too_large
+from kafka.errors import KafkaConnectionError, KafkaError, ProtocolError, for_code
 from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 INFINITY = float("inf")
 # While the transaction before is being completed: a matter of milliseconds.
 SHORTLY = 0.02
+# Seconds for which every leader has the last number of a producer (for a day, if producer.id.expiration.ms is not set).
+REMEMBERED = 600.0
 # The broker knows this producer id no longer, or not with this epoch.
 UNKNOWN_PRODUCER = frozenset((Code.INVALID_PRODUCER_EPOCH, Code.INVALID_PRODUCER_ID_MAPPING, Code.UNKNOWN_PRODUCER_ID))
 # Of the errors that brokers answer a produce request with: those after which the batch may be in the log. Every other
@@ -77,12 +80,18 @@ class Delivery:
             batch.in_flight = False
             partition.in_flight -= 1
         if isinstance(result, Err):
+            cause = result.error
+            by_peer = cause if isinstance(cause, KafkaConnectionError) and cause.closed_by_peer else None
+            is_too_large = by_peer is not None and pending.on_wire and self._path.sizes.hung_up(pending, now)
             for partition, batch in pending.sent.items():
-                self._failed(partition, batch, result.error, now, doubtful=pending.on_wire)
+                self._failed(partition, batch, cause, now, doubtful=pending.on_wire)
+                if by_peer is not None and is_too_large:
+                    self._too_large(partition, batch, too_large(by_peer, partition, batch, pending.size), now)
         elif result.value is None:  # acks=0: written is all that will ever be known
             for partition, batch in pending.sent.items():
                 self._delivered(partition, batch, -1, -1, now)
         else:
+            self._path.sizes.taken(pending)
             self._take_answers(pending, answers, now)
         for partition, batch in pending.sent.items():
             if batch in partition.former:
@@ -91,6 +100,18 @@ class Delivery:
                     self._not_there(partition, batch)
             self._path.reconsider(partition, now)
             self._plan(partition, now)
+
+    def _too_large(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
+        """Its leader hangs up on it each time."""
+        if batch not in partition.outstanding or batch.done or batch is partition.confirm:
+            return
+        self._counts["hung up on"] += 1
+        if self._numbering.restarts:
+            self._ask_leader(partition, batch, now, error)
+        elif batch.records > 1 and not self._numbering.is_numbered:
+            self._split(partition, batch, error, now)
+        else:
+            self._end(partition, batch, error, now)
 
     def _take_answers(self, pending: PendingRequest, answers: dict[Partition, Any], now: float) -> None:
         for partition, batch in pending.sent.items():
@@ -128,6 +149,7 @@ class Delivery:
                 if not before.done:
                     self._outcomes.delivered(before, -1, -1, now)
         outstanding.remove(batch)
+        self._path.sizes.forget(partition, batch)
         if partition.proven is None:
             self._counts["gate opened"] += 1
             partition.proven = partition.sent_on
@@ -248,6 +270,7 @@ class Delivery:
     def take_out(self, partition: Partition, batch: Batch) -> None:
         """It will not be sent any more: its number never comes."""
         partition.outstanding.remove(batch)
+        self._path.sizes.forget(partition, batch)
         if partition.confirm is batch:
             partition.confirm = None
         if self._numbering.is_numbered and not partition.broken:
@@ -308,11 +331,12 @@ class Delivery:
             self._back_off(partition, now)
             self._outcomes.retried(batch, error, now)
 
-    def _ask_leader(self, partition: Partition, head: Batch, now: float) -> None:
+    def _ask_leader(self, partition: Partition, head: Batch, now: float, too_large: KafkaError | None = None) -> None:
         """A batch that may be in the log is refused as out of order: which is the last number the leader has?
 
         Brokers recognise only the last five batches, after a restart only the last one, and say the same of an older
-        one as of one that does not follow. What they answer to DescribeProducers survives restarts.
+        one as of one that does not follow. What they answer to DescribeProducers survives restarts. The batch may also
+        be refused without a word, as `too_large`.
         """
         self._counts["leader asked"] += 1
         question = partition.asking = object()
@@ -322,7 +346,10 @@ class Delivery:
                 return  # another broker leads by now, and is sent the batch first
             partition.asking = None
             if head in partition.outstanding and not self._ends_with_its_transaction(partition, now):
-                self._on_finding(partition, head, finding, now)
+                if too_large is None:
+                    self._on_finding(partition, head, finding, now)
+                else:
+                    self._on_size(partition, head, finding, too_large, now)
             self._path.reconsider(partition, now)
             self._plan(partition, now)
 
@@ -352,17 +379,39 @@ class Delivery:
             partition.confirm = there[-1]
             self._back_off(partition, now)
         elif last < head.sequence:
-            # Numbers only grow: none of what waits is in this log.
-            self._counts["leader does not have it"] += 1
-            for batch in list(partition.outstanding):
-                if not batch.in_flight:  # else another broker has it, one that led before
-                    self._not_there(partition, batch)
-            if last != head.sequence - 1:
-                partition.broken = True
+            self._none_there(partition, head, last)
             self._back_off(partition, now)
         else:
             self._counts["leader cannot tell"] += 1
             self._restart_numbering(partition, head, error, now)
+
+    def _on_size(
+        self, partition: Partition, head: Batch, finding: inquiry.Finding, error: KafkaError, now: float
+    ) -> None:
+        """What the leader has, of which nothing is known but that it hangs up on this batch."""
+        partition.failures, partition.not_before = 0, 0.0
+        last = finding.last
+        if last is None and finding.error is None and now - head.created < REMEMBERED:
+            last = -1
+        if finding.retry or (last is not None and last >= head.sequence):
+            self._on_finding(partition, head, finding, now)
+        elif last is None:
+            self._restart_numbering(partition, head, error, now)
+        else:
+            self._none_there(partition, head, last)
+            if head in partition.outstanding and head.records > 1:
+                self._split(partition, head, error, now)
+            elif head in partition.outstanding:
+                self._failed(partition, head, error, now, doubtful=False)
+
+    def _none_there(self, partition: Partition, head: Batch, last: int) -> None:
+        """Numbers only grow: none of what waits is in this log."""
+        self._counts["leader does not have it"] += 1
+        for batch in list(partition.outstanding):
+            if not batch.in_flight:  # else another broker has it, one that led before
+                self._not_there(partition, batch)
+        if last != head.sequence - 1:
+            partition.broken = True
 
     def _not_there(self, partition: Partition, batch: Batch) -> None:
         """It is not in the log that the partition has now."""
@@ -399,6 +448,7 @@ class Delivery:
             self._failed(partition, batch, error, now, doubtful=False)
             return
         self._counts["split"] += 1
+        self._path.sizes.forget(partition, batch)
         partition.proven = None
         # Where it was in doubt for a while, other bytes must not come under its numbers.
         partition.broken |= self._numbering.restarts and batch.attempts > 1

@@ -48,7 +48,7 @@ class Partition:
     __slots__ = (
         "topic", "index", "leader", "leader_epoch", "queue", "outstanding", "in_flight", "sent_on", "proven", "listed",
         "not_before", "failures", "last_error", "timer", "taken_bytes", "entry", "away", "producer_id", "epoch",
-        "next_sequence", "broken", "asking", "confirm", "former", "gap",
+        "next_sequence", "broken", "asking", "confirm", "former", "gap", "suspect", "hangups",
     )  # fmt: skip
 
     def __init__(self, topic: Topic, index: int) -> None:
@@ -79,6 +79,9 @@ class Partition:
         self.confirm: Batch | None = None  # to be sent before the others: the last that the leader has
         self.former: set[Batch] = set()  # those in flight to a topic of this name that is no more
         self.gap = False  # its log may lack a number before the last one
+        # The batch that is perhaps too large for its broker, and how often that hung up on it.
+        self.suspect: Batch | None = None
+        self.hangups = 0
 
     def __repr__(self) -> str:
         return f"{self.topic.name}[{self.index}]"

@@ -22,6 +22,7 @@ from kafka.core.produce.numbering import IdempotentNumbering, Numbering, Transac
 from kafka.core.produce.outcomes import Outcomes
 from kafka.core.produce.partitions import MOST_IN_FLIGHT, Partition, Topic
 from kafka.core.produce.request import PendingRequest
+from kafka.core.produce.sizes import RequestSizes
 from kafka.core.transactions.transactions import Transactions
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import ProduceRequest
@@ -81,6 +82,7 @@ class Produce:
         self.outcomes = Outcomes(
             services.metadata, self.topics, services.events, self.numbering, self.counts, config.delivery_timeout
         )
+        self.sizes = RequestSizes()
         self._delivery = Delivery(self)
         self._tell_sent = services.events.batches_sent
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
@@ -331,7 +333,7 @@ class Produce:
             requests: dict[int, PendingRequest] = {}
             for node_id, work in list(self._work.items()):
                 if work:
-                    if self.brokers.room(node_id) > 0:
+                    if self._room(node_id) > 0:
                         self._take_bound(node_id, work, requests, now)
                     else:
                         self.brokers.ensure(node_id, now)
@@ -343,15 +345,27 @@ class Produce:
             for pending in requests.values():
                 self._send(pending, now)
 
-    def _has_space(self, pending: PendingRequest) -> bool:
-        return not pending.sent or pending.size + self.accumulator.largest <= self.config.max_request_size
+    def _room(self, node_id: int) -> int:
+        if self.sizes.suspects and any(pending.alone and pending.node_id == node_id for pending in self.in_flight):
+            return 0
+        return self.brokers.room(node_id)
+
+    def _has_space(self, pending: PendingRequest, now: float) -> bool:
+        if not pending.sent:
+            return not pending.alone
+        largest = self.accumulator.largest
+        if pending.node_id in self.sizes.limits and not self.sizes.has_space(pending, largest, now):
+            return False
+        return not pending.alone and pending.size + largest <= self.config.max_request_size
 
     def _take_bound(
         self, node_id: int, work: deque[Partition], requests: dict[int, PendingRequest], now: float
     ) -> None:
         pending = requests[node_id] = PendingRequest(node_id, self.brokers.connection_id(node_id))
+        if self.sizes.suspects and self._take_suspect(pending, work, now):
+            return
         for _ in range(len(work)):
-            if not self._has_space(pending):
+            if not self._has_space(pending, now):
                 break
             partition = work.popleft()
             partition.listed = False
@@ -360,6 +374,21 @@ class Produce:
                 self._put(pending, partition, batch, now)
                 if partition.waiting or partition.queue is not None:
                     self._list(partition)  # behind the others: each gets its turn
+
+    def _take_suspect(self, pending: PendingRequest, work: deque[Partition], now: float) -> bool:
+        """Where a batch is to be sent alone: take it if nothing is in flight; if something is, take nothing."""
+        for partition in [partition for partition in work if partition.suspect is not None]:
+            pending.alone = any(other.node_id == pending.node_id for other in self.in_flight)
+            if pending.alone:
+                return True  # the next answer makes us look again
+            work.remove(partition)
+            partition.listed = False
+            batch = self._next_batch(partition, pending, now)
+            if batch is not None:
+                pending.alone = True
+                self._put(pending, partition, batch, now)
+                return True
+        return False
 
     def _next_batch(self, partition: Partition, pending: PendingRequest, now: float) -> Batch | None:
         """What this partition may send now. Where that is nothing, `reconsider` is called when it may have changed."""
@@ -422,12 +451,12 @@ class Produce:
                 continue
             pending = requests.get(leader)
             if pending is None:
-                if self.brokers.room(leader) <= 0:
+                if self._room(leader) <= 0:
                     self._full.setdefault(leader, {})[topic] = None
                     self.brokers.ensure(leader, now)  # its partitions are to have their share
                     continue
                 pending = requests[leader] = PendingRequest(leader, self.brokers.connection_id(leader))
-            if self._has_space(pending):
+            if self._has_space(pending, now):
                 best = entry
             else:
                 self._full.setdefault(leader, {})[topic] = None

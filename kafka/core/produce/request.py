@@ -19,7 +19,7 @@ _PartitionData = ProduceRequest.PartitionProduceData
 class PendingRequest:
     """At most one batch a partition."""
 
-    __slots__ = ("node_id", "connection", "sent", "topics", "size", "deadline", "on_wire")
+    __slots__ = ("node_id", "connection", "sent", "topics", "size", "deadline", "on_wire", "alone")
 
     def __init__(self, node_id: int, connection: int) -> None:
         self.node_id = node_id
@@ -29,6 +29,7 @@ class PendingRequest:
         self.size = 0  # bytes of its batches
         self.deadline = INFINITY  # of its first batch
         self.on_wire = False
+        self.alone = False  # it has one batch, and the connection nothing else meanwhile
 
     def sent_on(self, partition: Partition) -> SentOn:
         """What a success of it would prove of this partition."""
