@@ -247,6 +247,7 @@ class FutureRecords(Future):
 class Unsent:
     closed: bool
     partitions: str | None
+    least: int  # of its partitions
     memory: int
     granted: int
     accumulator: Accumulator

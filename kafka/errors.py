@@ -241,6 +241,12 @@ class KafkaTimeoutError(RetriableError):
     """The operation did not end within its time."""
 
 
+class UnknownPartitionError(KafkaTimeoutError, ValueError):
+    """The topic has no partition of this number, or not yet."""
+
+    hint = "Partitions are numbered from 0. Add partitions to the topic, or leave out `partition`."
+
+
 class NoBrokersAvailable(KafkaTimeoutError):
     """No bootstrap server could be reached (kafka-python 2.x has this name)."""
 

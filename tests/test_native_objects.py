@@ -10,7 +10,7 @@ import pytest
 
 import kafka._codec
 from kafka import KafkaProducer
-from kafka._codec import Accumulator, Batch, FutureRecordMetadata, ManualHost, ProducerBase
+from kafka._codec import Accumulator, Batch, FutureRecordMetadata, ManualHost, ProducerBase, Unsent
 from kafka.errors import IllegalStateError
 from kafka.producer.waiting import WaitingProducer
 from tests.trying import try_send, try_send_many
@@ -168,8 +168,10 @@ def test_what_a_number_compares_as_is_not_believed() -> None:
     for number in (-100_000, 1 << 40, 1 << 80):
         with pytest.raises(ValueError, match="must not be negative, and fit 32 bits"):
             ProducerBase(accumulator).send("t", b"v", partition=Liar(number))
-    with pytest.raises(ValueError, match="has no partition"):
-        ProducerBase(accumulator).send("t", b"v", partition=Liar(3))
+    producer = ProducerBase(accumulator)
+    producer.waits = False
+    unsent = producer.send("t", b"v", partition=Liar(3))
+    assert isinstance(unsent, Unsent) and (unsent.partitions, unsent.least) == ("t", 4)
 
 
 def test_headers_are_what_they_hold() -> None:

@@ -14,7 +14,7 @@ from kafka.core.produce.path import Produce, ProduceConfig, closed_error
 from kafka.core.transactions.transactions import Transactions
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
-from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError
+from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError, UnknownPartitionError
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
@@ -112,22 +112,28 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
 
     # -- metadata ----------------------------------------------------------------------------------------------------
 
-    def _await_partitions(self, topic: str) -> None:
+    def _await_partitions(self, topic: str, least: int = 1) -> None:
         timeout = self._checked.max_block_ms / 1000
+        known = self._accumulator.partition_count(topic)
+        if known > 0 and self._driver.is_current():
+            self._driver.call(lambda now: self._core.metadata.refresh(topic, now))
+            raise _no_partition(topic, least - 1, known, "send() in a callback cannot wait for newer metadata")
         try:
             error = self._ask(
-                lambda answer, now: self._produce.await_topic(topic, answer, now),
+                lambda answer, now: self._produce.await_topic(topic, answer, now, least),
                 timeout,
                 f"topic {topic}",
                 lambda answer: self._produce.forget_waiter(topic, answer),
             )
         except KafkaTimeoutError:
-            known = self._core.snapshot.topics.get(topic)
-            if known is None or known.error is None:
-                raise
-            raise KafkaTimeoutError(
-                f"Topic {topic} has no partitions to send to, still not after {timeout:g} s: {known.error}"
-            ) from known.error
+            count, found = self._accumulator.partition_count(topic), self._core.snapshot.topics.get(topic)
+            if found is not None and found.error is not None:
+                raise KafkaTimeoutError(
+                    f"Topic {topic} has no partitions to send to, still not after {timeout:g} s: {found.error}"
+                ) from found.error
+            if count > 0:
+                raise _no_partition(topic, least - 1, count, f"still not after {timeout:g} s") from None
+            raise
         if error is not None:
             raise error.fresh()
 
@@ -295,6 +301,12 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         if self._metrics is None:
             return None
         return self._metrics.metrics() if raw else self._metrics.values(time.monotonic())
+
+
+def _no_partition(topic: str, partition: int, known: int, when: str) -> UnknownPartitionError:
+    return UnknownPartitionError(
+        f"Topic {topic} has no partition {partition}: it has {known}, 0 to {known - 1}; {when}."
+    )
 
 
 def _is_built_in(partitioner: Partitioner | str) -> bool:

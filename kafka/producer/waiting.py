@@ -77,8 +77,8 @@ class WaitingProducer(ProducerBase):
         """Raise what says why no record is taken any more."""
         raise NotImplementedError
 
-    def _await_partitions(self, topic: str) -> None:
-        """Wait until the accumulator knows how many partitions `topic` has, or raise."""
+    def _await_partitions(self, topic: str, least: int) -> None:
+        """Wait until the accumulator knows `least` partitions of `topic`, or raise."""
         raise NotImplementedError
 
     def _wait(self, unsent: Unsent) -> None:
@@ -86,7 +86,7 @@ class WaitingProducer(ProducerBase):
             if not self._takes_records_again():
                 self._refuse()
         elif unsent.partitions is not None:
-            self._await_partitions(unsent.partitions)
+            self._await_partitions(unsent.partitions, unsent.least)
         else:
             self._await_memory(unsent)
 

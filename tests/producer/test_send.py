@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import pickle
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from kafka.errors import (
     KafkaConfigurationError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    UnknownPartitionError,
 )
 from kafka.result import Err, Ok
 from kafka.structs import RecordMetadata, TopicPartition
@@ -520,7 +522,7 @@ def test_many_checks_all_before_it_takes_one(
     cluster: ScriptedCluster, make_producer: Make, arguments: dict[str, Any], error: Any, index: Any, serializer: Any
 ) -> None:
     same = None if serializer is None else (lambda value: value)
-    producer = make_producer(key_serializer=same, value_serializer=same)
+    producer = make_producer(key_serializer=same, value_serializer=same, max_block_ms=500)
     with pytest.raises(error) as caught:
         producer.send_many("t4", **arguments)
     if index is not None:
@@ -663,3 +665,81 @@ def test_partitions_of_what_is_no_topic_are_refused_at_once(make_producer: Make,
     # It must not have become part of what every later request for metadata asks.
     assert producer.partitions_for("t4") == set(range(4))
     assert producer.send("t", b"v").get(5).offset == 0
+
+
+# -- a partition that is not known yet ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["send", "send_many"])
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_a_partition_that_was_added_is_found(
+    cluster: ScriptedCluster, make_producer: Make, way: str, seconds: float
+) -> None:
+    producer = make_producer()
+    producer.send("t", b"before", partition=0).get(5)
+    count = len(cluster.leaders["t"])
+    timer = threading.Timer(seconds, cluster.leaders["t"].append, (1,))
+    timer.start()
+    if way == "send":
+        metadata = producer.send("t", b"v", partition=count).get(10)
+    else:
+        (metadata,) = producer.send_many("t", [b"v"], partition=count).get(10)
+    timer.join()
+    assert (metadata.partition, metadata.offset) == (count, 0)
+    assert producer.partitions_for("t") == set(range(count + 1))
+
+
+def test_a_partition_that_never_comes_is_named(cluster: ScriptedCluster, make_producer: Make) -> None:
+    producer = make_producer(max_block_ms=700)
+    count = len(cluster.leaders["t4"])
+    for known in (False, True):
+        begun = time.monotonic()
+        with pytest.raises(UnknownPartitionError) as caught:
+            producer.send("t4", b"v", partition=99)
+        assert time.monotonic() - begun >= 0.7, known
+        assert isinstance(caught.value, KafkaTimeoutError) and isinstance(caught.value, ValueError)
+        assert f"Topic t4 has no partition 99: it has {count}, 0 to {count - 1}; still not after 0.7 s" in str(
+            caught.value
+        )
+        assert pickle.loads(pickle.dumps(caught.value)) == caught.value
+    assert producer.buffered_bytes == 0
+
+
+def test_in_a_callback_a_partition_is_not_waited_for_but_asked_for(
+    cluster: ScriptedCluster, make_producer: Make
+) -> None:
+    producer = make_producer()
+    count = len(cluster.leaders["t"])
+    producer.send("t", b"1", partition=0).get(5)
+    cluster.leaders["t"].append(1)
+    found: list[Any] = []
+    over = threading.Event()
+
+    def send_more(metadata: Any) -> None:
+        begun = time.monotonic()
+        try:
+            producer.send("t", b"2", partition=count)
+        except BaseException as error:
+            found.append(error)
+        found.append(time.monotonic() - begun)
+        over.set()
+
+    producer.send("t", b"1", partition=0).add_callback(send_more)
+    assert over.wait(5)
+    error, seconds = found
+    assert isinstance(error, UnknownPartitionError) and "in a callback" in str(error) and seconds < 5
+    end = time.monotonic() + 10
+    while producer.partitions_for("t") != set(range(count + 1)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_partitioner_whose_partition_does_not_exist_is_named(cluster: ScriptedCluster, make_producer: Make) -> None:
+    def beyond(key: bytes | None, every: list[int], available: list[int]) -> int:
+        return 99
+
+    producer = make_producer(partitioner=beyond)
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="partitioner .* gave partition 99 for topic t, which has"):
+        producer.send("t", b"v")
+    assert time.monotonic() - begun < 5

@@ -603,3 +603,39 @@ def test_who_does_not_wait_any_longer_leaves_nothing() -> None:
         world.run(0.05)
         producer.produce.forget_waiter("t", answers.append)
     assert not producer.produce.topics["t"].waiters
+
+
+@pytest.mark.parametrize("after", [0.0, 7.0])
+def test_who_wants_a_partition_that_was_just_added_waits_for_it(after: float) -> None:
+    world = ready()
+    producer = SimProducer(world)
+    topic = world.cluster.create_topic("t", 2)
+    producer.learn("t")
+    answers: list[Any] = []
+    asked = metadata_requests(world)
+    producer.produce.await_topic("t", answers.append, world.now, 3)
+    world.run(after)
+    assert not answers
+    assert metadata_requests(world) - asked < 12, "with growing pauses"
+    topic.partitions.append(world.cluster.new_partition(topic, 2, [0, 1, 2]))
+    assert world.run(2.0, lambda: bool(answers)) and answers == [None]
+    future = producer.put("t", partition=2)
+    assert world.run(5.0, lambda: future.is_done) and future.succeeded()
+    asked = metadata_requests(world)
+    world.run(60.0)
+    assert metadata_requests(world) == asked, "nobody wants more any longer"
+
+
+def test_who_wanted_a_partition_in_vain_leaves_nothing() -> None:
+    world = ready()
+    producer = SimProducer(world)
+    world.cluster.create_topic("t", 2)
+    producer.learn("t")
+    answers: list[Any] = []
+    producer.produce.await_topic("t", answers.append, world.now, 3)
+    world.run(3.0)
+    producer.produce.forget_waiter("t", answers.append)
+    world.run(3.0)
+    asked = metadata_requests(world)
+    world.run(60.0)
+    assert not answers and not producer.produce.topics["t"].waiters and metadata_requests(world) == asked

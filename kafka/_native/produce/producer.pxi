@@ -113,7 +113,7 @@ cdef class ProducerBase:
         `value` and `key` are bytes, or what their serializers take; not both None. `headers`: a list of (str, bytes)
         tuples. `partition`: where it goes; left out, the key decides (records without one are spread evenly).
         `timestamp_ms`: milliseconds since 1970, by default now. Waits at most `max_block_ms` for buffer memory and for
-        the topic's partition count.
+        the topic's partitions to be known.
 
         Returns a `FutureRecordMetadata`. Raises TypeError and ValueError for wrong arguments, MessageSizeTooLargeError
         for a record over `max_request_size`, KafkaTimeoutError where it waited in vain, IllegalStateError once closed.

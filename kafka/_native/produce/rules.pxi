@@ -167,7 +167,7 @@ cdef int64_t timestamp_from(timestamp, Py_ssize_t index) except? -1:
 
 
 cdef Queue numbered_queue(TopicQueues queues, partition):
-    """The queue of a partition; None while it is not known how many there are."""
+    """The queue of a partition; None while no partition of that number is known."""
     cdef long long number = -1      # what counts is the number, whatever a subclass of int compares as
     if not isinstance(partition, int) or isinstance(partition, bool):
         raise TypeError(f"partition must be int or None, not {type(partition).__name__}")
@@ -177,14 +177,7 @@ cdef Queue numbered_queue(TopicQueues queues, partition):
         pass
     if number < 0 or number > INT32_MAX:
         raise ValueError(f"partition must not be negative, and fit 32 bits: {partition}")
-    if queues.partition_count < 1:
-        return None
-    if number >= queues.partition_count:
-        raise ValueError(
-            f"topic {queues.topic} has no partition {number}: it has {queues.partition_count}, "
-            f"0 to {queues.partition_count - 1}"
-        )
-    return queues.queue(<int32_t>number)
+    return queues.queue(<int32_t>number) if number < queues.partition_count else None
 
 
 cdef inline Queue place(
@@ -209,7 +202,13 @@ cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes ke
     partition = producer.partitioner.partition(queues.topic, key, key_bytes, value, value_bytes, producer._cluster())
     if partition is None:
         raise ValueError(f"the partitioner {producer.partitioner!r} gave no partition for topic {queues.topic}")
-    return numbered_queue(queues, partition)
+    queue = numbered_queue(queues, partition)
+    if queue is None:
+        raise ValueError(
+            f"the partitioner {producer.partitioner!r} gave partition {partition} for topic {queues.topic}, "
+            f"which has {queues.partition_count}: 0 to {queues.partition_count - 1}"
+        )
+    return queue
 
 
 cdef Queue keyless_queue(Placing placing, TopicQueues queues, bytes key):

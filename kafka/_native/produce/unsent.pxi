@@ -6,20 +6,22 @@ cdef class Unsent:
     """Records that could not be put in the buffer at once, and what they need for that; one thread's, or one task's.
 
     It is one of three things. `closed`: no records are taken until the producer is opened, or has started again in the
-    child of a fork (where records that were begun before are the parent's to send). `partitions`: the topic whose
-    partition count must be told to the accumulator. `memory`: so many bytes, which `queue_up` or `take` sets aside.
+    child of a fork (where records that were begun before are the parent's to send). `partitions`: the topic of which the
+    accumulator must be told `least` partitions. `memory`: so many bytes, which `queue_up` or `take` sets aside.
 
     Then comes `try_again`; or `give_up`, where they are not to be sent any more.
     """
 
     cdef readonly bint closed
     cdef readonly str partitions
+    cdef readonly int64_t least
     cdef readonly Py_ssize_t memory
     cdef readonly Py_ssize_t granted    # bytes set aside for it, and counted as used
     cdef readonly Accumulator accumulator
     cdef public double deadline         # for whoever waits to keep: when (clock seconds) its patience ends, 0 at first
     cdef ProducerBase producer
     cdef TopicQueues queues
+    cdef object partition               # the one that the caller wants; None for any
     cdef object release                 # called when it need not wait for memory any more
     cdef bint queued                    # among those that wait for memory
     cdef bint busy                      # just being tried
@@ -105,6 +107,7 @@ cdef class Unsent:
         self.return_memory()
         self.closed = why == IS_CLOSED
         self.partitions = self.queues.topic if why == NEEDS_PARTITIONS else None
+        self.least = 1 if self.partition is None else <int64_t>self.partition + 1
         self.memory = memory if why == NEEDS_MEMORY else 0
         if why == OUT_OF_MEMORY:
             raise MemoryError()
@@ -137,7 +140,6 @@ cdef class UnsentRecord(Unsent):
     cdef bytes headers_bytes
     cdef object key                 # as they were given, for a partitioner
     cdef object value
-    cdef object partition
     cdef Queue queue                # None until it is known where the record goes
     cdef Fields fields
 
@@ -174,7 +176,6 @@ cdef class UnsentRecords(Unsent):
     cdef list headers_list
     cdef list keys                  # as they were given, for a partitioner
     cdef list values
-    cdef object partition
     cdef list chosen                # queues, by a partitioner
     cdef int32_t partition_count    # for all records alike, so that those with one key stay together; 0: not known yet
     cdef Queue queue                # that of the record at `index`, where it was found already

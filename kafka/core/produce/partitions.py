@@ -150,7 +150,8 @@ class Topic:
         self.named = False  # requests have given its name, not its id
         self.partitions: list[Partition] = []
         self.known: Any = None  # the partitions of the snapshot they were last taken from
-        self.waiters: list[Callable[[KafkaError | None], None]] = []
+        # (how many partitions must be known, whom to tell)
+        self.waiters: list[tuple[int, Callable[[KafkaError | None], None]]] = []
         self.unbound: Queue | None = None  # the accumulator's, while it may have something to send
         self.leaders: frozenset[int] = frozenset()  # of all its partitions
         # By leader, heaps of (in flight, bytes taken, turn, partition's index); None until a keyless batch came.

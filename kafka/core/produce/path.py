@@ -85,6 +85,7 @@ class Produce:
         self.sizes = RequestSizes()
         self._delivery = Delivery(self)
         self._tell_sent = services.events.batches_sent
+        self._wanting: dict[Topic, None] = {}  # topics of which somebody wants more partitions than are known
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
         self._unbound: dict[Topic, None] = {}  # topics with keyless batches that some leader may have room for
         self._full: dict[int, dict[Topic, None]] = {}  # by leader without room: topics it could take keyless ones of
@@ -125,12 +126,15 @@ class Produce:
                 continue
             if known.partitions and known.partitions is not topic.known:
                 self._take_over(topic, known.id, known.partitions, now)
-            if known.error is not None and not known.error.retriable:
-                self._give_up_topic(topic, known.error, now)
+            if (error := known.error) is not None and error.retriable:
+                error = None
+            if error is not None:
+                self._give_up_topic(topic, error, now)
                 for partition in topic.partitions:
-                    self._delivery.give_up_waiting(partition, known.error, now)
-            if topic.partitions or (known.error is not None and not known.error.retriable):
-                self._answer_waiters(topic, known.error if not topic.partitions else None)
+                    self._delivery.give_up_waiting(partition, error, now)
+            self._answer_waiters(topic, error)
+        for lacking in self._wanting:
+            self._metadata.refresh(lacking.name, now)
 
     def on_identity(self, now: float) -> None:
         """There is a producer id, or (`error`) there will be none."""
@@ -180,22 +184,24 @@ class Produce:
 
     # -- what the producer asks, on the driver's thread ----------------------------------------------------------------
 
-    def await_topic(self, name: str, callback: Callable[[KafkaError | None], None], now: float) -> None:
-        """Learn about a topic; `callback` gets None once its partitions are known, or why they will not be."""
+    def await_topic(self, name: str, callback: Callable[[KafkaError | None], None], now: float, least: int = 1) -> None:
+        """Learn about a topic; `callback` gets None once `least` partitions are known, or why they will not be."""
         if self.closed_by is not None:
             callback(self.closed_by)
             return
         topic = self._topic(name, now)
-        topic.waiters.append(callback)
+        topic.waiters.append((least, callback))
         self._metadata.want(name, now)
-        if topic.partitions:
-            self._answer_waiters(topic, None)
+        self._answer_waiters(topic, None)
+        if topic in self._wanting:
+            self._metadata.refresh(name, now)
 
     def forget_waiter(self, name: str, callback: Callable[[KafkaError | None], None]) -> None:
         """Who asked `await_topic` does not wait any longer."""
         topic = self.topics.get(name)
-        if topic is not None and callback in topic.waiters:
-            topic.waiters.remove(callback)
+        if topic is not None:
+            topic.waiters = [waiter for waiter in topic.waiters if waiter[1] != callback]
+            self._answer_waiters(topic, None)
 
     def close(self, error: KafkaError, now: float) -> None:
         """Fail what was not delivered; nothing is sent any more."""
@@ -266,9 +272,18 @@ class Produce:
         self.accumulator.set_partition_count(topic.name, len(known), recreated=recreated)
 
     def _answer_waiters(self, topic: Topic, error: KafkaError | None) -> None:
+        """Those whose partitions are known; and the others, too, where there is an error."""
+        known = self.accumulator.partition_count(topic.name)
         waiters, topic.waiters = topic.waiters, []
-        for waiter in waiters:
-            waiter(error)
+        for least, waiter in waiters:
+            if least <= known or error is not None:
+                waiter(error if least > known else None)
+            else:
+                topic.waiters.append((least, waiter))
+        if topic.waiters and known > 0:
+            self._wanting[topic] = None
+        else:
+            self._wanting.pop(topic, None)
 
     def _give_up_topic(self, topic: Topic, error: KafkaError, now: float) -> None:
         """No broker will ever take this topic's records: say so now rather than when they time out."""

@@ -2,7 +2,7 @@ from common import attempt, bootstrap, report, topic
 
 from kafka import KafkaProducer
 
-producer = KafkaProducer(bootstrap_servers=bootstrap)
+producer = KafkaProducer(bootstrap_servers=bootstrap, max_block_ms=3000)
 good = [producer.send(topic, b"%d" % i, key=b"same", partition=i % 3).get(20).partition for i in range(6)]
 report(
     good=good,
