@@ -170,28 +170,34 @@ DESCRIPTIONS = {
 
 # What the reader of the error can do about it, where there is something.
 HINTS = {
-    "OFFSET_OUT_OF_RANGE": "The records may have been deleted by retention; seek, or set auto_offset_reset.",
+    "OFFSET_OUT_OF_RANGE": "What lies before the log was deleted, by retention for instance; what lies behind it was not "
+    "written yet, or is lost. Seek, or set auto_offset_reset.",
     "UNKNOWN_TOPIC_OR_PARTITION": "Create the topic first, or check its name and the permission to describe it.",
-    "MESSAGE_TOO_LARGE": "Lower max_request_size or batch_size, or raise max.message.bytes of the topic.",
-    "INVALID_TOPIC_EXCEPTION": "Legal are up to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'.",
+    "MESSAGE_TOO_LARGE": "Raise max.message.bytes of the topic (message.max.bytes of the brokers), or send less in a record. "
+    "With max_request_size at that limit send() refuses what is larger.",
+    "RECORD_LIST_TOO_LARGE": "Raise segment.bytes of the topic, or lower batch_size.",
+    "INVALID_TOPIC_EXCEPTION": "Legal are up to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'. Topics of Kafka's own, "
+    "such as __consumer_offsets, take no records from clients.",
     "NOT_ENOUGH_REPLICAS": "Look for brokers that are down, or for a min.insync.replicas that the topic cannot meet.",
     "NOT_ENOUGH_REPLICAS_AFTER_APPEND": "Look for brokers that are down or replicas that lag.",
     "OFFSET_METADATA_TOO_LARGE": "The broker's offset.metadata.max.bytes is the limit.",
     "INVALID_SESSION_TIMEOUT": "The limits are the broker's group.min.session.timeout.ms and "
                                "group.max.session.timeout.ms.",
-    "TOPIC_AUTHORIZATION_FAILED": "Grant the principal Write (to produce) or Read (to consume) on the topic.",
-    "GROUP_AUTHORIZATION_FAILED": "Grant the principal Read on the group.",
+    "TOPIC_AUTHORIZATION_FAILED": "Grant the principal Write (to produce), Read (to consume), or whatever else it does, on the "
+    "topic.",
+    "GROUP_AUTHORIZATION_FAILED": "Grant the principal Read on the group (to administer it: Describe or Delete).",
     "TRANSACTIONAL_ID_AUTHORIZATION_FAILED": "Grant the principal Write and Describe on the transactional id.",
-    "INVALID_TIMESTAMP": "Timestamps are milliseconds since 1970; message.timestamp.before.max.ms and "
-    "message.timestamp.after.max.ms of the topic are the limits.",
+    "INVALID_TIMESTAMP": "Timestamps are milliseconds since 1970; the topic limits them by message.timestamp.before.max.ms "
+    "and .after.max.ms (before Kafka 3.6 by message.timestamp.difference.max.ms).",
     "UNSUPPORTED_SASL_MECHANISM": "Choose one of the mechanisms that the broker has in sasl.enabled.mechanisms.",
     "ILLEGAL_SASL_STATE": "The listener may expect another security_protocol.",
     "INVALID_REPLICATION_FACTOR": "Use at most as many replicas as there are brokers.",
-    "INVALID_PRODUCER_EPOCH": "Another producer with the same transactional id may be running.",
-    "INVALID_TRANSACTION_TIMEOUT": "Lower transaction_timeout_ms.",
+    "INVALID_PRODUCER_EPOCH": "If it has a transactional id, another producer with the same one may be running.",
+    "INVALID_TRANSACTION_TIMEOUT": "Lower transaction_timeout_ms, or raise transaction.max.timeout.ms of the brokers.",
     "SASL_AUTHENTICATION_FAILED": "Check the user name, the password and the mechanism.",
     "LISTENER_NOT_FOUND": "Every broker needs a listener of the name that the bootstrap address uses.",
     "FENCED_INSTANCE_ID": "Give each member its own group_instance_id.",
-    "INVALID_RECORD": "A compacted topic accepts only records with a key.",
     "PRODUCER_FENCED": "Close this producer; only one may use a transactional id at a time.",
+    "KAFKA_STORAGE_ERROR": "Look at the broker's log, and at its disks.",
+    "UNSUPPORTED_COMPRESSION_TYPE": "Choose another compression_type; zstd needs Kafka 2.1.",
 }

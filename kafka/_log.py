@@ -55,12 +55,29 @@ class Repeats:
 
 _callbacks = Log("kafka.producer")
 _failed_callbacks = Repeats()
+_slow_callbacks = Repeats()
 
 
 def callback_failed(function: Any, future: Any) -> None:
     """To be called where a future's callback has raised. Says which, but not with what: arguments may be payloads."""
-    function = getattr(function, "func", function)  # of a partial
-    name = getattr(function, "__qualname__", type(function).__qualname__)
+    name = _name_of(function)
     left_out = _failed_callbacks.due(name)
     if left_out is not None:
         _callbacks.exception("callback %s of %r failed%s", name, future, left_out)
+
+
+def callback_slow(function: Any, seconds: float) -> None:
+    """To be called where a future's callback has kept the IO thread for so long."""
+    name = _name_of(function)
+    left_out = _slow_callbacks.due(name)
+    if left_out is not None:
+        _callbacks.warning(
+            "callback %s kept the IO thread for %.1f s: meanwhile nothing was sent or received. Hand what takes so long"
+            " to another thread%s", name, seconds, left_out
+        )  # fmt: skip
+
+
+def _name_of(function: Any) -> str:
+    function = getattr(function, "func", function)  # of a partial
+    name: str = getattr(function, "__qualname__", type(function).__qualname__)
+    return name

@@ -30,7 +30,8 @@ class Persisted(enum.Enum):
 class KafkaError(Exception):
     """The root. `retriable`: the same request may succeed later. `invalid_metadata`: the client's
     view of the cluster is out of date. `hint`: what the reader can do about it, if anything.
-    `persisted`: on the error of a record that was not delivered, whether it may be in the log all the same.
+    `persisted`: on the error of a record that was not delivered, whether it may be in the log all the same; `place`:
+    where it was to go, "topic[partition]", or "topic name" while no partition was chosen.
     `errno`: the code, where a broker answered with one.
     """
 
@@ -38,6 +39,7 @@ class KafkaError(Exception):
     invalid_metadata: bool = False
     hint: str | None = None
     persisted: Persisted | None = None
+    place: str | None = None
     errno: int | None = None
 
     def _sentence(self) -> str:
@@ -45,6 +47,8 @@ class KafkaError(Exception):
 
     def __str__(self) -> str:
         sentence = self._sentence()
+        if self.place is not None and self.place not in sentence:
+            sentence = f"{self.place}: {sentence}" if sentence else self.place
         text = f"{type(self).__name__}: {sentence}" if sentence else type(self).__name__
         if self.hint is None:
             return text
@@ -331,7 +335,9 @@ class DeliveryFailed(KafkaError):
 
     def _sentence(self) -> str:
         first = "; ".join(
-            f"{topic}[{'?' if partition is None else partition}]: {error}"
+            str(error)
+            if getattr(error, "place", None)
+            else f"{topic}[{'?' if partition is None else partition}]: {error}"
             for (topic, partition), error in list(self.errors.items())[:5]
         )
         more = f"; and {len(self.errors) - 5} more partitions" if len(self.errors) > 5 else ""
@@ -382,7 +388,10 @@ class OffsetOutOfRangeError(BrokerResponseError):
     errno = 1
     message = "OFFSET_OUT_OF_RANGE"
     description = "The broker's log of this partition does not contain the requested offset."
-    hint = "The records may have been deleted by retention; seek, or set auto_offset_reset."
+    hint = (
+        "What lies before the log was deleted, by retention for instance; what lies behind it was "
+        "not written yet, or is lost. Seek, or set auto_offset_reset."
+    )
 
 
 class CorruptRecordError(RetriableError, BrokerResponseError):
@@ -438,7 +447,10 @@ class MessageSizeTooLargeError(BrokerResponseError):
     errno = 10
     message = "MESSAGE_SIZE_TOO_LARGE"
     description = "The record batch is larger than the broker or the topic allows."
-    hint = "Lower max_request_size or batch_size, or raise max.message.bytes of the topic."
+    hint = (
+        "Raise max.message.bytes of the topic (message.max.bytes of the brokers), or send less in "
+        "a record. With max_request_size at that limit send() refuses what is larger."
+    )
 
 
 class StaleControllerEpochError(BrokerResponseError):
@@ -482,13 +494,17 @@ class InvalidTopicError(BrokerResponseError):
     errno = 17
     message = "INVALID_TOPIC"
     description = "The topic name is not legal, or the topic may not be used in this way."
-    hint = "Legal are up to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'."
+    hint = (
+        "Legal are up to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'. Topics of Kafka's "
+        "own, such as __consumer_offsets, take no records from clients."
+    )
 
 
 class RecordListTooLargeError(BrokerResponseError):
     errno = 18
     message = "RECORD_LIST_TOO_LARGE"
     description = "The record batch is larger than a log segment of the topic."
+    hint = "Raise segment.bytes of the topic, or lower batch_size."
 
 
 class NotEnoughReplicasError(RetriableError, BrokerResponseError):
@@ -558,14 +574,14 @@ class TopicAuthorizationFailedError(AuthorizationError):
     errno = 29
     message = "TOPIC_AUTHORIZATION_FAILED"
     description = "This client has no permission for the topic."
-    hint = "Grant the principal Write (to produce) or Read (to consume) on the topic."
+    hint = "Grant the principal Write (to produce), Read (to consume), or whatever else it does, on the topic."
 
 
 class GroupAuthorizationFailedError(AuthorizationError):
     errno = 30
     message = "GROUP_AUTHORIZATION_FAILED"
     description = "This client has no permission for the group."
-    hint = "Grant the principal Read on the group."
+    hint = "Grant the principal Read on the group (to administer it: Describe or Delete)."
 
 
 class ClusterAuthorizationFailedError(AuthorizationError):
@@ -579,8 +595,8 @@ class InvalidTimestampError(BrokerResponseError):
     message = "INVALID_TIMESTAMP"
     description = "The timestamp of a record is outside the range that the topic accepts."
     hint = (
-        "Timestamps are milliseconds since 1970; message.timestamp.before.max.ms and "
-        "message.timestamp.after.max.ms of the topic are the limits."
+        "Timestamps are milliseconds since 1970; the topic limits them by "
+        "message.timestamp.before.max.ms and .after.max.ms (before Kafka 3.6 by message.timestamp.difference.max.ms)."
     )
 
 
@@ -675,7 +691,7 @@ class InvalidProducerEpochError(BrokerResponseError):
     errno = 47
     message = "INVALID_PRODUCER_EPOCH"
     description = "The producer's epoch is older than the one the broker knows."
-    hint = "Another producer with the same transactional id may be running."
+    hint = "If it has a transactional id, another producer with the same one may be running."
 
 
 class InvalidTxnStateError(BrokerResponseError):
@@ -694,7 +710,7 @@ class InvalidTransactionTimeoutError(BrokerResponseError):
     errno = 50
     message = "INVALID_TRANSACTION_TIMEOUT"
     description = "The transaction timeout is larger than the broker's transaction.max.timeout.ms."
-    hint = "Lower transaction_timeout_ms."
+    hint = "Lower transaction_timeout_ms, or raise transaction.max.timeout.ms of the brokers."
 
 
 class ConcurrentTransactionsError(RetriableError, BrokerResponseError):
@@ -732,6 +748,7 @@ class KafkaStorageError(InvalidMetadataError, BrokerResponseError):
     errno = 56
     message = "KAFKA_STORAGE_ERROR"
     description = "The broker could not read or write its log on disk."
+    hint = "Look at the broker's log, and at its disks."
 
 
 class LogDirNotFoundError(BrokerResponseError):
@@ -854,6 +871,7 @@ class UnsupportedCompressionTypeError(BrokerResponseError):
     errno = 76
     message = "UNSUPPORTED_COMPRESSION_TYPE"
     description = "The compression type of the records is not supported by the other side."
+    hint = "Choose another compression_type; zstd needs Kafka 2.1."
 
 
 class StaleBrokerEpochError(BrokerResponseError):
@@ -921,7 +939,6 @@ class InvalidRecordError(BrokerResponseError):
     errno = 87
     message = "INVALID_RECORD"
     description = "The broker rejected a record as invalid, and with it the batch."
-    hint = "A compacted topic accepts only records with a key."
 
 
 class UnstableOffsetCommitError(RetriableError, BrokerResponseError):

@@ -86,6 +86,10 @@ class Core:
         for part in self.parts:
             part.tick(now)
 
+    def held_up(self, seconds: float, now: float) -> None:
+        """The driver could give no input for so long: a callback ran, or the process stood still."""
+        self.timers.on_held_up(seconds, now)
+
     def resolved(self, host: str, port: int, result: list[Address] | BaseException, now: float) -> None:
         """The answer to `Resolve`: socket addresses, best first, or the exception."""
         if self.closed_by is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
+KEPT_FOR = 600.0  # seconds for which a long pause is remembered in place of shorter ones after it
+
 
 class Timer:
     """One callback at one moment. `cancel()` may be called at any time, also after it has fired."""
@@ -33,6 +35,7 @@ class Timers:
         self._heap: list[Timer] = []
         self._sequence = 0
         self._cancelled = 0
+        self._held_up = (0.0, float("-inf"))  # the longest pause of late: seconds, and when it was over
 
     def at(self, deadline: float, callback: Callable[[float], None]) -> Timer:
         """Calls `callback(now)` from the first `fire(now)` with `now >= deadline`."""
@@ -58,6 +61,22 @@ class Timers:
             callback, timer._callback = timer._callback, None
             if callback is not None:  # not cancelled by one that fired just before
                 callback(now)
+
+    def on_held_up(self, seconds: float, now: float) -> None:
+        """Nothing could fire for so long, because whoever runs this was kept."""
+        before, over = self._held_up
+        if seconds >= before or now - over > KEPT_FOR:
+            self._held_up = (seconds, now)
+
+    def held_up(self, since: float) -> str:
+        """A sentence about a pause that ended after this clock second, with a space before it; "" for none."""
+        seconds, over = self._held_up
+        if over < since:
+            return ""
+        return (
+            f" Nothing could be sent or received for {seconds:.1f} s: a callback or hook kept the IO thread (the log"
+            " names a callback that does), or the process stood still."
+        )
 
     def _cancelled_one(self) -> None:
         # Long timers that are nearly always cancelled would otherwise pile up until their deadline.

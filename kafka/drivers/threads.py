@@ -23,6 +23,8 @@ log = Log("kafka.driver")
 
 # The longest a turn sleeps: a bound on how long a lost wake-up could go unnoticed.
 LONGEST_SLEEP = 5.0
+# Where the thread was kept from its work for so many seconds, errors of that time say so.
+SLOW = 1.0
 
 
 class Driver(BaseDriver):
@@ -44,6 +46,7 @@ class Driver(BaseDriver):
         self._socket_options = socket_options
         self._sockets: dict[int, socket.socket] = {}
         self._notify: deque[int] = deque()  # connections with a Send that wants to hear of its writing
+        self._looked = turn.now()  # when this thread last looked for what had come
         self._look_again = False  # whether such a Send was queued in the last turn
         self._calls: deque[Callable[[float], None]] = deque()
         self._stopped_by: KafkaError | None = None  # what `stop` was given
@@ -124,7 +127,8 @@ class Driver(BaseDriver):
 
     def _one_turn(self) -> None:
         core, turn, desk = self.core, self._turn, self._desk
-        now = turn.now()
+        begun = now = turn.now()
+        self._tell_held_up(now, self._looked)
         until = min(core.next_deadline(), now + LONGEST_SLEEP)
         wait = until - now
         if wait > 0 and desk is not None and not desk.sleep(until):
@@ -134,7 +138,8 @@ class Driver(BaseDriver):
         self._look_again = False
         if desk is not None:
             desk.awake()
-        now = turn.now()
+        self._looked = now = turn.now()
+        self._tell_held_up(now, max(until, begun))
         for connection_id, event in events:
             if type(event) is bytes:
                 core.received(connection_id, event, now)
@@ -155,6 +160,10 @@ class Driver(BaseDriver):
         del events
         if desk is not None:
             desk.after_turn()
+
+    def _tell_held_up(self, now: float, since: float) -> None:
+        if now - since >= SLOW:
+            self.core.held_up(now - since, now)
 
     # -- effects -----------------------------------------------------------------------------------------------------
 

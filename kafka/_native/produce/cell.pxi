@@ -2,7 +2,10 @@
 
 from operator import itemgetter
 
-from kafka._log import callback_failed
+from kafka._log import callback_failed, callback_slow
+
+cdef enum:
+    SLOW = 1    # seconds: a callback that takes longer is told of in the log
 
 
 cdef released(release):
@@ -139,6 +142,7 @@ cdef class Cell:
 
     cdef conclude(self, error, int32_t failed, Accumulator accumulator):
         cdef list callbacks
+        cdef double begun, over
         self.error = error
         if error is not None:
             self.unseen = failed
@@ -150,8 +154,13 @@ cdef class Cell:
         try:
             release_all(self.releases)
             if callbacks is not None:
+                over = accumulator.host.monotonic(accumulator.host.context)
                 for future, when, function, args, kwargs in callbacks:
+                    begun = over
                     (<Future>future).call(when, function, args, kwargs, True)
+                    over = accumulator.host.monotonic(accumulator.host.context)
+                    if over - begun >= SLOW:
+                        callback_slow(function, over - begun)
         finally:
             accumulator.unlink_cell(self)
             self.told = True
@@ -171,6 +180,10 @@ cdef class Cell:
             else:
                 high = middle - 1
         return <tuple>self.outcomes[low]
+
+    cdef str named_place(self):
+        """Where its records go, as errors name it (`KafkaError.place`)."""
+        return f"topic {self.topic}" if self.partition < 0 else f"{self.topic}[{self.partition}]"
 
     cdef inline object error_of(self, int32_t index):
         """The error of the record at `index`; None while there is no outcome."""

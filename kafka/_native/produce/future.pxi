@@ -22,6 +22,11 @@ cdef class Future:
     cdef look(self):
         """Somebody sees how it ended: its failure is no longer one that nobody has looked at."""
 
+    def __reduce__(self):
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled: its producer is in this process. Pickle what its get() returns."
+        )
+
     @property
     def is_done(self):
         """Whether the outcome is known."""
@@ -114,7 +119,9 @@ cdef class Future:
             if timeout is not None and deadline == 0:
                 deadline = accumulator.now() + timeout
             if not accumulator.waits.get(cell, None if timeout is None else deadline - accumulator.now()):
-                raise Errors.KafkaTimeoutError(f"No answer within {timeout} seconds; the record may still be delivered")
+                raise Errors.KafkaTimeoutError(
+                    f"No answer for {cell.named_place()} within {timeout} seconds; the record may still be delivered"
+                )
 
 
 @cython.no_gc
@@ -179,7 +186,10 @@ cdef class FutureRecordMetadata(Future):
         self.wait_until_done(timeout)
         error = self.exception
         if error is not None:
-            raise error.fresh()
+            error = error.fresh()
+            if error.place is None:
+                error.place = self.cell.named_place()
+            raise error
         return self.value
 
     def __repr__(self):

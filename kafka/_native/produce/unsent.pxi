@@ -115,7 +115,7 @@ cdef class Unsent:
             refuse_large(
                 f"a record needs a batch of {self.memory} bytes, more than buffer_memory, "
                 f"{self.accumulator.memory} bytes",
-                "Send less in one record, or raise buffer_memory.", -1,
+                "Raise buffer_memory, or send less in a record.", -1,
             )
 
 

@@ -24,6 +24,7 @@ from kafka.core.net.failures import (
     connection_error,
     describe,
     is_by_peer,
+    late_answer,
     name_hint,
     no_answer,
 )
@@ -501,10 +502,8 @@ class Channel:
         deadline = connection.deadline()
         if deadline <= now:
             late = next((entry for entry in connection.in_flight if entry.deadline <= now), None)
-            name = late.response_class.REQUEST.__name__ if late is not None else ""
-            cause = f"no answer to {name} in time" if late is not None else "nothing could be written in time"
             self.was_silent = True
-            self.fail(connection_error(connection.name, REQUEST, cause), now)
+            self.fail(late_answer(connection.name, late, now), now)
         elif connection.is_busy:
             self._arm_requests(min(deadline, now + max_idle))
         elif self.throttle is not None:  # who has something to send waits for its end

@@ -11,6 +11,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
 
 if TYPE_CHECKING:
     from kafka.core.net.channel import Channel
+    from kafka.core.net.connection import InFlight
     from kafka.core.net.node import Node
 
 # Stages, in the order in which a connection passes through them.
@@ -37,6 +38,10 @@ _CLOSED_AT_ONCE = (
 _GOING_DOWN = (
     "The peer accepts connections but closes them on the first request, and did answer before: it may be starting or"
     " shutting down, or a proxy on the way has no broker behind it."
+)
+_HUNG = (
+    "The broker hangs or has too much to do, or the network on the way drops what is sent. request_timeout_ms says how"
+    " long an answer may take."
 )
 _SILENT = "The peer accepts connections but does not answer: a hung broker, a proxy without one, or no Kafka at all."
 _WAS_REACHED = (
@@ -118,6 +123,15 @@ def no_answer(channel: Channel, since: float, now: float) -> KafkaConnectionErro
     if connection.state is ConnectionState.CONNECTING:
         hint = connect_hint(None, node)
     return connection_error(connection.name, STAGES[connection.state], cause, hint)
+
+
+def late_answer(address: str, late: InFlight | None, now: float) -> KafkaConnectionError:
+    """A connection that was up is given up; `late` None: what it was to send could not even be written."""
+    cause = "nothing could be written in time"
+    if late is not None:
+        name = late.response_class.REQUEST.__name__
+        cause = f"no answer to {name} within {now - late.sent:.1f} s"
+    return connection_error(address, REQUEST, cause, _HUNG)
 
 
 def closed_at_once_hint(was_reached: bool) -> str:

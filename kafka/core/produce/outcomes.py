@@ -10,6 +10,7 @@ from kafka.core.cluster.metadata import Metadata
 from kafka.core.events import Listeners
 from kafka.core.produce.numbering import Numbering
 from kafka.core.produce.partitions import Partition, Topic
+from kafka.core.timers import Timers
 from kafka.errors import InvalidRecordError, KafkaError, KafkaTimeoutError, Persisted, for_code
 from kafka.protocol.codes import Code
 
@@ -26,8 +27,10 @@ class Outcomes:
         numbering: Numbering,
         counts: Counter[str],
         delivery_timeout: float,
+        timers: Timers,
     ) -> None:
         self._metadata = metadata
+        self._timers = timers
         self._topics = topics
         self._events = events
         self._numbering = numbering
@@ -47,6 +50,7 @@ class Outcomes:
         own = error.fresh()
         in_doubt = batch.doubtful or batch.in_flight
         own.persisted = Persisted.POSSIBLY_PERSISTED if in_doubt else Persisted.NOT_PERSISTED
+        own.place = _place(batch)
         self._counts[str(own.persisted)] += 1
         self._tell_failed(batch, own, now)
         batch.fail(own)
@@ -55,7 +59,7 @@ class Outcomes:
     def records_refused(self, batch: Batch, answer: Any, now: float) -> None:
         """Some of its records are bad, and the others were refused along with them (KIP-467)."""
         self._counts["record errors"] += 1
-        errors, other = _record_errors(answer, batch.records)
+        errors, other = _record_errors(answer, batch)
         self._tell_failed(batch, answer.error, now)
         batch.fail_records(errors, other)
         self._numbering.on_batch_failed(other, now)
@@ -74,11 +78,11 @@ class Outcomes:
 
     def timed_out(self, batch: Batch, partition: Partition | None) -> KafkaTimeoutError:
         """What happened to a batch that did not make it within the delivery timeout."""
-        name = batch.topic if batch.partition < 0 else f"{batch.topic}[{batch.partition}]"
         error = self._cause(batch, partition)
         timeout = KafkaTimeoutError(
-            f"{batch.records} record{'s were' if batch.records > 1 else ' was'} not delivered to {name} within "
-            f"delivery_timeout_ms ({self._delivery_timeout * 1000:.0f} ms); times sent: {batch.attempts}."
+            f"{batch.records} record{'s were' if batch.records > 1 else ' was'} not delivered to {_place(batch)} within"
+            f" delivery_timeout_ms ({self._delivery_timeout * 1000:.0f} ms); times sent: {batch.attempts}."
+            + self._timers.held_up(batch.created)
             + (f" The last failure: {error}" if error is not None else "")
         )
         timeout.__cause__ = error
@@ -104,18 +108,26 @@ class Outcomes:
         return self._metadata.error
 
 
-def _record_errors(answer: Any, count: int) -> tuple[dict[int, KafkaError], KafkaError]:
+def _place(batch: Batch) -> str:
+    return f"topic {batch.topic}" if batch.partition < 0 else f"{batch.topic}[{batch.partition}]"
+
+
+def _record_errors(answer: Any, batch: Batch) -> tuple[dict[int, KafkaError], KafkaError]:
     """Each bad record's own error, and that of the others."""
     errors: dict[int, KafkaError] = {}
     for entry in answer.record_errors:
-        if 0 <= entry.batch_index < count:
-            own = for_code(answer.error_code, entry.batch_index_error_message or answer.error_message) or answer.error
-            own = own.fresh()
-            own.persisted = Persisted.NOT_PERSISTED
+        if 0 <= entry.batch_index < batch.records:
+            text = entry.batch_index_error_message or answer.error_message
+            own = (for_code(answer.error_code, text) or answer.error).fresh()
+            if own.hint is None and text is not None and "compacted" in text.lower():
+                own.hint = "A compacted topic accepts only records with a key."
             errors[entry.batch_index] = own
     other = InvalidRecordError(
         f"refused along with {len(errors)} bad record{'s' if len(errors) != 1 else ''} of the same batch"
         + (f": {answer.error_message}" if answer.error_message else "")
     )
-    other.persisted = Persisted.NOT_PERSISTED
+    other.hint = "Nothing is wrong with this record: send it again."
+    for error in (*errors.values(), other):
+        error.persisted = Persisted.NOT_PERSISTED
+        error.place = _place(batch)
     return errors, other

@@ -80,8 +80,9 @@ class Produce:
         self.closed_by: KafkaError | None = None
         self.in_flight: dict[PendingRequest, None] = {}
         self.outcomes = Outcomes(
-            services.metadata, self.topics, services.events, self.numbering, self.counts, config.delivery_timeout
-        )
+            services.metadata, self.topics, services.events, self.numbering, self.counts, config.delivery_timeout,
+            services.timers,
+        )  # fmt: skip
         self.sizes = RequestSizes()
         self._delivery = Delivery(self)
         self._tell_sent = services.events.batches_sent
