@@ -31,7 +31,8 @@ class KafkaError(Exception):
     """The root. `retriable`: the same request may succeed later. `invalid_metadata`: the client's
     view of the cluster is out of date. `hint`: what the reader can do about it, if anything.
     `persisted`: on the error of a record that was not delivered, whether it may be in the log all the same; `place`:
-    where it was to go, "topic[partition]", or "topic name" while no partition was chosen.
+    where it was to go, "topic[partition]", or "topic name" while no partition was chosen; on other errors what they
+    are about, where that would not be clear.
     `errno`: the code, where a broker answered with one.
     """
 

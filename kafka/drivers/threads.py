@@ -108,6 +108,7 @@ class Driver(BaseDriver):
             error = KafkaError(
                 f"The client's IO thread ended by a bug in kafka-turbo: {bug!r}. Nothing is sent any more."
             )
+            error.hint = "Make a new client; and please report this, with the traceback in the log."
             error.__cause__ = bug
             error.persisted = Persisted.POSSIBLY_PERSISTED
         if error is not None:

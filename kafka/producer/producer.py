@@ -37,7 +37,7 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     `buffer_memory` (bytes that records may wait in) and `compression_level`. Unknown ones raise an error that names the
     nearest; those that are still to come raise NotImplementedError.
 
-    Raises KafkaConnectionError or another KafkaTimeoutError where no broker can be reached, with what was tried and why
+    Raises NoBrokersAvailable or another KafkaTimeoutError where no broker can be reached, with what was tried and why
     it failed.
     """
 
@@ -135,7 +135,9 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
                 raise _no_partition(topic, least - 1, count, f"still not after {timeout:g} s") from None
             raise
         if error is not None:
-            raise error.fresh()
+            error = error.fresh()
+            error.place = error.place or f"topic {topic}"
+            raise error
 
     def _cluster(self) -> Cluster:
         return Cluster(self._core.snapshot)

@@ -12,7 +12,13 @@ from kafka._log import Log
 from kafka.client import Answer, Client
 from kafka.config import encoded_size
 from kafka.core.transactions.states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, TransactionState
-from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, TransactionAbortableError
+from kafka.errors import (
+    BrokerResponseError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    TransactionAbortableError,
+)
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -194,7 +200,10 @@ class TransactionMethods(Client):
                 f"Call it again to wait on.{self._trouble()}"
             ) from None
         if error is not None:
-            raise error.fresh()
+            error = error.fresh()
+            if isinstance(error, BrokerResponseError) and error.place is None:
+                error.place = f"transactional id {self._checked.transactional_id!r}"
+            raise error
 
 
 def _check_group(group: ConsumerGroupMetadata) -> None:

@@ -81,6 +81,10 @@ class WaitingProducer(ProducerBase):
         """Wait until the accumulator knows `least` partitions of `topic`, or raise."""
         raise NotImplementedError
 
+    def _trouble(self) -> str:
+        """What is known to be wrong, for the end of an error message."""
+        return ""
+
     def _wait(self, unsent: Unsent) -> None:
         if unsent.closed:
             if not self._takes_records_again():
@@ -114,5 +118,5 @@ class WaitingProducer(ProducerBase):
             raise KafkaTimeoutError(
                 f"buffer_memory ({accumulator.memory} bytes) stayed full for max_block_ms ({self._max_block * 1000:.0f}"
                 " ms): the brokers take records more slowly than send() brings them, or not at all. "
-                f"{accumulator.used} bytes wait."
+                f"{accumulator.used} bytes wait.{self._trouble()}"
             )

@@ -23,9 +23,10 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
     for_code,
 )
-from kafka.protocol import ProduceRequest, ProduceResponse
+from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse
 from kafka.protocol.codes import Code
-from tests.producer.brokers import MESSAGE_TOO_LARGE, ScriptedCluster, refuse_all
+from kafka.testing import EmbeddedCluster
+from tests.producer.brokers import CLOSE, MESSAGE_TOO_LARGE, ScriptedCluster, refuse_all
 
 Make = Callable[..., KafkaProducer]
 
@@ -202,3 +203,52 @@ def test_no_answer_in_time_says_how_long_that_is(cluster: ScriptedCluster, make_
     cluster.freeze()
     said = str(_error(producer))
     assert "no answer to ProduceRequest within 0.3 s" in said and "request_timeout_ms" in said
+
+
+def test_what_is_wrong_with_a_topic_names_it(cluster: ScriptedCluster, make_producer: Make) -> None:
+    cluster.topic_errors["secret"] = TopicAuthorizationFailedError.errno or 0
+    producer = make_producer()
+    for ask in (producer.partitions_for, lambda topic: producer.send(topic, b"v", key=b"k")):
+        with pytest.raises(TopicAuthorizationFailedError, match="topic secret: "):
+            ask("secret")
+    with pytest.raises(TopicAuthorizationFailedError, match="topic secret: "):
+        producer.send("secret", b"v").get(10)
+
+
+def test_a_full_buffer_says_which_broker_is_to_blame(cluster: ScriptedCluster, make_producer: Make) -> None:
+    producer = make_producer(buffer_memory=100_000, max_block_ms=1500)
+    producer.send("t", b"v", partition=0).get(5)
+    address = cluster.bootstrap
+    cluster.stop()
+    with pytest.raises(KafkaTimeoutError) as caught:
+        for _ in range(1000):
+            producer.send("t", bytes(1000), partition=0)
+    assert "buffer_memory (100000 bytes) stayed full" in str(caught.value)
+    assert f"{address} failed in stage " in str(caught.value)
+
+
+def test_who_is_hung_up_on_is_told_where_to_look(cluster: ScriptedCluster, make_producer: Make) -> None:
+    producer = make_producer(request_timeout_ms=400, delivery_timeout_ms=900)
+    producer.send("t", b"v", partition=0).get(5)
+    cluster.script = lambda node, header, request: CLOSE if isinstance(request, ProduceRequest) else None
+    said = str(_error(producer))
+    assert "the peer closed the connection" in said and "its log says why" in said
+
+
+def test_a_frame_that_is_too_large_names_the_key(cluster: ScriptedCluster, make_producer: Make) -> None:
+    cluster.leaders["wide"] = [1] * 3000
+    producer = make_producer(receive_message_max_bytes=20_000, max_block_ms=1000)
+    with pytest.raises(KafkaTimeoutError, match="raise receive_message_max_bytes"):
+        producer.partitions_for("wide")
+
+
+def test_what_is_wrong_with_a_transactional_id_names_it() -> None:
+    with EmbeddedCluster() as cluster:
+        for node in cluster.nodes:
+            node.handlers[InitProducerIdRequest.API_KEY] = lambda node, header, request: InitProducerIdResponse(
+                error_code=Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, producer_id=-1, producer_epoch=-1
+            )
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="orders-7") as producer:
+            with pytest.raises(KafkaError, match="transactional id 'orders-7': ") as caught:
+                producer.init_transactions()
+            assert "Hint: Grant the principal Write and Describe" in str(caught.value)

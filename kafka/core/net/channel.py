@@ -20,6 +20,7 @@ from kafka.core.net.failures import (
     STAGES,
     all_addresses_failed,
     closed_at_once_hint,
+    closed_hint,
     connect_hint,
     connection_error,
     describe,
@@ -353,8 +354,11 @@ class Channel:
         elif connection.state is ConnectionState.NEGOTIATING and not connection.heard:
             connection.was_refused = True
             hint = closed_at_once_hint(self.node.was_reached)
+        by_peer = connection.state is ConnectionState.READY and is_by_peer(cause)
+        if by_peer:
+            hint = closed_hint()
         error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
-        error.closed_by_peer = connection.state is ConnectionState.READY and is_by_peer(cause)
+        error.closed_by_peer = by_peer
         if connection.state is ConnectionState.READY and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
             self.retry_at = now + self._network.reconnect.delay(1)

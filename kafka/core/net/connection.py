@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kafka.core.effects import Address, Buffer
-from kafka.core.net.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint
+from kafka.core.net.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint, frame_hint
 from kafka.core.net.states import TRANSITIONS, ConnectionEvent, ConnectionState
 from kafka.core.net.window import Window
 from kafka.errors import CorrelationError, KafkaError, ProtocolError, UnsupportedVersionError
@@ -331,7 +331,8 @@ class Connection:
                 return connection_error(self.name, BRING_UP, f"the first answer is not Kafka's: {start!r}", hint)
             if not 4 <= size <= self._limit:
                 cause = f"the peer announced a frame of {size} bytes; allowed are 4 to {self._limit}"
-                return connection_error(self.name, REQUEST if self.heard else BRING_UP, cause)
+                hint = frame_hint(size, self.heard)
+                return connection_error(self.name, REQUEST if self.heard else BRING_UP, cause, hint)
             self._needed = size + 4
         if left:
             self._rest += view[position:]

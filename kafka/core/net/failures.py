@@ -43,6 +43,11 @@ _HUNG = (
     "The broker hangs or has too much to do, or the network on the way drops what is sent. request_timeout_ms says how"
     " long an answer may take."
 )
+_CLOSED = (
+    "It may be restarting, or does not take what it is sent: its log says why. Or a proxy on the way has closed the"
+    " connection."
+)
+_QUOTA = "Raise the quota of this user or client_id at the brokers, or send less."
 _SILENT = "The peer accepts connections but does not answer: a hung broker, a proxy without one, or no Kafka at all."
 _WAS_REACHED = (
     "It was reached there before: the broker, its machine or the network on the way is down or being restarted."
@@ -74,6 +79,15 @@ def foreign_peer_hint(start: bytes) -> str | None:
     if b"HTTP/".startswith(start[:5]) and len(start) >= 4:
         return _HTTP
     return None
+
+
+def frame_hint(size: int, was_heard: bool) -> str:
+    """For a frame of a size that is out of bounds."""
+    if not was_heard:
+        return "That is hardly a Kafka broker: check host and port."
+    if size < 0:
+        return "What answers there does not keep to Kafka's protocol: look for a proxy on the way."
+    return "If a broker may have so much to say, raise receive_message_max_bytes."
 
 
 def connect_hint(cause: object, node: Node) -> str:
@@ -118,11 +132,18 @@ def no_answer(channel: Channel, since: float, now: float) -> KafkaConnectionErro
             return connection_error(node.name, DNS, cause, name_hint(None, node))
         return connection_error(node.name, CONNECT, cause, connect_hint(None, node))
     if channel.throttle is not None and channel.is_ready:
-        return connection_error(node.name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s")
+        return connection_error(
+            node.name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s", _QUOTA
+        )
     hint = None if connection.heard else _SILENT
     if connection.state is ConnectionState.CONNECTING:
         hint = connect_hint(None, node)
     return connection_error(connection.name, STAGES[connection.state], cause, hint)
+
+
+def closed_hint() -> str:
+    """For a connection that was up until the peer ended it."""
+    return _CLOSED
 
 
 def late_answer(address: str, late: InFlight | None, now: float) -> KafkaConnectionError:

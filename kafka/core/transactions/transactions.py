@@ -300,7 +300,7 @@ class Transactions:
 
     def _must_be_aborted(self) -> TransactionAbortableError:
         error = TransactionAbortableError(
-            f"This transaction can only be aborted, because of this failure: {self.cause}"
+            f"This transaction can only be aborted (abort_transaction()), because of this failure: {self.cause}"
         )
         error.__cause__ = self.cause
         return error
