@@ -61,6 +61,13 @@ class KafkaError(Exception):
     def __hash__(self) -> int:
         return hash(type(self))  # args may hold anything, a dict too
 
+    def about(self, place: str) -> Self:
+        """`fresh`, with a `place` where it has none."""
+        twin = self.fresh()
+        if twin.place is None:
+            twin.place = place
+        return twin
+
     def fresh(self) -> Self:
         """A copy without a traceback, to be raised in place of this (perhaps shared) instance."""
         from copy import copy
@@ -360,7 +367,10 @@ class BrokerResponseError(KafkaError):
     description: str | None = None
 
     def _sentence(self) -> str:
-        return " ".join(str(arg) for arg in self.args) if self.args else self.description or ""
+        said = " ".join(str(arg) for arg in self.args)
+        if self.description is not None and (not said or isinstance(self.args[0], Mapping)):  # that names what, not why
+            said = f"{self.description} {said}".rstrip()
+        return said
 
     def __str__(self) -> str:
         return f"[Error {self.errno}] {super().__str__()}"

@@ -349,9 +349,9 @@ class KafkaConsumer(ConsumerBase, Client):
             Task(list_offsets(self._core.services, wanted, isolation, now, timeout), answer).start(now)
 
         places = self._ask(question, timeout + 5, "the offsets of partitions")
-        for place in places.values():
+        for tp, place in places.items():
             if isinstance(place, Err):
-                raise place.error.fresh()
+                raise place.error.about(f"{tp.topic}[{tp.partition}]")
         return {tp: places[tp].value for tp in wanted}
 
     def topics(self) -> set[str]:

@@ -97,7 +97,8 @@ class Reading:
             if not failure.sticks:
                 del self._stuck[0]
             self._told = failure.is_told = True
-            raise failure.error.fresh()
+            tp = failure.position.partition
+            raise failure.error.about(f"{tp.topic}[{tp.partition}]")
         if self._broken:
             self._told = True
             self._broken[0].take(1)  # raises

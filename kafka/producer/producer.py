@@ -135,9 +135,7 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
                 raise _no_partition(topic, least - 1, count, f"still not after {timeout:g} s") from None
             raise
         if error is not None:
-            error = error.fresh()
-            error.place = error.place or f"topic {topic}"
-            raise error
+            raise error.about(f"topic {topic}")
 
     def _cluster(self) -> Cluster:
         return Cluster(self._core.snapshot)

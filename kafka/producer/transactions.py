@@ -200,10 +200,9 @@ class TransactionMethods(Client):
                 f"Call it again to wait on.{self._trouble()}"
             ) from None
         if error is not None:
-            error = error.fresh()
-            if isinstance(error, BrokerResponseError) and error.place is None:
-                error.place = f"transactional id {self._checked.transactional_id!r}"
-            raise error
+            if isinstance(error, BrokerResponseError):
+                raise error.about(f"transactional id {self._checked.transactional_id!r}")
+            raise error.fresh()
 
 
 def _check_group(group: ConsumerGroupMetadata) -> None:

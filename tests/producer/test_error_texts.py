@@ -7,11 +7,12 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
     InvalidRecordError,
     InvalidTimestampError,
@@ -19,14 +20,23 @@ from kafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     NotEnoughReplicasError,
+    OffsetOutOfRangeError,
     Persisted,
     TopicAuthorizationFailedError,
     for_code,
 )
-from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse, ProduceRequest, ProduceResponse
+from kafka.protocol import (
+    FetchRequest,
+    InitProducerIdRequest,
+    InitProducerIdResponse,
+    ListOffsetsRequest,
+    ProduceRequest,
+    ProduceResponse,
+)
 from kafka.protocol.codes import Code
 from kafka.testing import EmbeddedCluster
 from tests.producer.brokers import CLOSE, MESSAGE_TOO_LARGE, ScriptedCluster, refuse_all
+from tests.sim.world import changed
 
 Make = Callable[..., KafkaProducer]
 
@@ -240,6 +250,35 @@ def test_a_frame_that_is_too_large_names_the_key(cluster: ScriptedCluster, make_
     producer = make_producer(receive_message_max_bytes=20_000, max_block_ms=1000)
     with pytest.raises(KafkaTimeoutError, match="raise receive_message_max_bytes"):
         producer.partitions_for("wide")
+
+
+@pytest.mark.parametrize("api", [FetchRequest, ListOffsetsRequest])
+def test_what_a_consumer_is_refused_names_topic_and_partition_once(api: Any) -> None:
+    with EmbeddedCluster() as cluster:
+        cluster.create_topic("t", 2)
+        node = cluster.nodes[0]
+        original = node.handlers[api.API_KEY]
+
+        def refuse(answer: Any) -> None:
+            parts = answer.topics if api is ListOffsetsRequest else answer.responses
+            for partition in [partition for topic in parts for partition in topic.partitions]:
+                partition.error_code = Code.TOPIC_AUTHORIZATION_FAILED
+
+        node.handlers[api.API_KEY] = lambda *asked: changed(original(*asked), refuse)
+        with closing(KafkaConsumer(bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest")) as consumer:
+            consumer.assign([TopicPartition("t", 1)])
+            with pytest.raises(TopicAuthorizationFailedError) as caught:
+                for _ in range(100):
+                    consumer.poll(timeout_ms=100)
+            assert str(caught.value).count("t[1]") == 1
+            if api is ListOffsetsRequest:
+                with pytest.raises(TopicAuthorizationFailedError, match=r"t\[1\]: "):
+                    consumer.end_offsets([TopicPartition("t", 1)])
+
+
+def test_an_offset_out_of_range_says_what_that_means() -> None:
+    said = str(OffsetOutOfRangeError({TopicPartition("t", 1): 5}))
+    assert "does not contain the requested offset" in said and "partition=1): 5" in said
 
 
 def test_what_is_wrong_with_a_transactional_id_names_it() -> None:

@@ -24,7 +24,7 @@ cdef class Future:
 
     def __reduce__(self):
         raise TypeError(
-            f"a {type(self).__name__} cannot be pickled: its producer is in this process. Pickle what its get() returns."
+            f"a {type(self).__name__} cannot be pickled: its producer is in this process. Pickle what get() returns."
         )
 
     @property
@@ -186,10 +186,7 @@ cdef class FutureRecordMetadata(Future):
         self.wait_until_done(timeout)
         error = self.exception
         if error is not None:
-            error = error.fresh()
-            if error.place is None:
-                error.place = self.cell.named_place()
-            raise error
+            raise error.about(self.cell.named_place())
         return self.value
 
     def __repr__(self):

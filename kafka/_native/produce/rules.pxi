@@ -143,7 +143,7 @@ cdef refuse_size(Py_ssize_t size, Py_ssize_t limit, Py_ssize_t index):
     refuse_large(
         f"{'' if index < 0 else f'values[{index}]: '}a record of {size} bytes (key, value and headers encoded) is "
         f"larger than max_request_size, {limit} bytes",
-        "Raise max_request_size, and max.message.bytes of the topic if that is smaller; or send less in a record.",
+        "Raise max_request_size, and max.message.bytes of the topic if that is less; or send less in a record.",
         index,
     )
 

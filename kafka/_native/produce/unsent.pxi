@@ -6,8 +6,8 @@ cdef class Unsent:
     """Records that could not be put in the buffer at once, and what they need for that; one thread's, or one task's.
 
     It is one of three things. `closed`: no records are taken until the producer is opened, or has started again in the
-    child of a fork (where records that were begun before are the parent's to send). `partitions`: the topic of which the
-    accumulator must be told `least` partitions. `memory`: so many bytes, which `queue_up` or `take` sets aside.
+    child of a fork (where records that were begun before are the parent's to send). `partitions`: the topic of which
+    the accumulator must be told `least` partitions. `memory`: so many bytes, which `queue_up` or `take` sets aside.
 
     Then comes `try_again`; or `give_up`, where they are not to be sent any more.
     """
