@@ -100,3 +100,14 @@ def test_only_a_negotiated_connection_is_ready() -> None:
 def test_the_documentation_shows_the_table() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "connection-states.md"
     assert f"```mermaid\n{diagram()}\n```" in page.read_text("utf-8")
+
+
+def test_what_kept_timers_from_firing_is_told_to_those_who_were_there() -> None:
+    timers = Timers()
+    assert timers.held_up(0.0) == ""
+    timers.on_held_up(130.0, 1000.0)
+    timers.on_held_up(2.0, 1010.0)  # a shorter one does not hide it
+    assert "for 130.0 s" in timers.held_up(900.0) and "callback" in timers.held_up(900.0)
+    assert timers.held_up(1000.1) == ""
+    timers.on_held_up(2.0, 2000.0)  # but in time it does
+    assert "for 2.0 s" in timers.held_up(1999.0)

@@ -144,12 +144,12 @@ PRODUCING = (
         "produce.path",
         (
             (
-                "            if topic.partitions or (known.error",
+                "            if (error := known.error) is not None and",
                 (
                     "            if known.error is not None:\n"
                     "                for partition in topic.partitions:\n"
                     "                    partition.next_sequence = 0\n"
-                    "            if topic.partitions or (known.error"
+                    "            if (error := known.error) is not None and"
                 ),
             ),
         ),

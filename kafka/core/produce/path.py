@@ -9,7 +9,7 @@ request carries at most one batch per partition, because a broker keeps only one
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +23,7 @@ from kafka.core.produce.outcomes import Outcomes
 from kafka.core.produce.partitions import MOST_IN_FLIGHT, Partition, Topic
 from kafka.core.produce.request import PendingRequest
 from kafka.core.produce.sizes import RequestSizes
+from kafka.core.produce.waiters import Waiter, Waiters
 from kafka.core.transactions.transactions import Transactions
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.protocol import ProduceRequest
@@ -86,7 +87,7 @@ class Produce:
         self.sizes = RequestSizes()
         self._delivery = Delivery(self)
         self._tell_sent = services.events.batches_sent
-        self._wanting: dict[Topic, None] = {}  # topics of which somebody wants more partitions than are known
+        self._waiters = Waiters(services.metadata, accumulator)
         self._work: dict[int, deque[Partition]] = {}  # by leader: partitions with batches to send
         self._unbound: dict[Topic, None] = {}  # topics with keyless batches that some leader may have room for
         self._full: dict[int, dict[Topic, None]] = {}  # by leader without room: topics it could take keyless ones of
@@ -133,9 +134,8 @@ class Produce:
                 self._give_up_topic(topic, error, now)
                 for partition in topic.partitions:
                     self._delivery.give_up_waiting(partition, error, now)
-            self._answer_waiters(topic, error)
-        for lacking in self._wanting:
-            self._metadata.refresh(lacking.name, now)
+            self._waiters.answer(topic, error)
+        self._waiters.ask_again(now)
 
     def on_identity(self, now: float) -> None:
         """There is a producer id, or (`error`) there will be none."""
@@ -185,24 +185,19 @@ class Produce:
 
     # -- what the producer asks, on the driver's thread ----------------------------------------------------------------
 
-    def await_topic(self, name: str, callback: Callable[[KafkaError | None], None], now: float, least: int = 1) -> None:
+    def await_topic(self, name: str, callback: Waiter, now: float, least: int = 1) -> None:
         """Learn about a topic; `callback` gets None once `least` partitions are known, or why they will not be."""
         if self.closed_by is not None:
             callback(self.closed_by)
             return
-        topic = self._topic(name, now)
-        topic.waiters.append((least, callback))
         self._metadata.want(name, now)
-        self._answer_waiters(topic, None)
-        if topic in self._wanting:
-            self._metadata.refresh(name, now)
+        self._waiters.add(self._topic(name, now), least, callback, now)
 
-    def forget_waiter(self, name: str, callback: Callable[[KafkaError | None], None]) -> None:
+    def forget_waiter(self, name: str, callback: Waiter) -> None:
         """Who asked `await_topic` does not wait any longer."""
         topic = self.topics.get(name)
         if topic is not None:
-            topic.waiters = [waiter for waiter in topic.waiters if waiter[1] != callback]
-            self._answer_waiters(topic, None)
+            self._waiters.forget(topic, callback)
 
     def close(self, error: KafkaError, now: float) -> None:
         """Fail what was not delivered; nothing is sent any more."""
@@ -214,7 +209,7 @@ class Produce:
         for batch in self.accumulator.take_expired(INFINITY):
             self.outcomes.failed(batch, error, now)
         for topic in self.topics.values():
-            self._answer_waiters(topic, error)
+            self._waiters.answer(topic, error)
 
     def is_settled(self) -> bool:
         """Whether no record is buffered, waiting or on the wire."""
@@ -271,20 +266,6 @@ class Produce:
         if self.config.rack is not None and topic.unbound is not None:
             self._unbound[topic] = None  # which leaders are near may have changed
         self.accumulator.set_partition_count(topic.name, len(known), recreated=recreated)
-
-    def _answer_waiters(self, topic: Topic, error: KafkaError | None) -> None:
-        """Those whose partitions are known; and the others, too, where there is an error."""
-        known = self.accumulator.partition_count(topic.name)
-        waiters, topic.waiters = topic.waiters, []
-        for least, waiter in waiters:
-            if least <= known or error is not None:
-                waiter(error if least > known else None)
-            else:
-                topic.waiters.append((least, waiter))
-        if topic.waiters and known > 0:
-            self._wanting[topic] = None
-        else:
-            self._wanting.pop(topic, None)
 
     def _give_up_topic(self, topic: Topic, error: KafkaError, now: float) -> None:
         """No broker will ever take this topic's records: say so now rather than when they time out."""
