@@ -129,7 +129,7 @@ def _send(
     each = None if headers is None else [headers] * len(piece.values)
     try:
         delivery.add(producer.send_many(topic, piece.values, piece.keys, each, partition=partition), piece.size)
-    except KafkaTimeoutError as error:
+    except BaseException as error:  # Ctrl-C too: what was accepted before is counted
         accepted = getattr(error, "future", None)
         if accepted is not None:
             delivery.add(accepted, 0)

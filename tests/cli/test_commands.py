@@ -1,5 +1,6 @@
 """`kafka-turbo produce` and `consume` as their users meet them: exit codes, one line for each thing that is wrong."""
 
+import asyncio
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import pytest
 
 from kafka.protocol.codes import Code
 from kafka.testing import EmbeddedCluster
+from kafka.testing.model.world import Later
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -210,6 +212,48 @@ def test_ctrl_c_while_reading_says_what_was_delivered(cluster):
         assert process.wait(30) == 130
         err = process.stderr.read().decode()
     assert err == "kafka-turbo produce: interrupted: 2 records acknowledged, 0 failed\n"
+
+
+@pytest.mark.parametrize("way", ["interrupted", "too large"])
+def test_what_a_send_many_took_before_it_was_left_is_counted(cluster, tmp_path, way):
+    topic = f"left-{way.replace(' ', '-')}"
+    cluster.create_topic(topic, 1)
+    asked, go_on, held = threading.Event(), threading.Event(), []
+    (leader,) = {partition.leader for partition in cluster.topics[topic].partitions}
+    handlers = next(node for node in cluster.nodes if node.id == leader).handlers
+    usual = handlers[0]
+
+    def hold_back(node, header, request):
+        later = Later(lambda: usual(node, header, request))
+        later.loop = asyncio.get_running_loop()
+        held.append(later)
+        asked.set()
+        if go_on.is_set():
+            later.ready()
+        return later
+
+    lines = b"".join(b"%07d\n" % number for number in range(20_000))
+    if way == "interrupted":
+        handlers[0] = hold_back
+    else:
+        lines += b"x" * 200_000 + b"\n"
+    (tmp_path / "lines").write_bytes(lines)
+    arguments = ("-b", cluster.bootstrap, "-c", "buffer_memory=100000", topic, tmp_path / "lines")
+    try:
+        with start("produce", *arguments) as process:
+            if way == "interrupted":
+                assert asked.wait(30)
+                time.sleep(0.3)  # until it waits for memory
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+                go_on.set()
+                held[0].loop.call_soon_threadsafe(lambda: [later.ready() for later in held if not later.is_ready])
+            code, err = process.wait(30), process.stderr.read().decode()
+    finally:
+        handlers[0] = usual
+    delivered = sum(cluster.end_offsets(topic).values())
+    assert delivered > 1000 and code == (130 if way == "interrupted" else 1)
+    assert f"{delivered:,} records acknowledged, 0 failed" in err, err
 
 
 def test_progress_and_summary_on_a_terminal(cluster):

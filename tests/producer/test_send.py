@@ -19,6 +19,7 @@ from kafka._log import Repeats
 from kafka.errors import (
     DeliveryFailed,
     KafkaConfigurationError,
+    KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     UnknownPartitionError,
@@ -557,6 +558,102 @@ def test_many_that_runs_out_of_time_says_what_it_took(cluster: ScriptedCluster, 
     rest = producer.send_many("t", values[accepted:])
     assert len(rest.get(10)) == 1000 - accepted
     assert [record.value for record in cluster.records("t", 0)] == values
+
+
+def test_many_has_the_rules_of_one(cluster: ScriptedCluster, make_producer: Make) -> None:
+    """What serializers are asked, and what that makes of a record without a key or headers."""
+
+    class Adds:
+        def serialize(self, topic: str, headers: Any, data: Any) -> Any:
+            headers.append(("of", b"%d" % (data is None)))
+            return b"made" if data is None else data
+
+        def close(self) -> None:
+            pass
+
+    producer = make_producer(key_serializer=Adds(), value_serializer=Adds())
+    for key in (None, b"k"):
+        producer.send("t", b"v", key).get(5)
+        producer.send_many("t", [b"v"], None if key is None else [key]).get(5)
+    producer.send("t", None, b"k", [("h", b"")]).get(5)
+    producer.send_many("t", [None], [b"k"], [[("h", b"")]]).get(5)
+    found = [(r.key, r.value, r.headers) for r in cluster.records("t", 0)]
+    assert found[::2] == found[1::2] and len(found) == 6
+    assert found[0] == (b"made", b"v", (("of", b"1"), ("of", b"0")))
+
+
+def test_a_serializers_kafka_error_is_raised_by_both(make_producer: Make) -> None:
+    class NoSchema(KafkaError):
+        pass
+
+    def fail(value: Any) -> bytes:
+        raise NoSchema("no schema")
+
+    producer = make_producer(value_serializer=fail)
+    for send in (lambda: producer.send("t", b"v"), lambda: producer.send_many("t", [b"v"])):
+        with pytest.raises(NoSchema, match="no schema"):
+            send()
+
+
+@pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
+def test_many_without_a_key_among_them_need_no_metadata_either(
+    cluster: ScriptedCluster, make_producer: Make, partitioner: str
+) -> None:
+    keyless = None if partitioner == "murmur2" else b""
+    producer = make_producer(partitioner=partitioner, max_block_ms=0)
+    one = producer.send("later", b"one", keyless)
+    many = producer.send_many("later", [b"many"] * 3, [None, keyless, None])
+    with pytest.raises(KafkaTimeoutError) as caught:
+        producer.send_many("later", [b"v"] * 2, [None, b"k"])
+    assert caught.value.accepted == 0 and len(caught.value.future) == 0
+    cluster.leaders["later"] = [1, 1]
+    assert one.get(10).topic == "later" and len(many.get(10)) == 3
+    assert cluster.values("later") == [b"many"] * 3 + [b"one"]
+
+
+# -- what is raised by send_many says what was taken before ------------------------------------------------------------
+
+
+class Left(BaseException):
+    """As somebody's own framework raises it into a thread."""
+
+
+def interrupt(*arguments: Any) -> None:
+    raise Left
+
+
+@pytest.mark.parametrize("where", ["memory", "serializer", "partitioner", "closed", "topic"])
+def test_whatever_leaves_send_many_tells_what_was_taken(
+    cluster: ScriptedCluster, make_producer: Make, where: str
+) -> None:
+    configs: dict[str, Any] = {"buffer_memory": 200_000}
+    if where == "serializer":
+        configs["value_serializer"] = interrupt
+    if where == "partitioner":
+        configs["partitioner"] = interrupt
+    producer = make_producer(**configs)
+    producer.partitions_for("t")
+    if where == "closed":
+        producer.close()
+    cluster.freeze()
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(BaseException) as caught:
+            if where == "memory":
+                signal.setitimer(signal.ITIMER_REAL, 0.3)
+                producer.send_many("t", [bytes(1000)] * 1000)
+            else:
+                producer.send_many(5 if where == "topic" else "t", [b"v"] * 10)  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        cluster.thaw()
+    accepted, future = caught.value.accepted, caught.value.future  # type: ignore[attr-defined]
+    assert len(future) == accepted
+    if where == "memory":
+        assert type(caught.value) is Left and accepted > 100
+        assert len(future.get(10)) == accepted == len(cluster.values("t"))
+    else:
+        assert accepted == 0
 
 
 def test_many_may_be_larger_than_memory(cluster: ScriptedCluster, make_producer: Make) -> None:

@@ -494,6 +494,33 @@ def test_what_was_taken_before_giving_up_is_known_however_often_that_is_said() -
     assert [metadata.serialized_value_size for metadata in error.future.get(0)] == [40_000, 300, 45_000, SIZE]
 
 
+def test_records_of_a_send_many_are_never_those_of_two_transactions() -> None:
+    scene = scene_without_keys()
+    for _ in range(2):
+        scene.free()
+    found = Base(scene.accumulator).send_many("t", [bytes(SIZE)] * 3)
+    assert isinstance(found, UnsentRecords) and found.index == 2
+    scene.accumulator.close()  # as a commit does
+    scene.accumulator.reopen()  # and the next transaction's beginning
+    with pytest.raises(IllegalStateError, match="had put 2 of its 3 records has ended") as caught:
+        found.try_again()
+    assert caught.value.accepted == 2 and len(caught.value.future) == 2
+    assert scene.accumulator.waiting == 0
+    scene.rest()
+    assert len(caught.value.future.get(0)) == 2
+
+
+def test_a_send_many_that_has_put_in_nothing_belongs_to_the_next_transaction() -> None:
+    scene = scene_without_keys()
+    found = Base(scene.accumulator).send_many("t", [bytes(SIZE)] * 3)
+    assert isinstance(found, UnsentRecords) and found.index == 0
+    scene.accumulator.close()
+    scene.accumulator.reopen()
+    future, _ = scene.until_sent(found)
+    scene.rest()
+    assert len(future.get(0)) == 3
+
+
 # -- an event loop -----------------------------------------------------------------------------------------------------
 
 

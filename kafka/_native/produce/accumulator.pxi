@@ -59,6 +59,7 @@ cdef class Accumulator(Memory):
     cdef double sleeping_until      # 0 while the IO thread is awake
     cdef int flushes                # flush() calls in progress: every batch is sendable
     cdef readonly int64_t batches_taken
+    cdef int64_t openings           # how often it was opened again: which transaction a record gets into
 
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
                   Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, codec=None,
@@ -353,6 +354,7 @@ cdef class Accumulator(Memory):
 
     def reopen(self):
         """Accept records again: another transaction has begun."""
+        self.openings += 1
         self.closed = False
 
     def abandon(self, error not None):

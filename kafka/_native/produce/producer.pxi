@@ -185,11 +185,10 @@ cdef class ProducerBase:
         Every record is checked before the first is taken: an error names the index of the wrong one. Then they are
         taken in order, waiting at most `max_block_ms` in all for memory.
 
-        Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; a KafkaTimeoutError has
-        `.accepted`, how many records were taken before, and `.future`, theirs.
+        Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; whatever it raises, Ctrl-C
+        too, has `.accepted`, how many records were taken before, and `.future`, theirs.
         """
         cdef UnsentRecords unsent
-        cdef Py_ssize_t count
         if self.accumulator.closed:
             return self.closed_call(
                 ProducerBase.send_many, (topic, values, keys, headers, timestamps, partition)
@@ -197,24 +196,36 @@ cdef class ProducerBase:
         unsent = UnsentRecords.__new__(UnsentRecords)
         unsent.producer = self
         unsent.accumulator = self.accumulator
+        unsent.future = FutureRecords.__new__(FutureRecords)
+        try:
+            self.begin_many(unsent, topic, values, keys, headers, timestamps, partition)
+        except BaseException as error:
+            unsent.tell(error)
+            raise
+        found = unsent.try_again()
+        return self.finish(<Unsent>found) if isinstance(found, Unsent) and self.waits else found
+
+    cdef begin_many(self, UnsentRecords unsent, topic, values, keys, headers, timestamps, partition):
+        """All that comes before the first record is taken."""
+        cdef Py_ssize_t count
         unsent.queues = self.topic_queues(topic)
         unsent.values = items_of(values, "values", -1)
         unsent.count = count = len(unsent.values)
         unsent.keys = items_of(keys, "keys", count)
+        if keys is None and self.key_serializer is not None:
+            unsent.keys = [None] * count    # it is asked about each record
         headers = items_of(headers, "headers", count)
         timestamps = items_of(timestamps, "timestamps", count)
         unsent.partition = partition
         if partition is not None:
             numbered_queue(unsent.queues, partition)    # raises for what can be no partition
-        unsent.future = FutureRecords.__new__(FutureRecords)
         if count > INT32_MAX:
             raise ValueError(f"{count} records are too many for one call")
-        unsent.future.make_room(count, keys is not None, timestamps is None)
+        unsent.future.make_room(count, unsent.keys is not None, timestamps is None)
         self.prepare_many(unsent, topic, headers, timestamps)
+        unsent.opening = self.accumulator.openings
         self.accumulator.calls += 1
         unsent.call = self.accumulator.calls
-        found = unsent.try_again()
-        return self.finish(<Unsent>found) if isinstance(found, Unsent) and self.waits else found
 
     cdef prepare_many(self, UnsentRecords unsent, topic, list headers, list timestamps):
         """Check every record and run its serializers; note what the metadata of its future will tell."""

@@ -75,7 +75,7 @@ cdef bytes to_bytes(serializer, topic, headers, data, str name, Py_ssize_t index
         try:
             data = serializer.serialize(topic, headers, data)
         except Exception as error:
-            if index < 0:
+            if index < 0 or isinstance(error, Errors.KafkaError):   # whoever expects that expects it of both
                 raise
             raise ValueError(f"{place_of(name, index)}: its serializer raised {error!r}") from error
     if data is None:

@@ -119,16 +119,31 @@ cdef class Unsent:
             )
 
 
+cdef tell_accepted(error, Py_ssize_t accepted, FutureRecords future):
+    """Whatever ends a `send_many`, Ctrl-C too: nothing else says what became of the records taken before."""
+    try:
+        error.accepted = accepted
+        error.future = future
+    except Exception:
+        pass    # somebody's own class may refuse
+
+
 cdef class UnsentCall(Unsent):
     """A `send` or `send_many` that found the accumulator closed: nothing was looked at yet."""
 
     cdef object method
     cdef tuple arguments
+    cdef bint begun                 # from there on it is the method that tells
+
+    def tell(self, error not None):
+        if not self.begun and self.method is ProducerBase.send_many:
+            tell_accepted(error, 0, FutureRecords.__new__(FutureRecords))
 
     cdef meet_new_accumulator(self):
         self.accumulator = self.producer.accumulator
 
     cdef put_in(self):
+        self.begun = True
         return self.method(*self.arguments)
 
 
@@ -181,15 +196,14 @@ cdef class UnsentRecords(Unsent):
     cdef Queue queue                # that of the record at `index`, where it was found already
     cdef FutureRecords future
     cdef int64_t call
+    cdef int64_t opening            # of the accumulator: when the first record was taken
 
     cdef end(self):
         Unsent.end(self)
         self.future.pack()
 
     def tell(self, error not None):
-        if isinstance(error, Errors.KafkaError):
-            error.accepted = self.index
-            error.future = self.future
+        tell_accepted(error, self.index, self.future)
 
     cdef bint choose_partitions(self) except -1:
         """Ask the partitioner about every record, before the first is taken; False while it cannot be asked."""
@@ -205,6 +219,17 @@ cdef class UnsentRecords(Unsent):
             if queue is None:
                 return False
             self.chosen.append(queue)
+        return True
+
+    cdef bint all_keyless(self):
+        """Whether no record has a partition that belongs to it."""
+        cdef Py_ssize_t i
+        if self.producer.placing == ROUND_ROBIN:
+            return False
+        for i in range(self.count):
+            key = self.key_list[i]
+            if key is not None and keyless_queue(self.producer.placing, self.queues, <bytes>key) is None:
+                return False
         return True
 
     cdef put_in(self):
@@ -234,10 +259,11 @@ cdef class UnsentRecords(Unsent):
             self.chosen is not None or keys is not None or producer.placing == ROUND_ROBIN
         )
         if each and self.chosen is None and self.partition_count == 0:
-            if queues.partition_count < 1:
+            if queues.partition_count > 0:
+                self.partition_count = queues.partition_count
+            elif not self.all_keyless():
                 self.lacks(NEEDS_PARTITIONS, 0)
                 return self
-            self.partition_count = queues.partition_count
         for i in range(start, self.count):
             if i % PIECE == 0 and (i > start or i == 0):
                 if i > 0:
@@ -256,6 +282,8 @@ cdef class UnsentRecords(Unsent):
             if each and not (i == start and queue is not None):
                 if self.chosen is not None:
                     queue = <Queue>self.chosen[i]
+                elif self.partition_count == 0:
+                    queue = queues
                 else:
                     queue = keyed_queue(producer.placing, queues, self.partition_count, <bytes>key)
             elif queue is None:
@@ -263,6 +291,14 @@ cdef class UnsentRecords(Unsent):
             appended = NEEDS_PARTITIONS
             if queue is not None:
                 future.reserve()
+                if accumulator.openings != self.opening:
+                    if i > 0:
+                        self.index = i
+                        raise Errors.IllegalStateError(
+                            f"The transaction in which send_many() had put {i} of its {self.count} records has ended "
+                            "meanwhile, and another one has begun; the others were not sent."
+                        )
+                    self.opening = accumulator.openings
                 appended = append_record(accumulator, &queue.links, &fields, &cell, &index, &memory)
             if appended != APPENDED:
                 self.index = i
