@@ -1,23 +1,22 @@
 """`Client`: what every client of a cluster is, whatever it is for: a core, its IO thread, and their life in a process.
 
-What happens when one is made, forked, interrupted, dropped, closed, or left to the interpreter's end is here, once.
-What it is for is in its subclass, which has these places for that: `_listeners` and `_equip` when it starts, `_finish`
-before it ends, `_forked` in the child of a fork, `_hurry` and `_close_at_exit` where nobody closed it.
+What happens when one is made, forked, interrupted or closed is here, once; `kafka.leaving` sees to those that nobody
+closes. What it is for is in its subclass, which has these places for that: `_listeners` and `_equip` when it starts,
+`_finish` before it ends, `_forked` in the child of a fork, `_remains` when it is dropped, `_hurry` and `_close_at_exit`
+at the end of the process.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import random
 import threading
 import time
-import weakref
 from collections.abc import Callable
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from kafka import leaving
 from kafka._installed import warn_if_overwritten
 from kafka._log import Log
 from kafka.config import ClientConfig
@@ -29,15 +28,13 @@ from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.drivers.threads import Driver
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
+from kafka.leaving import Remains
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 log = Log("kafka.client")
-
-# How long leaving the interpreter waits for clients that nobody closed.
-EXIT_PATIENCE = 5.0
 
 # Takes an answer; the core gives the time, too, which is of no use here.
 Answer = Callable[..., None]
@@ -67,7 +64,7 @@ class Client:
             self._start()
             self._pid = os.getpid()
             self._closed = False
-            _clients.add(self)
+            leaving.keep(self)
             if checked.api_version is None:
                 self._bootstrap()
         except BaseException:
@@ -87,8 +84,10 @@ class Client:
             self._equip(turn),
             socket_options=self._checked.for_sockets(),
             name=f"{self._checked.client_id}-io",
+            in_child=leaving.close_behind_threads,
         )
         self._driver.start()
+        leaving.on_start()
 
     def _listeners(self) -> Listeners:
         """Who is told what the new core does."""
@@ -206,10 +205,7 @@ class Client:
 
     def _trouble(self) -> str:
         """What is known to be wrong, for the end of an error message."""
-        errors = [str(health.error) for health in self._core.health(time.monotonic()) if health.error is not None]
-        if self._core.metadata.error is not None and not errors:
-            errors = [str(self._core.metadata.error)]
-        return " " + " ".join(errors[:3]) if errors else ""
+        return self._core.trouble(time.monotonic())
 
     # -- what is known -----------------------------------------------------------------------------------------------
 
@@ -277,7 +273,7 @@ class Client:
         self._closed = True
         if self._driver.is_alive() and not self._driver.stop(self._closed_error(), patience):
             log.warning("the IO thread did not end within %g s: a callback keeps it busy", patience)
-        _clients.discard(self)  # last: a child that is forked meanwhile has no such thread
+        leaving.forget(self)  # last: a child that is forked meanwhile has no such thread
 
     def __enter__(self) -> Self:
         return self
@@ -294,20 +290,17 @@ class Client:
         """A `with` block is left by this error."""
         self.close()
 
-    def _given_up(self) -> str:
-        """What is lost if it ends now, for the log; "" for nothing."""
-        return ""
-
     def __del__(self) -> None:
         if not self._closed and self._pid == os.getpid():
             self._closed = True
-            given_up = self._given_up()
-            if given_up:
-                log.warning("%r was dropped without close(): %s", self, given_up)
-            self._driver.stop(self._closed_error(), 0)
+            self._remains(f"<{type(self).__name__} {self._checked.client_id}>").hand_over()
+
+    def _remains(self, name: str) -> Remains:
+        """What its IO thread has to do where it was dropped. This neither waits nor logs, as `Remains` says."""
+        return Remains(self._driver, name)
 
     def _hurry(self) -> None:
-        """The interpreter is ending: begin at once with what has to be done before. Called for all, before the next."""
+        """The process is ending: begin at once with what has to be done before. Called for all, before the next."""
 
     def _close_at_exit(self, deadline: float) -> None:
         """Close it, which should not take longer than to clock second `deadline`."""
@@ -330,42 +323,3 @@ class Cluster:
     def available_partitions_for_topic(self, topic: str) -> set[int] | None:
         known = self._snapshot.topics.get(topic)
         return None if known is None else {partition.id for partition in known.partitions if partition.leader >= 0}
-
-
-# Those that nobody has closed; at exit they get a little time.
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-def _close_at_exit() -> None:
-    deadline = time.monotonic() + EXIT_PATIENCE
-    clients = _alive()
-    for client in clients:  # all at the same time
-        if client._pid == os.getpid():
-            _guarded(client, client._hurry)
-    for client in clients:
-        _guarded(client, partial(client._close_at_exit, deadline))
-
-
-def _guarded(client: Client, step: Callable[[], None]) -> None:
-    try:
-        step()
-    except Exception:
-        log.exception("%r was not closed before the interpreter's end", client)
-
-
-def _alive() -> list[Client]:
-    while True:
-        try:
-            return list(_clients)
-        except RuntimeError:  # another thread has just made or closed one
-            continue
-
-
-def _after_fork_in_child() -> None:
-    """The child has neither the IO threads nor the right to the parent's connections."""
-    for client in _alive():
-        client._forked()
-
-
-atexit.register(_close_at_exit)
-os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -18,11 +18,24 @@ from kafka import KafkaProducer
 from kafka.cli.reader import EARLIEST, LATEST, Reader
 from kafka.errors import *
 bootstrap = sys.argv[1]
+
+def in_child(work):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except BaseException:
+            import traceback; traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 
 class Script:
-    """A Python process that runs `code` after PRELUDE."""
+    """A Python process that runs `code` after PRELUDE, whose `in_child(work)` calls `work` in the child of a fork."""
 
     def __init__(self, code: str, bootstrap: str) -> None:
         self.process = subprocess.Popen(

@@ -97,28 +97,9 @@ def test_one_that_cannot_be_closed_at_the_end_does_not_keep_the_others(embedded:
 
 # -- forks -------------------------------------------------------------------------------------------------------------
 
-IN_CHILD = """
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        except BaseException:
-            import traceback; traceback.print_exc()
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-"""
-
-
-def forking(code: str, bootstrap: str) -> Script:
-    return Script(f"exec({IN_CHILD!r})\n" + "\n".join(line[8:] for line in code.splitlines()), bootstrap)
-
 
 def test_a_child_and_its_child_start_again(embedded: EmbeddedCluster) -> None:
-    forking(
+    Script(
         """
         reader = Reader(bootstrap)
         pid, driver = reader._pid, reader._driver
@@ -150,7 +131,7 @@ def test_a_child_and_its_child_start_again(embedded: EmbeddedCluster) -> None:
 
 
 def test_a_childs_close_is_its_own(embedded: EmbeddedCluster) -> None:
-    forking(
+    Script(
         """
         reader = Reader(bootstrap)
         batches = reader.batches("t", {0: 0, 1: 0})
@@ -177,7 +158,7 @@ def test_a_childs_close_is_its_own(embedded: EmbeddedCluster) -> None:
 
 
 def test_a_child_keeps_none_of_its_parents_connections_open(embedded: EmbeddedCluster) -> None:
-    script = forking(
+    script = Script(
         """
         reader = Reader(bootstrap)
         sockets = [connection.fileno() for connection in reader._driver._sockets.values()]
@@ -209,7 +190,7 @@ def test_a_child_keeps_none_of_its_parents_connections_open(embedded: EmbeddedCl
 
 
 def test_a_fork_while_another_thread_starts_it(embedded: EmbeddedCluster) -> None:
-    forking(
+    Script(
         """
         reader = Reader(bootstrap)
         held, done = threading.Event(), threading.Event()
@@ -232,7 +213,7 @@ def test_a_fork_while_another_thread_starts_it(embedded: EmbeddedCluster) -> Non
 
 def test_a_fork_while_it_waits_is_told_to_the_child(embedded: EmbeddedCluster) -> None:
     """Its answer is the parent's."""
-    forking(
+    Script(
         """
         reader = Reader(bootstrap)
         children = []
@@ -257,7 +238,7 @@ def test_a_fork_while_it_waits_is_told_to_the_child(embedded: EmbeddedCluster) -
 
 def test_a_callback_that_forks_and_returns_in_both(embedded: EmbeddedCluster) -> None:
     """The child's IO thread, which is all there is of it, leaves the parent's connections alone and ends."""
-    forking(
+    Script(
         """
         reader = Reader(bootstrap)
         children = []
@@ -277,7 +258,7 @@ def test_a_callback_that_forks_and_returns_in_both(embedded: EmbeddedCluster) ->
 
 @pytest.mark.parametrize("use", ["assert reader.partitions('t') == [0, 1]", "pass"])
 def test_a_callback_that_forks_and_closes_it_in_the_child(embedded: EmbeddedCluster, use: str) -> None:
-    forking(
+    Script(
         f"""
         reader = Reader(bootstrap)
         def fork(answer, now):

@@ -42,6 +42,7 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("kafka.drivers.base", WORLD, ()),
     ("kafka.config", ("kafka.client", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
     ("kafka.client", ("kafka._codec", *CLIENTS, "kafka.testing"), ()),
+    ("kafka.leaving", ("kafka._codec", "kafka.client", *CLIENTS, "kafka.testing"), ()),
     # What the one extension `kafka._codec` is made of. Batches take their checksum from kafka.records, which is above:
     # that module only finds a C function of another package, and knows nothing of ours.
     *((native, (*WORLD, *C_WORLD, "kafka.protocol", "kafka.core", "kafka.drivers", "kafka.producer"), ())

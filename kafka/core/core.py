@@ -144,6 +144,13 @@ class Core:
         """How every known broker is doing, bootstrap addresses (negative ids) included. For any thread."""
         return [node.health(now) for node in list(self.nodes.nodes.values())]
 
+    def trouble(self, now: float) -> str:
+        """What is known to be wrong, for the end of an error message. For any thread."""
+        errors = [str(health.error) for health in self.health(now) if health.error is not None]
+        if self.metadata.error is not None and not errors:
+            errors = [str(self.metadata.error)]
+        return " " + " ".join(errors[:3]) if errors else ""
+
     # -- what the parts report -------------------------------------------------------------------------------------
 
     def on_open(self, channel: Channel, now: float) -> None:

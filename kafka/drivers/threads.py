@@ -6,7 +6,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka._log import Log
 from kafka.core.effects import Close, Connect, Notice, Resolve, Send, Work
@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 log = Log("kafka.driver")
 
+
+class Remains(Protocol):
+    """What a client that was dropped leaves to its IO thread, which calls this; `kafka.leaving` has the real one."""
+
+    def begin(self, now: float) -> None: ...
+
+    def is_over(self, now: float) -> bool: ...
+
+    def error(self) -> KafkaError: ...
+
+    def gone(self) -> None: ...
+
+
 # The longest a turn sleeps: a bound on how long a lost wake-up could go unnoticed.
 LONGEST_SLEEP = 5.0
 # Where the thread was kept from its work for so many seconds, errors of that time say so.
@@ -28,7 +41,11 @@ SLOW = 1.0
 
 
 class Driver(BaseDriver):
-    """Runs a `Core` on a thread of its own. Any thread may call the methods without an underscore."""
+    """Runs a `Core` on a thread of its own. Any thread may call the methods without an underscore.
+
+    Where a callback forks and returns in the child, the thread that it runs on is all there is of that process, and
+    calls `in_child` last.
+    """
 
     def __init__(
         self,
@@ -38,6 +55,7 @@ class Driver(BaseDriver):
         *,
         socket_options: Sequence[tuple[int, int, int | bytes]] = (),
         name: str = "kafka-io",
+        in_child: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(core)
         self.error: BaseException | None = None  # what ended the thread, where it was not `stop`
@@ -50,7 +68,9 @@ class Driver(BaseDriver):
         self._look_again = False  # whether such a Send was queued in the last turn
         self._calls: deque[Callable[[float], None]] = deque()
         self._stopped_by: KafkaError | None = None  # what `stop` was given
+        self._remains: Remains | None = None
         self._forked = False
+        self._in_child = in_child
         self._lookups: set[tuple[str, int]] = set()  # under way
         self._thread = thread(self._run, name)
 
@@ -81,9 +101,19 @@ class Driver(BaseDriver):
         if self._stopped_by is None:
             self._stopped_by = error
         self._turn.wake()
+        return self.join(timeout)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until the thread has ended; False where it still runs after `timeout` seconds."""
         if self.is_alive() and not self.is_current():
             self._thread.join(timeout)
         return not self.is_alive()
+
+    def leave(self, remains: Remains) -> None:
+        """End the thread by itself, once `remains.is_over`. For finalizers: this neither waits nor takes a lock."""
+        self._calls.append(remains.begin)
+        self._remains = remains
+        self._turn.wake()
 
     def forked(self) -> None:
         """In the child of a fork: the thread and what is said on the connections are the parent's alone."""
@@ -115,14 +145,21 @@ class Driver(BaseDriver):
             self._end(desk, error, self._turn.now())
         for connection_id in list(self._sockets):
             self._drop(connection_id)
+        if self._forked:
+            self._in_child()
+        elif self._remains is not None:
+            self._remains.gone()
 
     def _until_stopped(self) -> KafkaError | None:
         while not self._forked:  # by a callback, which returned in the child
             while self._calls:
                 self._calls.popleft()(self._turn.now())
             self.carry_out()
-            if self._stopped_by is not None and not self._calls:
-                return self._stopped_by
+            if not self._calls:
+                if self._stopped_by is not None:
+                    return self._stopped_by
+                if self._remains is not None and self._remains.is_over(self._turn.now()):
+                    return self._remains.error()
             self._one_turn()
         return None
 

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka._codec import Accumulator, check_topic
 from kafka._log import Log
-from kafka.client import EXIT_PATIENCE, Client, Cluster
+from kafka.client import Client, Cluster
 from kafka.core.events import Listeners
 from kafka.core.produce.path import Produce, ProduceConfig, closed_error
 from kafka.core.transactions.transactions import Transactions
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError, UnknownPartitionError
+from kafka.leaving import EXIT_PATIENCE
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
 from kafka.producer.desk import ProducerDesk
 from kafka.producer.observed import observed
+from kafka.producer.remains import ProducerRemains, close_owned, forked_error, unseen_failures
 from kafka.producer.transactions import TransactionMethods
 from kafka.producer.waiting import WaitingProducer, Waits, wait_for
-from kafka.structs import TopicPartition
 
 if TYPE_CHECKING:
     from kafka.records.compression import Codec
@@ -108,7 +109,7 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         super()._forked()
         if self._metrics is not None:
             self._metrics.after_fork()
-        self._accumulator.abandon(IllegalStateError("The process forked; this record is its parent's to deliver."))
+        self._accumulator.abandon(forked_error())
 
     # -- metadata ----------------------------------------------------------------------------------------------------
 
@@ -215,22 +216,12 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     def _shut_down(self, patience: float) -> None:
         self._accumulator.close()
         super()._shut_down(patience)
-        if self._metrics is not None:
-            self._metrics.close()
-        for serializer in {id(s): s for s in (self._checked.key_serializer, self._checked.value_serializer)}.values():
-            if serializer is not None:
-                serializer.close()
+        close_owned(self._checked, self._metrics)
 
     def _raise_failures(self) -> None:
-        failures = self._accumulator.take_failures()
-        if failures:
-            raise DeliveryFailed(
-                sum(count for count, _ in failures.values()),
-                {
-                    TopicPartition(topic, partition if partition >= 0 else None): error  # type: ignore[arg-type]
-                    for (topic, partition), (_, error) in failures.items()
-                },
-            )
+        failed = unseen_failures(self._accumulator)
+        if failed is not None:
+            raise failed
 
     def _close_because_of(self, error: BaseException) -> None:
         # The block's own error matters more than what became of its records; whoever pressed Ctrl-C wants to leave.
@@ -242,28 +233,28 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         except DeliveryFailed as failed:
             log.error("while leaving the with block for another error: %s", failed)
 
-    def _given_up(self) -> str:
-        waiting = self._accumulator.unresolved_records()
-        return f"{waiting} records are given up" if waiting else ""
+    def _remains(self, name: str) -> ProducerRemains:
+        return ProducerRemains(self._driver, name, self._accumulator, self._transactions, self._checked, self._metrics)
 
     def _hurry(self) -> None:
         self._accumulator.begin_flush()
         self._driver.wake()
 
     def _close_at_exit(self, deadline: float) -> None:
-        given_up = ""
+        given_up = trouble = ""
         if self._pid == os.getpid():
             try:
                 self._wait_for_all(max(0.0, deadline - time.monotonic()))
             except KafkaTimeoutError:
-                given_up = self._given_up()
+                waiting, trouble = self._accumulator.unresolved_records(), self._trouble()
+                given_up = f"{waiting} records are given up." if waiting else ""
         try:
-            if self._close(0, True):
+            if self._close(max(0.0, deadline - time.monotonic()), True):
                 self._raise_failures()
         except DeliveryFailed as failed:
             given_up = str(failed)
         if given_up:
-            log.warning("%r was not closed before the interpreter's end: %s", self, given_up)
+            log.warning("%r was not closed before the interpreter's end: %s%s", self, given_up, trouble)
 
     # -- where the accumulator is closed ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Producers and their process: Ctrl-C, forks, the interpreter's end, being dropped; each in a process of its own."""
+"""Producers and their process: Ctrl-C, forks, the interpreter's end; each in a process of its own."""
 
 from __future__ import annotations
 
@@ -194,33 +194,6 @@ def test_an_error_at_the_end_of_the_program_still_delivers(cluster: ScriptedClus
     assert cluster.values("t") == [b"x"]
 
 
-def test_a_producer_that_is_dropped(cluster: ScriptedCluster) -> None:
-    script = Script(
-        """
-        before = threading.active_count()
-        for number in range(20):
-            producer = KafkaProducer(bootstrap_servers=bootstrap)
-            producer.send("t", b"%d" % number).get(10)
-        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=60_000)
-        for number in range(3):
-            producer.send("t", b"lost")
-        future = producer.send("t", b"lost")
-        del producer
-        gc.collect()
-        for _ in range(300):
-            if threading.active_count() == before and future.is_done:
-                break
-            time.sleep(0.01)
-        print(threading.active_count() - before, future.is_done, type(future.exception).__name__)
-        """,
-        cluster.bootstrap,
-    )
-    out, log = script.end()
-    assert out.split()[:2] == ["0", "True"] and out.split()[2] != "NoneType"
-    warnings = [line for line in log.splitlines() if line.startswith("LOG WARNING")]
-    assert len(warnings) == 1 and "4 records" in warnings[0], log
-
-
 # -- forks -------------------------------------------------------------------------------------------------------------
 
 
@@ -233,32 +206,24 @@ def test_fork_the_child_starts_empty_and_the_parents_records_go_once(cluster: Sc
         many = producer.send_many("t4", [b"parent"] * 10)
         heard = []
         futures[0].add_callback(heard.append)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                for future in (*futures, many):
-                    began = time.monotonic()
-                    try:
-                        future.get(5)
-                    except KafkaError as error:
-                        assert "fork" in str(error), error
-                    else:
-                        raise AssertionError("the parent's future has a value in the child")
-                    assert time.monotonic() - began < 1
-                futures2 = [producer.send("t", b"child %d" % number) for number in range(50)]
-                keyed = producer.send("t4", b"child", key=b"k")
-                assert producer.buffered_bytes < 100_000
-                producer.flush(10)
-                assert all(future.succeeded() for future in (*futures2, keyed)), futures2
-                assert not heard
-                producer.close()
-                code = 0
-            except BaseException:
-                import traceback; traceback.print_exc()
-            finally:
-                os._exit(code)
-        assert os.waitpid(child, 0)[1] == 0
+        def child():
+            for future in (*futures, many):
+                began = time.monotonic()
+                try:
+                    future.get(5)
+                except KafkaError as error:
+                    assert "fork" in str(error), error
+                else:
+                    raise AssertionError("the parent's future has a value in the child")
+                assert time.monotonic() - began < 1
+            futures2 = [producer.send("t", b"child %d" % number) for number in range(50)]
+            keyed = producer.send("t4", b"child", key=b"k")
+            assert producer.buffered_bytes < 100_000
+            producer.flush(10)
+            assert all(future.succeeded() for future in (*futures2, keyed)), futures2
+            assert not heard
+            producer.close()
+        in_child(child)
         producer.close()
         assert all(future.succeeded() for future in futures) and many.succeeded() and len(heard) == 1
         """,
@@ -284,19 +249,11 @@ def test_fork_the_child_measures_anew_and_tells_the_same_hooks(cluster: Scripted
         for _ in range(3):
             producer.send("t", b"parent").get(10)
         assert (sent(), hook.delivered) == (3, 3), (sent(), hook.delivered)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                producer.send("t", b"child").get(10)
-                assert (sent(), hook.delivered) == (1, 4), (sent(), hook.delivered)
-                producer.close()
-                code = 0
-            except BaseException:
-                import traceback; traceback.print_exc()
-            finally:
-                os._exit(code)
-        assert os.waitpid(child, 0)[1] == 0
+        def child():
+            producer.send("t", b"child").get(10)
+            assert (sent(), hook.delivered) == (1, 4), (sent(), hook.delivered)
+            producer.close()
+        in_child(child)
         producer.send("t", b"parent").get(10)
         assert (sent(), hook.delivered) == (4, 4), (sent(), hook.delivered)
         producer.close()
@@ -404,8 +361,7 @@ def test_fork_whoever_sends_while_the_child_starts_is_refused(cluster: ScriptedC
     script = Script(
         """
         producer = KafkaProducer(bootstrap_servers=bootstrap)
-        child = os.fork()
-        if child == 0:
+        def child():
             start, refused = producer._start, []
             def interrupted():
                 try:
@@ -416,8 +372,8 @@ def test_fork_whoever_sends_while_the_child_starts_is_refused(cluster: ScriptedC
             producer._start = interrupted
             future = producer.send("t", b"child")
             producer.flush(20)
-            os._exit(0 if future.succeeded() and len(refused) == 1 and "fork" in refused[0] else 1)
-        assert os.waitpid(child, 0)[1] == 0
+            assert future.succeeded() and len(refused) == 1 and "fork" in refused[0]
+        in_child(child)
         producer.close()
         """,
         cluster.bootstrap,
@@ -443,11 +399,7 @@ def test_fork_while_a_reporter_is_told(cluster: ScriptedCluster) -> None:
         producer = KafkaProducer(bootstrap_servers=bootstrap, metric_reporters=[Slow])
         producer.send("t", b"x")
         told.wait(10)
-        child = os.fork()
-        if child == 0:
-            producer.close()
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
+        in_child(producer.close)
         producer.close()
         """,
         cluster.bootstrap,
@@ -466,15 +418,7 @@ def test_fork_while_a_thread_waits_for_memory(cluster: ScriptedCluster) -> None:
         thread = threading.Thread(target=lambda: producer.send("t", bytes(150_000)), daemon=True)
         thread.start()
         time.sleep(0.2)
-        child = os.fork()
-        if child == 0:
-            try:
-                producer.send("t", bytes(150_000))       # its memory is its own
-                os._exit(0)
-            except BaseException as error:
-                print(repr(error), file=sys.stderr)
-                os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
+        in_child(lambda: producer.send("t", bytes(150_000)))      # its memory is its own
         print("thaw", flush=True)
         thread.join(10)
         producer.close(timeout=10)
@@ -495,14 +439,13 @@ def test_fork_of_a_closed_producer_stays_closed(cluster: ScriptedCluster) -> Non
         """
         producer = KafkaProducer(bootstrap_servers=bootstrap)
         producer.close()
-        child = os.fork()
-        if child == 0:
+        def child():
             try:
                 producer.send("t", b"x")
             except IllegalStateError:
-                os._exit(0)
-            os._exit(1)
-        assert os.waitpid(child, 0)[1] == 0
+                return
+            raise AssertionError
+        in_child(child)
         """,
         cluster.bootstrap,
     )
@@ -531,6 +474,33 @@ def test_fork_in_a_serializer(cluster: ScriptedCluster) -> None:
     )
     script.end()
     assert cluster.values("t") == [b"again", b"fork"]
+
+
+def test_fork_in_a_callback_whose_child_sends_and_returns(cluster: ScriptedCluster) -> None:
+    """There is no other thread in that child than the one which the callback runs on, and the new IO thread."""
+    script = Script(
+        """
+        producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=500)
+        children = []
+        def fork(metadata):
+            children.append(os.fork())
+            if children[0] == 0:
+                for number in range(100):
+                    producer.send("t", b"child %d" % number)
+        future = producer.send("t", b"parent").add_callback(fork)
+        assert future.get(10).offset == 0
+        began = time.monotonic()
+        while not (children and os.waitpid(children[0], os.WNOHANG) == (children[0], 0)):
+            if time.monotonic() - began > 15:
+                os.kill(children[0], signal.SIGKILL)
+                raise AssertionError("the child stays")
+            time.sleep(0.01)
+        producer.close()
+        """,
+        cluster.bootstrap,
+    )
+    script.end()
+    assert len(cluster.values("t")) == 101
 
 
 def test_pickling_says_why_not(cluster: ScriptedCluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from kafka import KafkaProducer
 from kafka.errors import IllegalStateError, InvalidRequestError
 from kafka.protocol import InitProducerIdRequest, InitProducerIdResponse
 from kafka.protocol.codes import Code
-from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, RecordMetadata, TopicPartition
 from kafka.testing import EmbeddedCluster
 
 PLACE = TopicPartition("t", 0)
@@ -86,3 +87,19 @@ def test_no_waiting_on_the_io_thread(cluster) -> None:
         producer._driver.call(call)
         assert called.wait(10)
     assert isinstance(raised[0], IllegalStateError) and "would wait for the thread it runs on" in str(raised[0])
+
+
+def test_a_dropped_producer_aborts_the_transaction_that_is_open(cluster, caplog: pytest.LogCaptureFixture) -> None:
+    def drop(producer: KafkaProducer) -> RecordMetadata:
+        producer.init_transactions()
+        producer.begin_transaction()
+        return producer.send("dropped", b"v").get(10)
+
+    place = drop(KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id="dropped"))
+    producers = cluster.topics["dropped"].partitions[place.partition].log.producers
+    deadline = time.monotonic() + 10
+    while producers.open or "is aborted" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (warning,) = caplog.messages
+    assert warning.endswith("was dropped without close(): the transaction that is open is aborted")

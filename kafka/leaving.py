@@ -1,0 +1,162 @@
+"""Clients that nobody closed: dropped, left to the end of a process, or inherited by the child of a fork.
+
+Only the end of a process waits, and at most EXIT_PATIENCE: in `atexit`, and where that does not run in a
+`multiprocessing.util.Finalize`. Neither runs after `os._exit` or a signal that kills; `docs/delivery.md` has the list.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from kafka._log import Log
+from kafka.errors import IllegalStateError, KafkaError
+
+if TYPE_CHECKING:
+    from kafka.client import Client
+    from kafka.drivers.threads import Driver
+
+log = Log("kafka.client")
+T = TypeVar("T")
+
+# How long the end of a process waits for clients that nobody closed.
+EXIT_PATIENCE = 5.0
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()  # those that nobody has closed yet
+_leaving: set[Remains] = set()
+_finalized_in = 0  # the process whose end multiprocessing tells us
+
+
+class Remains:
+    """What is left of a client that was dropped: its IO thread, which brings to an end what was begun, and then ends.
+
+    A finalizer makes it, in the middle of anything perhaps: of a log handler's work, of the IO thread's own turn. So it
+    neither waits nor logs. All else is done on the IO thread.
+    """
+
+    def __init__(self, driver: Driver, name: str) -> None:
+        self.driver = driver
+        self.name = name  # of the client, for the log
+
+    def hand_over(self) -> None:
+        if self.driver.is_alive():
+            _leaving.add(self)
+            self.driver.leave(self)
+
+    def begin(self, now: float) -> None:
+        """Take nothing more."""
+
+    def is_over(self, now: float) -> bool:
+        """Whether all is brought to its end."""
+        return True
+
+    def error(self) -> KafkaError:
+        """What becomes of that which is not."""
+        trouble = self.driver.core.trouble(time.monotonic())
+        return IllegalStateError(f"{self.name} was dropped without close(), and this was not done in time.{trouble}")
+
+    def gone(self) -> None:
+        """The IO thread has nothing more to do."""
+        _leaving.discard(self)
+
+    def forked(self) -> None:
+        """In the child of a fork: all of it is the parent's."""
+        self.driver.forked()
+
+
+def keep(client: Client) -> None:
+    """It is open from now on."""
+    _clients.add(client)
+
+
+def forget(client: Client) -> None:
+    """It is closed."""
+    _clients.discard(client)
+
+
+# -- the end of a process ----------------------------------------------------------------------------------------------
+
+
+def on_start() -> None:
+    """A client starts in this process; multiprocessing forgets in each child what was registered before."""
+    global _finalized_in
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None or _finalized_in == os.getpid():
+        return
+    from multiprocessing.util import Finalize
+
+    _finalized_in = os.getpid()
+    Finalize(None, close_behind_threads, exitpriority=-1000)  # last
+
+
+def close_behind_threads() -> None:
+    """Of a process where no atexit runs: close what is open, once the threads that Python waits for have ended."""
+    if not _threads():
+        close_all()
+        return
+
+    def wait() -> None:
+        while threads := _threads():
+            for thread in threads:
+                thread.join()
+        close_all()
+
+    threading.Thread(target=wait, name="kafka-exit").start()
+
+
+def _threads() -> list[threading.Thread]:
+    here = (threading.main_thread(), threading.current_thread())
+    return [thread for thread in threading.enumerate() if not thread.daemon and thread not in here]
+
+
+def close_all() -> None:
+    deadline = time.monotonic() + EXIT_PATIENCE
+    clients, leaving = _alive(_clients), _alive(_leaving)
+    for client in clients:  # all at the same time
+        if client._pid == os.getpid():
+            _guarded(client, client._hurry)
+    for client in clients:
+        _guarded(client, partial(client._close_at_exit, deadline))
+    for remains in leaving:
+        driver = remains.driver
+        if not driver.join(max(0.0, deadline - time.monotonic())) and not driver.stop(remains.error(), 1.0):
+            log.warning("%s was dropped without close(), and its IO thread does not end: a callback keeps it busy",
+                        remains.name)  # fmt: skip
+
+
+def _guarded(client: Client, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except Exception:
+        log.exception("%r was not closed before the interpreter's end", client)
+
+
+# -- forks -------------------------------------------------------------------------------------------------------------
+
+
+def _after_fork_in_child() -> None:
+    """The child has neither the IO threads nor the right to the parent's connections."""
+    for client in _alive(_clients):
+        client._forked()
+    for remains in _alive(_leaving):
+        remains.forked()
+    _leaving.clear()
+
+
+def _alive(those: weakref.WeakSet[T] | set[T]) -> list[T]:
+    while True:
+        try:
+            return list(those)
+        except RuntimeError:  # another thread has just made or closed one
+            continue
+
+
+atexit.register(close_all)
+os.register_at_fork(after_in_child=_after_fork_in_child)
