@@ -51,6 +51,7 @@ class _BesideGreenlets:
         try:
             self._target()
         finally:
+            del self._target  # which refers to this
             self._over.set()
 
     def is_alive(self) -> bool:

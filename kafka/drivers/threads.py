@@ -145,10 +145,13 @@ class Driver(BaseDriver):
             self._end(desk, error, self._turn.now())
         for connection_id in list(self._sockets):
             self._drop(connection_id)
+        # Nothing is to refer to this driver, or to what it was used for, in a circle: that would keep their memory.
+        remains, self._remains = self._remains, None
+        self._calls.clear()
         if self._forked:
             self._in_child()
-        elif self._remains is not None:
-            self._remains.gone()
+        elif remains is not None:
+            remains.gone()
 
     def _until_stopped(self) -> KafkaError | None:
         while not self._forked:  # by a callback, which returned in the child

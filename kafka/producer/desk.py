@@ -26,3 +26,4 @@ class ProducerDesk:
         for cell in self._accumulator.unresolved():
             cell.give_up(error)
         self._accumulator.waits.io_thread = 0
+        self._accumulator.let_go()

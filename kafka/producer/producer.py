@@ -220,8 +220,11 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
 
     def _raise_failures(self) -> None:
         failed = unseen_failures(self._accumulator)
-        if failed is not None:
-            raise failed
+        try:
+            if failed is not None:
+                raise failed
+        finally:
+            del failed  # whose traceback has this frame: a circle that keeps the producer
 
     def _close_because_of(self, error: BaseException) -> None:
         # The block's own error matters more than what became of its records; whoever pressed Ctrl-C wants to leave.

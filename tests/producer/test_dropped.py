@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kafka.protocol import ProduceRequest
 from tests.processes import Script
-from tests.producer.brokers import TOPIC_AUTHORIZATION_FAILED, ScriptedCluster, refuse_all
+from tests.producer.brokers import SILENCE, TOPIC_AUTHORIZATION_FAILED, Node, ScriptedCluster, refuse_all
 
 # They hold the clock to account: not for builds that are slower by design.
 pytestmark = pytest.mark.timing
@@ -212,6 +213,80 @@ def test_the_child_of_a_fork_leaves_a_dropped_producers_records_to_its_parent(cl
     cluster.thaw()
     script.end()
     assert cluster.values("t") == [b"parent"]
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+KEPT = {
+    "closed": "kept.append(producer.send('t', b'v', b'k')); producer.close()",
+    "dropped": "kept.append(producer.send_many('t4', [b'v'] * 1000, [b'k'] * 1000))",
+    "never used": "producer.close()",
+    "lookup timed out": "refused(producer.partitions_for, 'nope'); producer.close()",
+    "a failed callback": "kept.append(producer.send('t', b'v').add_callback(lambda _: 1 / 0)); producer.close()",
+    "failed": "kept.append(producer.send('closed', b'v', partition=0)); refused(producer.close)",
+    "failed, many": "kept.append(producer.send_many('closed', [b'v'] * 9, partition=0)); refused(producer.close)",
+    "unsent": "kept.append(producer.send('nope', b'v')); refused(producer.close, 0)",
+    "in flight": "kept.append(producer.send('silent', b'v' * 90_000)); time.sleep(0.2); refused(producer.close, 0)",
+    "in flight, doubtful": "kept.append(producer.send('silent', b'v')); time.sleep(0.6); refused(producer.close, 0)",
+    "interrupted": "interrupted(producer.send('silent', b'v').get); refused(producer.close, 0)",
+}
+
+
+@pytest.mark.parametrize("how", KEPT)
+def test_a_kept_future_keeps_nothing_of_its_producer(cluster: ScriptedCluster, how: str) -> None:
+    """Nor need a collector look for it: its memory and its descriptors go with the last reference."""
+    cluster.leaders.update(silent=[1], closed=[1])
+
+    def script(node: Node, header: Any, request: Any) -> Any:
+        if isinstance(request, ProduceRequest) and request.topic_data[0].name == "silent":
+            return SILENCE
+        if isinstance(request, ProduceRequest) and request.topic_data[0].name == "closed":
+            return refuse_all(request, TOPIC_AUTHORIZATION_FAILED)
+        return None
+
+    cluster.script = script
+    process = Script(
+        f"""
+        logging.disable()
+        def refused(call, *arguments):
+            try:
+                call(*arguments)
+            except KafkaError:
+                return
+            raise AssertionError
+        def interrupted(call):
+            def interrupt(*arguments):
+                raise ZeroDivisionError
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            try:
+                call()
+            except ZeroDivisionError:
+                pass
+        kept = []
+        def use():
+            producer = KafkaProducer(
+                bootstrap_servers=bootstrap, max_block_ms=100, request_timeout_ms=300, delivery_timeout_ms=400
+            )
+            {KEPT[how]}
+        def descriptors():
+            return len(os.listdir("/dev/fd"))
+        use()
+        gc.collect()
+        gc.disable()
+        while threading.active_count() > 1:
+            time.sleep(0.01)
+        before = descriptors()
+        for _ in range(3):
+            use()
+        began = time.monotonic()
+        while descriptors() > before:
+            assert time.monotonic() - began < 10, (before, os.listdir("/dev/fd"))
+            time.sleep(0.01)
+        """,
+        cluster.bootstrap,
+    )
+    assert process.end() == ("", "")
 
 
 # -- processes that end without atexit ---------------------------------------------------------------------------------

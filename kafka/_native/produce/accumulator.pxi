@@ -357,6 +357,19 @@ cdef class Accumulator(Memory):
         self.openings += 1
         self.closed = False
 
+    def let_go(self):
+        """For the end of the IO thread, when every batch was taken and nothing is accepted any more, ever.
+
+        Queues refer to their accumulator; without this only a collector would find that nobody needs its memory.
+        """
+        cdef TopicQueues queues
+        if not self.closed or self.oldest != NULL:
+            return
+        topics, self.topics = self.topics, {}
+        self.ready_head = self.ready_tail = NULL
+        for queues in topics.values():
+            queues.following = NULL     # borrowed
+
     def abandon(self, error not None):
         """For the child of a fork: the records are the parent's to deliver; here their futures fail with `error`."""
         cdef Cell cell

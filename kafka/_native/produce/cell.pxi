@@ -51,10 +51,11 @@ cdef class Cell:
     cdef list told_releases     # and when its callbacks have run
     cdef list callbacks         # (future, when, function, args, kwargs)
     cdef int32_t unseen         # failed records that nobody has looked at
+    cdef Failures failures      # that they are counted in
     cdef int failures_taken
     cdef int64_t call               # the send_many call that last put a record in
     cdef int32_t place              # which of that call's cells it is
-    cdef Accumulator accumulator    # while unresolved, and after a failure for the count of unseen ones
+    cdef Accumulator accumulator    # while unresolved: a kept future keeps no producer's memory
     # The accumulator's list of unresolved cells.
     cdef PyObject *older
     cdef PyObject *newer
@@ -107,7 +108,7 @@ cdef class Cell:
         self.base_offset = base_offset
         self.log_append_time = log_append_time
         if error is not None:
-            accumulator.note_failure(self.topic, self.partition, self.count, error)
+            accumulator.unseen.note(self.topic, self.partition, self.count, error)
         self.conclude(error, self.count if error is not None else 0, accumulator)
 
     cdef resolve_part(self, int32_t first, int32_t count, int64_t base_offset, int64_t log_append_time, error,
@@ -134,7 +135,7 @@ cdef class Cell:
         for _, count, _, _, error in outcomes:
             if error is not None:
                 failed += <int32_t>count
-                accumulator.note_failure(self.topic, self.partition, count, error)
+                accumulator.unseen.note(self.topic, self.partition, count, error)
                 if first_error is None:
                     first_error = error
         self.outcomes = outcomes
@@ -146,10 +147,10 @@ cdef class Cell:
         self.error = error
         if error is not None:
             self.unseen = failed
-            self.failures_taken = accumulator.failures_taken
-        else:
-            self.accumulator = None
+            self.failures = accumulator.unseen
+            self.failures_taken = self.failures.taken
         self.done = True
+        self.accumulator = None
         callbacks, self.callbacks = self.callbacks, None
         try:
             release_all(self.releases)
@@ -222,7 +223,8 @@ cdef class Cell:
 
     def give_up(self, error not None):
         """For the driver's own end: every record that has no outcome fails with `error`, whoever holds the batch."""
-        self.resolve(-1, -1, error, self.accumulator)
+        if not self.done:
+            self.resolve(-1, -1, error, self.accumulator)
 
     cdef seen(self, int32_t count):
         """`count` more of its failed records were looked at."""
@@ -230,4 +232,4 @@ cdef class Cell:
             count = self.unseen
         if count > 0:
             self.unseen -= count
-            self.accumulator.failure_seen(self.topic, self.partition, count, self.failures_taken)
+            self.failures.seen(self.topic, self.partition, count, self.failures_taken)

@@ -1,16 +1,47 @@
 # What is owed to whoever sent: the cells of batches that have no outcome yet, and failures that nobody has looked at.
 
 
+@cython.final
+cdef class Failures:
+    """Failures that nobody has looked at. Kept futures keep it, so it keeps nothing but that."""
+
+    cdef dict places                # (topic, partition) -> [count, first error]
+    cdef int taken                  # how often they were: what was taken is not counted down any more
+
+    def __cinit__(self):
+        self.places = {}
+
+    # In both, the key is made before the entry is looked up: making it may run anybody's code, the other half's too.
+
+    cdef note(self, str topic, int32_t partition, int32_t count, error):
+        cdef tuple key = (topic, partition)
+        cdef list entry = [0, error]
+        entry = self.places.setdefault(key, entry)
+        entry[0] += count
+
+    cdef seen(self, str topic, int32_t partition, int32_t count, int taken):
+        cdef tuple key = (topic, partition)
+        cdef list entry = self.places.get(key) if taken == self.taken else None
+        if entry is not None:
+            entry[0] -= count
+            if entry[0] <= 0:
+                del self.places[key]
+
+    cdef dict take(self):
+        places, self.places = self.places, {}
+        self.taken += 1
+        return places
+
+
 cdef class Ledger:
     """The part of an accumulator that outlives its batches."""
 
     cdef PyObject *first_cell       # every unresolved Cell, in order of creation; each owned by the list
     cdef PyObject *last_cell
-    cdef readonly dict failures     # (topic, partition) -> [count, first error]: failures nobody has looked at
-    cdef int failures_taken         # how often they were: what was taken is not counted down any more
+    cdef Failures unseen
 
     def __cinit__(self, *args, **kwargs):
-        self.failures = {}
+        self.unseen = Failures()
 
     def __dealloc__(self):
         cdef PyObject *cell = self.first_cell
@@ -67,24 +98,11 @@ cdef class Ledger:
             cell = (<Cell>cell).newer
         return count
 
-    # In both, the key is made before the entry is looked up: making it may run anybody's code, the other half's too.
-
-    cdef note_failure(self, str topic, int32_t partition, int32_t count, error):
-        cdef tuple key = (topic, partition)
-        cdef list entry = [0, error]
-        entry = self.failures.setdefault(key, entry)
-        entry[0] += count
-
-    cdef failure_seen(self, str topic, int32_t partition, int32_t count, int failures_taken):
-        cdef tuple key = (topic, partition)
-        cdef list entry = self.failures.get(key) if failures_taken == self.failures_taken else None
-        if entry is not None:
-            entry[0] -= count
-            if entry[0] <= 0:
-                del self.failures[key]
+    @property
+    def failures(self):
+        """(topic, partition) -> [count, first error]: failures nobody has looked at."""
+        return self.unseen.places
 
     def take_failures(self):
         """The failures nobody looked at, (topic, partition) -> [count, first error]; they count as looked at now."""
-        failures, self.failures = self.failures, {}
-        self.failures_taken += 1
-        return failures
+        return self.unseen.take()

@@ -91,6 +91,12 @@ class Partition:
         """How many of the outstanding batches are to be sent."""
         return len(self.outstanding) - self.in_flight
 
+    def let_go(self) -> None:
+        """Nothing is sent any more: keep no batch, whose memory somebody may wait for."""
+        self.queue = self.confirm = None
+        self.outstanding.clear()
+        self.former.clear()
+
     def may_send(self, link: SentOn, most: int) -> bool:
         """Whether one more batch may be in flight on this link.
 

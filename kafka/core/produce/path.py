@@ -154,6 +154,8 @@ class Produce:
                 self.reconsider(partition, now)  # the next record asks again
 
     def tick(self, now: float) -> None:
+        if self.closed_by is not None:
+            return
         self._due = INFINITY
         accumulator = self.accumulator
         for batch in accumulator.take_expired(now):
@@ -169,6 +171,8 @@ class Produce:
             self.transactions.on_settled(now)
 
     def next_deadline(self) -> float:
+        if self.closed_by is not None:
+            return INFINITY
         deadline = min(self._due, self.accumulator.next_deadline())
         for pending in self.in_flight:
             deadline = min(deadline, pending.deadline)
@@ -201,6 +205,8 @@ class Produce:
 
     def close(self, error: KafkaError, now: float) -> None:
         """Fail what was not delivered; nothing is sent any more."""
+        if self.closed_by is not None:
+            return
         self.closed_by = error
         for topic in self.topics.values():
             for partition in topic.partitions:
@@ -210,13 +216,21 @@ class Produce:
             self.outcomes.failed(batch, error, now)
         for topic in self.topics.values():
             self._waiters.answer(topic, error)
+        # What is left of the core refers to itself in circles; the accumulator's memory is not to wait for a collector.
+        for topic in self.topics.values():
+            topic.unbound = None
+            for partition in topic.partitions:
+                partition.let_go()
+        del self.accumulator
 
     def is_settled(self) -> bool:
         """Whether no record is buffered, waiting or on the wire."""
-        return not self.in_flight and not self.accumulator.unresolved()
+        return self.closed_by is not None or not (self.in_flight or self.accumulator.unresolved())
 
     def drop_unsent(self, error: KafkaError, now: float) -> None:
         """The transaction is not to be committed: fail all but what is on the wire, and take nothing more."""
+        if self.closed_by is not None:
+            return
         self.accumulator.close()
         for batch in self.accumulator.take_expired(INFINITY):
             self.outcomes.failed(batch, error, now)
