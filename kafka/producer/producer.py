@@ -26,6 +26,7 @@ from kafka.producer.transactions import TransactionMethods
 from kafka.producer.waiting import WaitingProducer, Waits, wait_for
 
 if TYPE_CHECKING:
+    from kafka._codec import Deferred
     from kafka.records.compression import Codec
 
 log = Log("kafka.producer")
@@ -138,6 +139,9 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         if error is not None:
             raise error.about(f"topic {topic}")
 
+    def _defer(self, record: Deferred) -> None:
+        self._produce.deferred.add(record, self._checked.max_block_ms / 1000)
+
     def _cluster(self) -> Cluster:
         return Cluster(self._core.snapshot)
 
@@ -159,6 +163,8 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     def flush(self, timeout: float | None = None) -> None:
         """Send what is buffered without lingering, and wait until every record sent so far has its outcome.
 
+        Where records fail, it also waits for those that their callbacks have sent instead.
+
         Raises KafkaTimeoutError after `timeout` seconds, DeliveryFailed where records failed whose futures nobody has
         looked at.
         """
@@ -175,14 +181,19 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         accumulator.begin_flush()
         try:
             self._driver.wake()
-            for cell in accumulator.unresolved():
-                left = None if deadline is None else deadline - time.monotonic()
-                if not wait_for(cell, left, told=True):
-                    waiting = len(accumulator.unresolved())
-                    raise KafkaTimeoutError(
-                        f"flush() ended after {timeout:g} s with {waiting} batches still to be delivered."
-                        + self._trouble()
-                    )
+            # Where records failed, once more: for those that their callbacks sent instead, to another topic perhaps.
+            for _ in range(2):
+                cells = accumulator.unresolved()
+                for cell in cells:
+                    left = None if deadline is None else deadline - time.monotonic()
+                    if not wait_for(cell, left, told=True):
+                        waiting = accumulator.unresolved_records()
+                        raise KafkaTimeoutError(
+                            f"flush() ended after {timeout:g} s with {waiting} records still to be delivered."
+                            + self._trouble()
+                        )
+                if all(cell.error is None for cell in cells):
+                    break
         finally:
             accumulator.end_flush()
 

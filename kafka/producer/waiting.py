@@ -14,7 +14,7 @@ from kafka.drivers.native import get_ident
 from kafka.errors import IllegalStateError, KafkaTimeoutError
 
 if TYPE_CHECKING:
-    from kafka._codec import Cell, Unsent
+    from kafka._codec import Cell, Deferred, FutureRecordMetadata, FutureRecords, Unsent
 
 # Locks refuse waits of centuries; a day is as good as for ever to a caller that looks again.
 _LONGEST = 86400.0
@@ -85,24 +85,38 @@ class WaitingProducer(ProducerBase):
         """What is known to be wrong, for the end of an error message."""
         return ""
 
-    def _wait(self, unsent: Unsent) -> None:
+    def _defer(self, record: Deferred) -> None:
+        """Have the IO thread, which this is, put the record in its place once there is one."""
+        raise NotImplementedError
+
+    def _wait(self, unsent: Unsent) -> FutureRecordMetadata | FutureRecords | None:
         if unsent.closed:
             if not self._takes_records_again():
                 self._refuse()
-        elif unsent.partitions is not None:
-            self._await_partitions(unsent.partitions, unsent.least)
-        else:
+        elif unsent.partitions is None:
             self._await_memory(unsent)
+        elif unsent.accumulator.waits.is_io_thread() and not unsent.accumulator.partition_count(unsent.partitions):
+            # It is the one that learns of partitions, so it cannot wait for them.
+            future = unsent.defer(self._defer)
+            if future is None:
+                self._refuse_memory(unsent.accumulator)
+            return future
+        else:
+            self._await_partitions(unsent.partitions, unsent.least)
+        return None
+
+    def _refuse_memory(self, accumulator: Accumulator) -> NoReturn:
+        raise KafkaTimeoutError(
+            f"send() in a callback found buffer_memory ({accumulator.memory} bytes) full; it cannot wait there,"
+            " as the thread that runs callbacks is the one that frees memory. Send from another thread."
+        )
 
     def _await_memory(self, unsent: Unsent) -> None:
         accumulator = unsent.accumulator
         if accumulator.waits.is_io_thread():
             # It is the one that frees memory, so it cannot wait for its turn.
             if not unsent.take():
-                raise KafkaTimeoutError(
-                    f"send() in a callback found buffer_memory ({accumulator.memory} bytes) full; it cannot wait there,"
-                    " as the thread that runs callbacks is the one that frees memory. Send from another thread."
-                )
+                self._refuse_memory(accumulator)
             return
         if not unsent.deadline:
             unsent.deadline = accumulator.now() + self._max_block

@@ -141,3 +141,18 @@ def test_a_topic_that_kafka_creates_on_the_way(kafka_cluster: KafkaCluster) -> N
     with KafkaProducer(bootstrap_servers=kafka_cluster.bootstrap) as producer:
         assert producer.send("made-for-a-key", b"x", b"k").get(30).offset == 0
         assert producer.send("made-for-none", b"x").get(30).offset == 0
+
+
+def test_dead_letters(kafka_cluster: KafkaCluster) -> None:
+    """What the broker refuses goes to a topic that this producer has not used before."""
+    kafka_cluster.create_topic("letters", 1, {"max.message.bytes": "1000"})
+    kafka_cluster.create_topic("letters.dead", 3)
+    sent: list[Any] = []
+    with KafkaProducer(bootstrap_servers=kafka_cluster.bootstrap) as producer:
+        for number in range(5):
+            producer.send("letters", bytes(5000), b"%d" % number).add_errback(
+                lambda key, error: sent.append(producer.send("letters.dead", b"too large", key)), b"%d" % number
+            )
+        producer.flush(30)
+        assert len(sent) == 5 and all(future.succeeded() for future in sent), sent
+    assert sum(kafka_cluster.end_offsets("letters.dead").values()) == 5

@@ -514,6 +514,29 @@ PRODUCING = (
         ((" and not self._is_kept_waiting(call)", ""),),
         tests="tests/sim/test_core.py",
     ),
+    Mutant(
+        "a dead letter is overtaken",
+        "what a callback has sent in the turn in which its topic becomes known waits for the next one",
+        "produce.deferred",
+        (
+            ("        found += [record for _, record in self._new if record.topic == topic]\n", ""),
+            ("deque(entry for entry in self._new if entry[1].topic != topic)", "self._new"),
+        ),
+        tests="tests/sim/test_deferred.py",
+    ),
+    Mutant(
+        "a dead letter waits for ever",
+        "kafka-python: an errback's record for a topic that is not known is neither sent nor failed",
+        "produce.deferred",
+        (
+            (
+                "        return min((waiting[0][0] for waiting in self._waiting.values()), default=INFINITY)\n",
+                "        return INFINITY\n",
+            ),
+            ("while waiting and waiting[0][0] <= now:", "while False:"),
+        ),
+        tests="tests/sim/test_deferred.py",
+    ),
 )
 
 

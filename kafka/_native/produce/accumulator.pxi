@@ -59,6 +59,7 @@ cdef class Accumulator(Memory):
     cdef double sleeping_until      # 0 while the IO thread is awake
     cdef int flushes                # flush() calls in progress: every batch is sendable
     cdef readonly int64_t batches_taken
+    cdef bint admits                # even while it is closed: a record that was accepted before
     cdef int64_t openings           # how often it was opened again: which transaction a record gets into
 
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
@@ -149,7 +150,7 @@ cdef class Accumulator(Memory):
         cdef Py_ssize_t size, capacity, room
         cdef uint8_t *data
         cdef bint opened = False
-        if self.closed:
+        if self.closed and not self.admits:
             return IS_CLOSED
         if batch != NULL:
             prefetch(batch.cell)

@@ -27,8 +27,8 @@ NOT_INITIALIZED.close()
 cdef class ProducerBase:
     """The hot half of a producer: `send` and `send_many`.
 
-    A subclass says in `_wait(unsent)` how to wait for what an `Unsent` needs; it returns when trying again is worth
-    while, or raises. `_cluster()` is what a partitioner is given. With `waits` false both return the `Unsent` instead,
+    A subclass says in `_wait(unsent)` how to wait for what an `Unsent` needs; it returns None when trying again is worth
+    while, the future where it has deferred the records, or raises. `_cluster()` is what a partitioner is given. With `waits` false both return the `Unsent` instead,
     for whoever awaits what it needs (in an event loop, say) and has it try again, as `finish` here does it.
     """
 
@@ -85,12 +85,13 @@ cdef class ProducerBase:
         """Wait, and try again, until the records are in the buffer: their future."""
         while True:
             try:
-                self._wait(unsent)
+                found = self._wait(unsent)
             except BaseException as error:
                 unsent.give_up()
                 unsent.tell(error)
                 raise
-            found = unsent.try_again()
+            if found is None:
+                found = unsent.try_again()
             if not isinstance(found, Unsent):
                 return found
             unsent = <Unsent>found
@@ -113,7 +114,8 @@ cdef class ProducerBase:
         `value` and `key` are bytes, or what their serializers take; not both None. `headers`: a list of (str, bytes)
         tuples. `partition`: where it goes; left out, the key decides (records without one are spread evenly).
         `timestamp_ms`: milliseconds since 1970, by default now. Waits at most `max_block_ms` for buffer memory and for
-        the topic's partitions to be known.
+        the topic's partitions to be known; in a callback never: there the record is accepted, and fails if it has no
+        partition by then.
 
         Returns a `FutureRecordMetadata`. Raises TypeError and ValueError for wrong arguments, MessageSizeTooLargeError
         for a record over `max_request_size`, KafkaTimeoutError where it waited in vain, IllegalStateError once closed.

@@ -47,6 +47,14 @@ cdef class Unsent:
         self.accumulator.make_all_ready()
         return self.accumulator.set_aside(self)
 
+    def defer(self, accept not None):
+        """Accept them all the same, where nobody can wait for their topic's partitions: their future, at once.
+
+        `accept(deferred)` is given a `Deferred` for each record, whose place is to be chosen later. None where not
+        enough memory is free; then those before stay accepted.
+        """
+        raise Errors.IllegalStateError("these records need something else than partitions")
+
     def give_up(self):
         """They are not to be sent: what was set aside for them is free again."""
         if self.busy:
@@ -179,6 +187,15 @@ cdef class UnsentRecord(Unsent):
             return future
         self.lacks(appended, memory)
         return self
+
+    def defer(self, accept not None):
+        cdef FutureRecordMetadata future = future_for(&self.fields)
+        cdef Deferred record = deferred(self)
+        if record is None:
+            return None
+        future.cell = record.cell
+        accept(record)
+        return future
 
 
 cdef class UnsentRecords(Unsent):
@@ -313,3 +330,40 @@ cdef class UnsentRecords(Unsent):
         self.index = self.count
         future.pack()
         return future
+
+    def defer(self, accept not None):
+        cdef FutureRecords future = self.future
+        cdef UnsentRecord unsent
+        cdef Deferred record
+        while self.index < self.count:
+            unsent = self.record(self.index)
+            future.reserve()
+            record = deferred(unsent)
+            if record is None:
+                return None
+            future.add_record(record.cell, 0, self.call)
+            self.index += 1
+            accept(record)
+        self.over = True
+        future.pack()
+        return future
+
+    cdef UnsentRecord record(self, Py_ssize_t i):
+        """One of them by itself."""
+        cdef UnsentRecord unsent = UnsentRecord.__new__(UnsentRecord)
+        cdef FutureRecords future = self.future
+        if future.clock and (i % PIECE == 0):
+            future.timestamps[i // PIECE] = self.accumulator.host.wall_ms(self.accumulator.host.context)
+        unsent.producer, unsent.accumulator, unsent.queues = self.producer, self.accumulator, self.queues
+        unsent.partition = self.partition
+        unsent.key_bytes = None if self.key_list is None else <bytes>self.key_list[i]
+        unsent.value_bytes = <bytes>self.value_list[i]
+        unsent.headers_bytes = None if self.headers_list is None else <bytes>self.headers_list[i]
+        unsent.key = None if self.keys is None else self.keys[i]
+        unsent.value = None if self.values is None else self.values[i]
+        set_fields(
+            &unsent.fields, <PyObject *>unsent.key_bytes, <PyObject *>unsent.value_bytes,
+            <PyObject *>unsent.headers_bytes,
+        )
+        unsent.fields.timestamp = future.timestamps[i // PIECE if future.clock else i]
+        return unsent

@@ -15,7 +15,7 @@ from kafka.errors import InvalidRecordError, KafkaError, KafkaTimeoutError, Pers
 from kafka.protocol.codes import Code
 
 if TYPE_CHECKING:
-    from kafka._codec import Batch
+    from kafka._codec import Batch, Deferred
 
 
 class Outcomes:
@@ -54,6 +54,17 @@ class Outcomes:
         self._counts[str(own.persisted)] += 1
         self._tell_failed(batch, own, now)
         batch.fail(own)
+        self._numbering.on_batch_failed(own, now)
+
+    def deferred_failed(self, record: Deferred, error: KafkaError, now: float) -> None:
+        """It never had a place."""
+        if record.done:
+            return
+        own = error.fresh()
+        own.persisted = Persisted.NOT_PERSISTED
+        if self._events.batch_failed is not None:
+            self._events.batch_failed(record.topic, -1, 1, record.size, now - record.created, own, now)
+        record.fail(own)
         self._numbering.on_batch_failed(own, now)
 
     def records_refused(self, batch: Batch, answer: Any, now: float) -> None:

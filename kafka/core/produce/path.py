@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafka.core.cluster.snapshot import NO_ID, Snapshot
 from kafka.core.net.lanes import Lane
 from kafka.core.parts import Services
+from kafka.core.produce.deferred import DeferredRecords
 from kafka.core.produce.delivery import Delivery
 from kafka.core.produce.identity import Identity
 from kafka.core.produce.numbering import IdempotentNumbering, Numbering, TransactionalNumbering
@@ -85,6 +86,7 @@ class Produce:
             services.timers,
         )  # fmt: skip
         self.sizes = RequestSizes()
+        self.deferred = DeferredRecords(self)
         self._delivery = Delivery(self)
         self._tell_sent = services.events.batches_sent
         self._waiters = Waiters(services.metadata, accumulator)
@@ -134,6 +136,7 @@ class Produce:
                 self._give_up_topic(topic, error, now)
                 for partition in topic.partitions:
                     self._delivery.give_up_waiting(partition, error, now)
+                self.deferred.fail(name, error, now)
             self._waiters.answer(topic, error)
         self._waiters.ask_again(now)
 
@@ -158,6 +161,7 @@ class Produce:
             return
         self._due = INFINITY
         accumulator = self.accumulator
+        self.deferred.tick(now)
         for batch in accumulator.take_expired(now):
             self._delivery.expire_unsent(batch, now)
         for queue in accumulator.take_ready(now):
@@ -173,7 +177,7 @@ class Produce:
     def next_deadline(self) -> float:
         if self.closed_by is not None:
             return INFINITY
-        deadline = min(self._due, self.accumulator.next_deadline())
+        deadline = min(self._due, self.accumulator.next_deadline(), self.deferred.next_deadline())
         for pending in self.in_flight:
             deadline = min(deadline, pending.deadline)
         return deadline
@@ -183,6 +187,7 @@ class Produce:
         topic = self.topics.get(name)
         return topic is not None and (
             bool(topic.waiters)
+            or name in self.deferred
             or topic.unbound is not None
             or any(p.outstanding or p.queue is not None for p in topic.partitions)
         )
@@ -196,6 +201,12 @@ class Produce:
             return
         self._metadata.want(name, now)
         self._waiters.add(self._topic(name, now), least, callback, now)
+
+    def learn(self, name: str, now: float) -> None:
+        """Ask about this topic, for records that are deferred until its partitions are known."""
+        self._metadata.want(name, now)
+        if self._topic(name, now).partitions:
+            self.deferred.put(name, now)
 
     def forget_waiter(self, name: str, callback: Waiter) -> None:
         """Who asked `await_topic` does not wait any longer."""
@@ -214,6 +225,7 @@ class Produce:
         self.in_flight.clear()
         for batch in self.accumulator.take_expired(INFINITY):
             self.outcomes.failed(batch, error, now)
+        self.deferred.fail_all(error, now)
         for topic in self.topics.values():
             self._waiters.answer(topic, error)
         # What is left of the core refers to itself in circles; the accumulator's memory is not to wait for a collector.
@@ -232,6 +244,7 @@ class Produce:
         if self.closed_by is not None:
             return
         self.accumulator.close()
+        self.deferred.fail_all(error, now)
         for batch in self.accumulator.take_expired(INFINITY):
             self.outcomes.failed(batch, error, now)
         for topic in self.topics.values():
@@ -280,6 +293,7 @@ class Produce:
         if self.config.rack is not None and topic.unbound is not None:
             self._unbound[topic] = None  # which leaders are near may have changed
         self.accumulator.set_partition_count(topic.name, len(known), recreated=recreated)
+        self.deferred.put(topic.name, now)
 
     def _give_up_topic(self, topic: Topic, error: KafkaError, now: float) -> None:
         """No broker will ever take this topic's records: say so now rather than when they time out."""
