@@ -54,6 +54,6 @@ cdef extern from *:
 
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
 for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
-                  Unsent, UnsentCall, UnsentRecord, UnsentRecords, Page):
+                  Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here

@@ -53,6 +53,7 @@ class Client:
     _driver: Driver
     _pid: int  # of the process whose IO thread this is
     _closed = True  # until it has started
+    _MADE = frozenset(("_checked", "_core", "_driver", "_pid", "_starting", "_is_starting"))  # by __init__
 
     def __init__(self, checked: ClientConfig) -> None:
         warn_if_overwritten()
@@ -71,6 +72,12 @@ class Client:
             if "_driver" in vars(self):
                 self._shut_down(1.0)
             raise
+
+    def __getattr__(self, name: str) -> Any:
+        # Of a subclass whose __init__ does not call ours, or of an object that it has failed to make.
+        if name in self._MADE:
+            raise IllegalStateError(f"{type(self).__name__}.__init__() has not been called, or has failed.")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     # -- starting ----------------------------------------------------------------------------------------------------
 
@@ -105,7 +112,7 @@ class Client:
 
     def _check_open(self) -> None:
         """Raise where it is closed; start again in the child of a fork."""
-        if self._closed:
+        if self._closed and self._checked is not None:  # which raises where there was no __init__
             raise IllegalStateError(f"{type(self).__name__} is closed already; make a new one.")
         if self._pid != os.getpid():
             self._start_in_child()
@@ -231,6 +238,8 @@ class Client:
         ]
 
     def __repr__(self) -> str:
+        if "_checked" not in vars(self):
+            return f"<{type(self).__name__} without __init__()>"
         state = "closed" if self._closed else "open"
         return f"<{type(self).__name__} {self._checked.client_id} {state}>"
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import kafka._codec
 from kafka import KafkaProducer
 from kafka._codec import Accumulator, Batch, FutureRecordMetadata, ManualHost, ProducerBase, Unsent
+from kafka.cli.reader import Reader
+from kafka.client import Client
 from kafka.errors import IllegalStateError
 from kafka.producer.waiting import WaitingProducer
 from tests.trying import try_send, try_send_many
@@ -58,6 +62,9 @@ made += [producer.send("t", b"v"), producer.send_many("t", [b"v", b"w"])]
 (queue,) = accumulator.take_ready(0.0)
 batch = queue.pull(0.0)
 made += [queue, batch, batch.cell, producer.send("t", bytes(60000)), producer.send("t", bytes(20000))]
+deferred = []
+producer.send("v", b"v", b"key").defer(deferred.append)
+made += deferred
 full = producer.send_many("t", [bytes(20000)])
 full.queue_up(print)
 made += [full, codec.RecordWriter(), codec.Record(0, 0, 0, None, None)]
@@ -85,8 +92,8 @@ def test_whatever_is_called_on_whatever_can_be_made() -> None:
 
 
 EMPTY_INSIDE = (
-    "Batch", "Block", "Cell", "Future", "FutureRecordMetadata", "FutureRecords", "Ledger", "Memory", "Plan", "Unsent",
-    "UnsentCall", "UnsentRecord", "UnsentRecords",
+    "Batch", "Block", "Cell", "Deferred", "Failures", "Future", "FutureRecordMetadata", "FutureRecords", "Ledger",
+    "Memory", "Plan", "Unsent", "UnsentCall", "UnsentRecord", "UnsentRecords",
 )  # fmt: skip
 
 
@@ -99,6 +106,23 @@ def test_what_would_be_empty_inside_cannot_be_made(name: str) -> None:
         cls.__new__(cls)
     with pytest.raises(TypeError, match="cannot create"):
         type("Sub", (cls,), {})()
+
+
+def test_every_class_of_the_extensions_is_tried() -> None:
+    """Those that Python code may make, and those that it cannot; the names are in TRY_EVERYTHING's modules."""
+    import kafka.drivers._turn
+
+    found = {
+        name
+        for module in (kafka._codec, kafka.drivers._turn)
+        for name, cls in vars(module).items()
+        if isinstance(cls, type)
+        and cls.__module__ == module.__name__
+        and not cls.__flags__ & 1 << 9  # a class statement's
+    }
+    assert found - set(EMPTY_INSIDE) == {
+        "Accumulator", "ManualHost", "ProducerBase", "Queue", "Record", "RecordWriter", "TopicQueues", "Turn",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("cls", [KafkaProducer, ProducerBase, WaitingProducer])
@@ -114,6 +138,33 @@ def test_a_producer_that_was_not_initialized_says_so(cls: type[ProducerBase]) ->
             call()
     if cls is KafkaProducer:
         producer._closed = True  # type: ignore[attr-defined]  # nothing to be closed when it is dropped
+
+
+@pytest.mark.parametrize("base", [KafkaProducer, Reader])
+def test_a_client_whose_init_was_not_called_says_so(base: type[Client]) -> None:
+    def without(self: Client) -> None:
+        pass
+
+    client: Any = type("Sub", (base,), {"__init__": without})()
+    assert repr(client) == "<Sub without __init__()>"
+    calls: list[Callable[[], object]] = [client.health, client.bootstrap_connected]
+    if base is KafkaProducer:
+        calls += [
+            client.metrics,
+            client.begin_transaction,
+            client.transaction().__enter__,
+            lambda: client.buffered_bytes,
+            lambda: client.partitions_for("t"),
+        ]
+    else:
+        calls += [lambda: client.partitions("t"), lambda: client.create_topic("t", 1)]
+    for call in calls:
+        with pytest.raises(IllegalStateError, match=r"Sub.__init__\(\) has not been called"):
+            call()
+    client.close()  # nothing is open
+    with client:
+        pass
+    assert not hasattr(client, "config") and getattr(client, "something", None) is None
 
 
 def test_a_topic_without_partitions_is_one_of_which_nothing_is_known() -> None:

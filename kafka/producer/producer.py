@@ -44,6 +44,7 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     """
 
     DEFAULT_CONFIG = DEFAULT_CONFIG
+    _MADE = Client._MADE | {"_accumulator", "_produce", "_transactions", "_metrics", "_max_block"}
 
     def __init__(self, **configs: Any) -> None:
         Client.__init__(self, ProducerConfig(configs))
@@ -136,6 +137,9 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
             if count > 0:
                 raise _no_partition(topic, least - 1, count, f"still not after {timeout:g} s") from None
             raise
+        if error is not None and error is self._core.closed_by and self._closed:
+            # Its own text is about records.
+            raise IllegalStateError(f"{type(self).__name__} was closed while a thread waited for topic {topic}.")
         if error is not None:
             raise error.about(f"topic {topic}")
 

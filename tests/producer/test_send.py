@@ -839,3 +839,28 @@ def test_a_partitioner_whose_partition_does_not_exist_is_named(cluster: Scripted
     with pytest.raises(ValueError, match="partitioner .* gave partition 99 for topic t, which has"):
         producer.send("t", b"v")
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("call", ["partitions_for", "send"])
+def test_whoever_waits_for_a_topic_while_it_is_closed_is_told_that(
+    cluster: ScriptedCluster, make_producer: Make, call: str
+) -> None:
+    producer = make_producer()
+    raised: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            producer.partitions_for("nope") if call == "partitions_for" else producer.send("nope", b"v", b"k")
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while "nope" not in producer._produce.topics:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    producer.close()
+    thread.join(10)
+    (error,) = raised
+    assert str(error) == "IllegalStateError: KafkaProducer was closed while a thread waited for topic nope."

@@ -1,5 +1,5 @@
-# Records that a callback sends to a topic whose partitions are not known. Nobody may wait there: it is the IO thread, and
-# would wait for itself. So the record is accepted, and its place is chosen once it can be.
+# Records that a callback sends to a topic whose partitions are not known. Nobody may wait there: it is the IO thread,
+# and would wait for itself. So the record is accepted, and its place is chosen once it can be.
 
 
 cdef class Deferred:

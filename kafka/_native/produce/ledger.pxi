@@ -1,7 +1,6 @@
 # What is owed to whoever sent: the cells of batches that have no outcome yet, and failures that nobody has looked at.
 
 
-@cython.final
 cdef class Failures:
     """Failures that nobody has looked at. Kept futures keep it, so it keeps nothing but that."""
 
@@ -41,7 +40,7 @@ cdef class Ledger:
     cdef Failures unseen
 
     def __cinit__(self, *args, **kwargs):
-        self.unseen = Failures()
+        self.unseen = Failures.__new__(Failures)
 
     def __dealloc__(self):
         cdef PyObject *cell = self.first_cell
