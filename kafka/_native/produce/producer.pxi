@@ -27,10 +27,10 @@ NOT_INITIALIZED.close()
 cdef class ProducerBase:
     """The hot half of a producer: `send` and `send_many`.
 
-    A subclass says in `_wait(unsent)` how to wait for what an `Unsent` needs. It returns None when trying again is worth
-    while, the future where it has deferred the records, or raises. `_cluster()` is what a partitioner is given. With
-    `waits` false both return the `Unsent` instead, for whoever awaits what it needs (in an event loop, say) and has it
-    try again, as `finish` here does it.
+    A subclass says in `_wait(unsent)` how to wait for what an `Unsent` needs. It returns None when trying again is
+    worth while, the future where it has deferred the records, or raises. `_cluster()` is what a partitioner is given.
+    With `waits` false both return the `Unsent` instead, for whoever awaits what it needs (in an event loop, say) and
+    has it try again, as `finish` here does it.
     """
 
     cdef public bint waits
