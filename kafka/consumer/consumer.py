@@ -45,6 +45,8 @@ class KafkaConsumer(ConsumerBase, Client):
     DEFAULT_CONFIG = DEFAULT_CONFIG
     _checked: ConsumerConfig
 
+    _MADE = Client._MADE | {"_positions", "_topics", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch"}
+
     def __init__(self, *topics: str, **configs: Any) -> None:
         self._positions: dict[TopicPartition, ReadPosition] = {}
         self._topics: set[str] | None = None  # subscribed
