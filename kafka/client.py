@@ -90,6 +90,7 @@ class Client:
             turn,
             self._equip(turn),
             socket_options=self._checked.for_sockets(),
+            tls=self._checked.tls,
             name=f"{self._checked.client_id}-io",
             in_child=leaving.close_behind_threads,
         )

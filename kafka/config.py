@@ -1,7 +1,7 @@
 """What any client can be told: the keys common to all with their defaults, and how keys are checked.
 
-The names and defaults are kafka-python's; `hooks` is added. No key is ever ignored: it works, or setting it raises
-NotImplementedError.
+The names and defaults are kafka-python's; `hooks`, `ssl_cafile_password` and `ssl_minimum_version` are added. No key is
+ever ignored: it works, or setting it raises NotImplementedError.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import itertools
 import selectors
 import socket
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kafka.core.config import Config
 from kafka.errors import ConfigurationValueError
+from kafka.security import keys as security
 from kafka.version import __version__
+
+if TYPE_CHECKING:
+    from kafka.security.tls import Contexts
 
 Check = Callable[[str, Any], Any]  # (key, what was given) -> what it means; raises ConfigurationValueError
 
@@ -37,11 +41,13 @@ DEFAULTS: dict[str, Any] = {
     "ssl_context": None,
     "ssl_check_hostname": True,
     "ssl_cafile": None,
+    "ssl_cafile_password": None,
     "ssl_certfile": None,
     "ssl_keyfile": None,
     "ssl_crlfile": None,
     "ssl_password": None,
     "ssl_ciphers": None,
+    "ssl_minimum_version": "TLSv1.2",
     "api_version": None,
     "bootstrap_timeout_ms": 30000,
     "metric_reporters": [],
@@ -65,6 +71,7 @@ DEFAULTS: dict[str, Any] = {
 _CHOICES = {
     "client_dns_lookup": ("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
     "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "ssl_minimum_version": ("TLSv1.2", "TLSv1.3"),
 }
 _RENAMED = {"api_version_auto_timeout_ms": "bootstrap_timeout_ms"}  # kafka-python 2's names
 
@@ -218,7 +225,7 @@ def _bootstrap_servers(key: str, value: Any) -> tuple[tuple[str, int], ...]:
     try:
         if iter(value) is value:  # read once here, it would be empty for whoever reads `client.config`
             raise wrong(key, wanted, value)
-        entries = [entry.strip() for entry in (value.split(",") if isinstance(value, str) else value)]
+        entries = _entries(value)
     except (TypeError, AttributeError):
         raise wrong(key, wanted, value) from None
     if not all(isinstance(entry, str) for entry in entries):
@@ -229,12 +236,12 @@ def _bootstrap_servers(key: str, value: Any) -> tuple[tuple[str, int], ...]:
     return tuple(servers)
 
 
+def _entries(value: Any) -> list[str]:
+    return [entry.strip() for entry in (value.split(",") if isinstance(value, str) else value)]
+
+
 def _address(key: str, entry: str) -> tuple[str, int]:
-    scheme, _, address = entry.rpartition("://")
-    # Other prefixes mean nothing to Kafka and are dropped, as kafka-python does; a protocol is a request for security.
-    if scheme.upper() in _CHOICES["security_protocol"] and scheme.upper() != "PLAINTEXT":
-        raise NotImplementedError(f"kafka-turbo does not implement {scheme}:// in {key} yet; only PLAINTEXT.")
-    address = address.rstrip("/")
+    address = entry.rpartition("://")[2].rstrip("/")
     if address.startswith("["):
         host, bracket, port = address[1:].partition("]")
         valid = bool(bracket) and _is_ipv6(host) and port[:1] in ("", ":")
@@ -253,6 +260,16 @@ def _address(key: str, entry: str) -> tuple[str, int]:
             "with a port from 1 to 65535."
         )
     return host, parsed
+
+
+def _security_protocol(key: str, value: Any) -> str:
+    if value not in ("PLAINTEXT", "SSL"):
+        raise NotImplementedError(f"kafka-turbo does not implement {key}={value!r} yet, only 'PLAINTEXT' and 'SSL'.")
+    return str(value)
+
+
+def _choice(key: str, value: Any) -> str:
+    return str(value)  # one of _CHOICES, or it would have been refused before
 
 
 def _is_ipv6(host: str) -> bool:
@@ -277,6 +294,10 @@ CHECKS: dict[str, Check] = {
     "reconnect_backoff_ms": duration,
     "reconnect_backoff_max_ms": duration,
     "max_in_flight_requests_per_connection": whole("a whole number of 1 or more", 1),
+    "security_protocol": _security_protocol,
+    "ssl_check_hostname": boolean,
+    "ssl_minimum_version": _choice,
+    **security.CHECKS,
     "api_version": _api_version,
     "bootstrap_timeout_ms": duration,
     "metric_reporters": _metric_reporters,
@@ -322,6 +343,17 @@ class ClientConfig:
     reconnect_backoff_ms: float
     reconnect_backoff_max_ms: float
     max_in_flight_requests_per_connection: int
+    security_protocol: str
+    ssl_context: Any
+    ssl_check_hostname: bool
+    ssl_cafile: Any
+    ssl_cafile_password: Any
+    ssl_certfile: Any
+    ssl_keyfile: Any
+    ssl_crlfile: Any
+    ssl_password: Any
+    ssl_ciphers: str | None
+    ssl_minimum_version: str
     api_version: tuple[int, ...] | None
     bootstrap_timeout_ms: float
     metric_reporters: tuple[Callable[[], Any], ...]
@@ -330,6 +362,7 @@ class ClientConfig:
     metrics_sample_window_ms: float
     hooks: tuple[object, ...]
     values: dict[str, Any]
+    tls: Contexts | None  # None: in plain text
 
     def __init__(self, configs: Mapping[str, Any]) -> None:
         self._refuse_unknown(configs)
@@ -339,6 +372,8 @@ class ClientConfig:
             if key in self.CHECKS:
                 setattr(self, key, self.CHECKS[key](key, self.values[key]))
         self._settle(configs)
+        given = [key for key in configs if not self._is_default(key, configs[key])]
+        self.tls = security.contexts(self.security_protocol, self.values, given)
         for key in self.UNDERSTOOD:
             self.values[key] = getattr(self, key)
 
@@ -349,6 +384,14 @@ class ClientConfig:
                 f"reconnect_backoff_max_ms ({self.reconnect_backoff_max_ms:g}) must be at least "
                 f"reconnect_backoff_ms ({self.reconnect_backoff_ms:g})."
             )
+        for entry in _entries(self.values["bootstrap_servers"]):
+            # Other prefixes mean nothing to Kafka and are dropped, as kafka-python does.
+            prefix = entry.rpartition("://")[0].upper()
+            if prefix in _CHOICES["security_protocol"] and prefix != self.security_protocol:
+                raise ConfigurationValueError(
+                    f"bootstrap_servers: {entry!r} asks for {prefix}, but security_protocol is "
+                    f"{self.security_protocol!r}."
+                )
 
     def _refuse_unknown(self, configs: Mapping[str, Any]) -> None:
         unknown = [key for key in configs if key not in self.DEFAULTS]
@@ -386,6 +429,7 @@ class ClientConfig:
             bootstrap=self.bootstrap_servers,
             client_id=self.client_id,
             software=("kafka-turbo", __version__),
+            tls=self.tls is not None,
             request_timeout=self.request_timeout_ms / 1000,
             reconnect_backoff=self.reconnect_backoff_ms / 1000,
             reconnect_backoff_max=self.reconnect_backoff_max_ms / 1000,

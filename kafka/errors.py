@@ -170,10 +170,12 @@ class InvalidReceiveError(KafkaProtocolError):
 class KafkaConnectionError(InvalidMetadataError):
     """A connection failed. `address`: "host:port"; `stage`: what was being done ("resolve", "connect",
     "tls", "api-versions", "sasl", "read", ...); `cause`: the exception or text behind it; `closed_by_peer`:
-    whether it was up, and the peer ended it.
+    whether it was up, and the peer ended it; `is_mistake`: somebody has to change something, here or there, before it
+    can go better.
     """
 
     closed_by_peer: bool = False
+    is_mistake: bool = False
 
     def __init__(
         self,

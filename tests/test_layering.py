@@ -41,6 +41,11 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("kafka.drivers", ("kafka._codec",), ()),  # what a client shares with its IO thread comes as a `Desk`
     ("kafka.drivers.base", WORLD, ()),
     ("kafka.config", ("kafka.client", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
+    (
+        "kafka.security",
+        ("kafka.client", "kafka.config", "kafka.core", "kafka.drivers", *CLIENTS, "kafka.testing"),
+        (),
+    ),
     ("kafka.client", ("kafka._codec", *CLIENTS, "kafka.testing"), ()),
     ("kafka.leaving", ("kafka._codec", "kafka.client", *CLIENTS, "kafka.testing"), ()),
     # What the one extension `kafka._codec` is made of. Batches take their checksum from kafka.records, which is above:
@@ -181,6 +186,7 @@ def test_there_is_something_to_check() -> None:
         ("kafka/client.py", "from kafka.producer.config import ProducerConfig"),
         ("kafka/client.py", "import socket"),
         ("kafka/config.py", "from kafka.client import Client"),
+        ("kafka/security/x.py", "from kafka.drivers.tls import Session"),
         ("kafka/producer/x.py", "import socket"),
         ("kafka/result.py", "from kafka.errors import KafkaError"),
         ("kafka/_codec.pyx", "import threading"),

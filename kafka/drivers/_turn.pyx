@@ -80,6 +80,7 @@ cdef struct Slot:
     uint8_t *received
     Py_ssize_t received_size
     int error               # what broke it, 0 for an orderly end
+    bint full               # the last turn ended with bytes that the socket had not taken
     bint opened             # connected in this turn
     bint ended              # broken in this turn
 
@@ -282,8 +283,15 @@ cdef class Turn:
             if slot.state == OPEN:
                 self.write_out(slot)
             polled.events = POLLIN
-            if slot.state == CONNECTING or has_unwritten(slot):
+            if slot.state == CONNECTING:
                 polled.events = polled.events | POLLOUT
+            elif has_unwritten(slot):
+                polled.events = polled.events | POLLOUT
+                slot.full = True
+            elif slot.full:
+                # Had it taken all of it a moment later, poll() would have said so: somebody waits to hear of it.
+                slot.full = False
+                wait = 0
             if slot.ended:
                 wait = 0
         ready = poll(self.polled, self.slot_count + 1, wait)
@@ -304,6 +312,7 @@ cdef class Turn:
                 self.read_in(slot)
             if polled.revents & POLLOUT and slot.state == OPEN:
                 self.write_out(slot)
+                slot.full = has_unwritten(slot)
 
     cdef void finish_connect(self, Slot *slot) noexcept nogil:
         cdef int error = 0

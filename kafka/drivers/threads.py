@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kafka._log import Log
-from kafka.core.effects import Close, Connect, Notice, Resolve, Send, Work
+from kafka.core.effects import Close, Connect, Notice, Resolve, Secure, Send, Work
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import BaseDriver, Desk
 from kafka.drivers.native import get_ident, thread, unpatched
@@ -17,7 +17,11 @@ from kafka.errors import KafkaError, Persisted
 from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
+    import ssl
+
     from kafka.core.core import Core
+    from kafka.drivers.tls import TlsTurn
+    from kafka.security.tls import Contexts
 
 log = Log("kafka.driver")
 
@@ -54,12 +58,18 @@ class Driver(BaseDriver):
         desk: Desk | None = None,
         *,
         socket_options: Sequence[tuple[int, int, int | bytes]] = (),
+        tls: Contexts | None = None,
         name: str = "kafka-io",
         in_child: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(core)
         self.error: BaseException | None = None  # what ended the thread, where it was not `stop`
-        self._turn = turn
+        self._turn: Turn | TlsTurn = turn
+        self._contexts = tls
+        if tls is not None:
+            from kafka.drivers.tls import TlsTurn
+
+            self._turn = TlsTurn(turn)
         self._desk = desk
         self._socket_options = socket_options
         self._sockets: dict[int, socket.socket] = {}
@@ -186,9 +196,14 @@ class Driver(BaseDriver):
                 core.received(connection_id, event, now)
             elif event is True:
                 core.connected(connection_id, now)
-            else:
+            elif type(event) is int:
                 self._drop(connection_id)
                 core.closed(connection_id, OSError(event, _strerror(event)) if event else None, now)
+            elif isinstance(event, Exception):  # of TLS
+                self._drop(connection_id)
+                core.closed(connection_id, event, now)
+            else:
+                core.secured(connection_id, now)
         if self._notify:
             notify, self._notify = self._notify, deque()
             for connection_id in notify:
@@ -240,6 +255,29 @@ class Driver(BaseDriver):
         self._sockets[effect.connection_id] = connection
         self._turn.add(effect.connection_id, connection.fileno())
 
+    def _secure(self, effect: Secure) -> None:
+        assert self._contexts is not None
+        context = self._contexts.current()
+        if context is not None:
+            self._shake_hands(effect, context, self._turn.now())
+        else:  # files are read, perhaps slow ones, and perhaps the application asked for a password
+            self._beside(partial(self._renew, effect), "kafka-certificates")
+
+    def _renew(self, effect: Secure) -> None:
+        assert self._contexts is not None
+        self.call(partial(self._shake_hands, effect, self._contexts.renewed()))
+
+    def _shake_hands(self, effect: Secure, context: ssl.SSLContext, now: float) -> None:
+        connection = self._sockets.get(effect.connection_id)
+        if connection is None:
+            return  # given up in the meantime
+        assert not isinstance(self._turn, Turn)
+        try:
+            self._turn.secure(effect.connection_id, connection, context, effect.host)
+        except Exception as error:  # the name cannot be in a certificate; or the context, which is the user's, is bad
+            self._drop(effect.connection_id)
+            self.core.closed(effect.connection_id, error, now)
+
     def _drop(self, connection_id: int) -> None:
         connection = self._sockets.pop(connection_id, None)
         if connection is not None:
@@ -247,11 +285,15 @@ class Driver(BaseDriver):
             connection.close()
             self._notify = deque(id for id in self._notify if id != connection_id)
 
-    def _work(self, effect: Work) -> None:
+    def _beside(self, function: Callable[[], None], name: str) -> None:
+        """Have a thread of its own call `function`, which may take long."""
         try:
-            thread(partial(self._do_work, effect), "kafka-worker").start()
-        except RuntimeError:  # as with lookups
-            self._do_work(effect)
+            thread(function, name).start()
+        except RuntimeError:  # there are too many already, or (from Python 3.12 on) the interpreter is ending
+            function()
+
+    def _work(self, effect: Work) -> None:
+        self._beside(partial(self._do_work, effect), "kafka-worker")
 
     def _do_work(self, effect: Work) -> None:
         result: Result[Any, BaseException]
@@ -266,10 +308,7 @@ class Driver(BaseDriver):
         host, port = effect.host, effect.port
         if (host, port) not in self._lookups:
             self._lookups.add((host, port))
-            try:
-                thread(partial(self._look_up, host, port), "kafka-resolver").start()
-            except RuntimeError:  # there are too many already, or (from Python 3.12 on) the interpreter is ending
-                self._look_up(host, port)
+            self._beside(partial(self._look_up, host, port), "kafka-resolver")
 
     def _look_up(self, host: str, port: int) -> None:
         answer: list[Any] | BaseException

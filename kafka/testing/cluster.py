@@ -7,6 +7,7 @@ import base64
 import os
 import random
 import re
+import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -54,7 +55,8 @@ class EmbeddedCluster(Cluster):
     others follow it; 0 takes free ones. With `folder` the log is kept in segment files like Kafka's, and is there again
     when a cluster is started in that folder; otherwise it is in memory. With `discard` everything is checked and
     counted, and the records are thrown away: for measuring producers. `auto_create`: a client's first mention of a
-    topic creates it, with `default_partitions`.
+    topic creates it, with `default_partitions`. With `tls`, a context for servers, clients have to speak TLS; one that
+    requires certificates of them does so here.
 
     What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, idempotence and transactions,
     DescribeProducers, FindCoordinator, DescribeCluster, ApiVersions. Consumer groups, configuration, security and
@@ -74,6 +76,7 @@ class EmbeddedCluster(Cluster):
         discard: bool = False,
         auto_create: bool = True,
         default_partitions: int = 1,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         if nodes < 1:
             raise ValueError(f"a cluster needs a node at least, not {nodes}")
@@ -88,6 +91,7 @@ class EmbeddedCluster(Cluster):
         self.discards = discard
         self.auto_create = auto_create
         self.default_partitions = default_partitions
+        self.tls = tls
         self.folder = None if folder is None else Path(folder)
         self.next_producer_id = _PRODUCER_IDS
         self.nodes = [Node(self, number + 1, host, port + number if port else 0) for number in range(nodes)]

@@ -41,7 +41,9 @@ class Node(Broker):
     async def start(self) -> None:
         """Accepts connections, once it is open."""
         assert self._socket is not None
-        self._server = await asyncio.get_running_loop().create_server(lambda: Connection(self), sock=self._socket)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self), sock=self._socket, ssl=self.cluster.tls
+        )
 
     def close(self) -> None:
         """No longer accepts connections."""

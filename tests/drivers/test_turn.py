@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 import threading
 import time
@@ -70,6 +71,24 @@ def test_buffers_of_every_kind_are_written_in_order_and_let_go(pair):
     assert got == b"a" + b"b" * 100_000 + b"c"
     assert not turn.unwritten(7)
     held.append(1)  # nothing holds it any more
+
+
+def test_a_full_socket_that_takes_the_rest_ends_the_turn(pair):
+    """Whoever wants to hear that it was written would otherwise wait for the next answer."""
+    ours, theirs = pair
+    turn = opened(ours)
+    while not turn.unwritten(7):
+        turn.send(7, [bytes(1 << 14)])
+        turn.run(0)
+    while select.select([theirs], [], [], 0)[0]:
+        theirs.recv(1 << 20)
+    started = time.monotonic()
+    assert turn.run(60) == []  # it writes at its beginning already
+    assert time.monotonic() - started < 50
+    assert not turn.unwritten(7)
+    started = time.monotonic()
+    turn.run(0.1)  # said once
+    assert time.monotonic() - started >= 0.1
 
 
 def test_removing_a_socket_lets_its_buffers_go_and_keeps_the_others(pair):

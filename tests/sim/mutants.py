@@ -537,6 +537,30 @@ PRODUCING = (
         ),
         tests="tests/sim/test_deferred.py",
     ),
+    Mutant(
+        "impatient with what may pass",
+        "a broker that resets handshakes while it starts is given up with those whose certificates are wrong",
+        "cluster.calls",
+        (("all(_is_mistake(error) for", "any(_is_mistake(error) for"),),
+        "tests/sim/test_securing.py",
+    ),
+    Mutant(
+        "a certificate is for ever",
+        "once a certificate is not accepted, requests fail for good, also after it was renewed",
+        "cluster.calls",
+        (('call.patience < float("inf") and all(_is_mistake', "all(_is_mistake"),),
+        "tests/sim/test_securing.py",
+    ),
+    Mutant(
+        "an alert is taken for an old broker",
+        "kafka-python: the verdict on a client's certificate (TLS 1.3) is lost, and older requests are tried",
+        "net.channel",
+        (
+            ("or (is_tls(cause) and not connection.heard)", ""),
+            (" and not connection.heard and not is_tls(cause):", " and not connection.heard:"),
+        ),
+        "tests/sim/test_securing.py",
+    ),
 )
 
 

@@ -22,7 +22,7 @@ from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.core.net.node import Node
 from kafka.core.net.nodes import Nodes
 from kafka.core.timers import Timer, Timers
-from kafka.errors import KafkaError, KafkaTimeoutError, UnsupportedVersionError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, UnsupportedVersionError
 from kafka.result import Err, Ok, Result
 
 Refuse = Callable[[Node, Any, float], KafkaError | None]
@@ -344,6 +344,9 @@ class Calls:
         if now - call.started >= call.patience and not self._is_kept_waiting(call):
             self._expire(call, now)
             return
+        if call.patience < float("inf") and all(_is_mistake(error) for error in call.errors.values()):
+            self._finish(call, Err(unreachable(f"{call.name} failed:", call.errors.values())), now)
+            return
         call.tried.clear()
         if isinstance(call.route, AnyBroker) and call.route.advertised:
             call.route.forget(self._view, now)  # they may all have moved
@@ -494,6 +497,11 @@ class Calls:
         for call in list(self._open):
             if not call.done:
                 self._finish(call, Err(error), now)
+
+
+def _is_mistake(error: KafkaError) -> bool:
+    """Whether nothing comes of trying again before somebody has changed something."""
+    return isinstance(error, KafkaConnectionError) and error.is_mistake
 
 
 def _is_well(channel: Channel, now: float) -> bool:

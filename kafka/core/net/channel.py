@@ -32,6 +32,7 @@ from kafka.core.net.failures import (
 from kafka.core.net.lanes import Lane
 from kafka.core.net.network import Network
 from kafka.core.net.states import ConnectionState
+from kafka.core.net.tls_failures import is_tls, tls_error
 from kafka.core.timers import Timer
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.result import Err, Ok, Result
@@ -351,13 +352,17 @@ class Channel:
         assert connection is not None
         if connection.state is ConnectionState.CONNECTING:
             hint = connect_hint(cause, self.node)
-        elif connection.state is ConnectionState.NEGOTIATING and not connection.heard:
+        elif connection.state is ConnectionState.NEGOTIATING and not connection.heard and not is_tls(cause):
             connection.was_refused = True
-            hint = closed_at_once_hint(self.node.was_reached)
+            hint = closed_at_once_hint(self.node.was_reached, self.speaks_tls)
         by_peer = connection.state is ConnectionState.READY and is_by_peer(cause)
         if by_peer:
             hint = closed_hint()
-        error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
+        # With TLS 1.3 the broker looks at our certificate when to us the handshake is over.
+        if connection.state is ConnectionState.SECURING or (is_tls(cause) and not connection.heard):
+            error = tls_error(connection.name, cause, self.node.host, self.node.id >= 0)
+        else:
+            error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
         error.closed_by_peer = by_peer
         if connection.state is ConnectionState.READY and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.

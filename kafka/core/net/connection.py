@@ -328,7 +328,9 @@ class Connection:
             start = bytes(view[position : position + 16])
             hint = None if self.heard else foreign_peer_hint(start)
             if hint is not None:
-                return connection_error(self.name, BRING_UP, f"the first answer is not Kafka's: {start!r}", hint)
+                error = connection_error(self.name, BRING_UP, f"the first answer is not Kafka's: {start!r}", hint)
+                error.is_mistake = True
+                return error
             if not 4 <= size <= self._limit:
                 cause = f"the peer announced a frame of {size} bytes; allowed are 4 to {self._limit}"
                 hint = frame_hint(size, self.heard)

@@ -48,6 +48,10 @@ _CLOSED = (
     " connection."
 )
 _QUOTA = "Raise the quota of this user or client_id at the brokers, or send less."
+_CLOSED_AT_ONCE_TLS = (
+    "The peer shakes hands but closes the connection on the first request: usually a listener that expects SASL"
+    " (security_protocol='SASL_SSL'), or a certificate of this client (ssl_certfile)."
+)
 _SILENT = "The peer accepts connections but does not answer: a hung broker, a proxy without one, or no Kafka at all."
 _WAS_REACHED = (
     "It was reached there before: the broker, its machine or the network on the way is down or being restarted."
@@ -155,8 +159,10 @@ def late_answer(address: str, late: InFlight | None, now: float) -> KafkaConnect
     return connection_error(address, REQUEST, cause, _HUNG)
 
 
-def closed_at_once_hint(was_reached: bool) -> str:
-    return _GOING_DOWN if was_reached else _CLOSED_AT_ONCE
+def closed_at_once_hint(was_reached: bool, tls: bool) -> str:
+    if was_reached:
+        return _GOING_DOWN
+    return _CLOSED_AT_ONCE_TLS if tls else _CLOSED_AT_ONCE
 
 
 def connection_error(
@@ -170,7 +176,9 @@ def all_addresses_failed(name: str, errors: Sequence[KafkaConnectionError]) -> K
     if len(errors) == 1:
         return errors[0]
     causes = "; ".join(str(error).rstrip(".") for error in errors)
-    return KafkaConnectionError(address=name, stage=errors[-1].stage, cause=causes)
+    error = KafkaConnectionError(address=name, stage=errors[-1].stage, cause=causes)
+    error.is_mistake = any(each.is_mistake for each in errors)  # others of one name are often of another family
+    return error
 
 
 def unreachable(summary: str, errors: Iterable[KafkaError]) -> NoBrokersAvailable:
