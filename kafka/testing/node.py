@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from kafka.testing.connection import Connection
 from kafka.testing.model.broker import Broker
+from kafka.testing.tls import Tls
 
 if TYPE_CHECKING:
     from kafka.testing.cluster import EmbeddedCluster
@@ -41,9 +42,11 @@ class Node(Broker):
     async def start(self) -> None:
         """Accepts connections, once it is open."""
         assert self._socket is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self), sock=self._socket, ssl=self.cluster.tls
-        )
+        self._server = await asyncio.get_running_loop().create_server(self._accept, sock=self._socket)
+
+    def _accept(self) -> asyncio.BaseProtocol:
+        connection = Connection(self)
+        return connection if self.cluster.tls is None else Tls(connection, self.cluster.tls)
 
     def close(self) -> None:
         """No longer accepts connections."""
