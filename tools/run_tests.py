@@ -33,7 +33,7 @@ BUILD = ROOT / "build" / "test"
 ALONE = ("compat", "examples", "perf", "sim/test_seeds.py", "sim/test_mutants.py")
 OWN_GROUP = [f"--ignore=tests/{path}" for path in ALONE]
 UNIT = "not kafka and not full"
-KAFKA = "kafka and not full and not versions and not chaos"
+KAFKA = "kafka and not full and not versions and not chaos and not secured"
 CORES = min(os.cpu_count() or 1, 4)
 NO_TEST_FOUND = 5
 
@@ -138,6 +138,11 @@ def sustained(counts: Counts) -> None:
 def versions(counts: Counts) -> None:
     """What the producer relies on, measured on older releases of Kafka too."""
     all_of(counts, "versions", "versions", "tests/broker")
+
+
+def secured(counts: Counts) -> None:
+    """Clients of a real Kafka that speaks TLS, and what it refuses."""
+    all_of(counts, "secured", "secured", "tests/broker", workers=1)
 
 
 def compat(counts: Counts) -> None:
@@ -270,6 +275,7 @@ GROUPS: dict[str, Group] = {
         perf,
         chaos,
         versions,
+        secured,
         sustained,
         dev_mode,
         leaks,
@@ -290,6 +296,15 @@ SLOW: dict[str, tuple[str, ...]] = {
         "kafka/protocol/*",
         "kafka/core/net/*",
         "kafka/core/transactions/*",
+    ),
+    "secured": (
+        "tests/broker/*secured*",
+        "tests/broker/tls.py",
+        "tests/certificates.py",
+        "tests/kafka_jars.py",
+        "kafka/core/net/*",
+        "kafka/drivers/*",
+        "kafka/security/*",
     ),
     "sustained": (
         "tests/chaos/*",

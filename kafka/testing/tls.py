@@ -54,7 +54,7 @@ class Tls(asyncio.Protocol, asyncio.Transport):
                 self._object.do_handshake()
                 self._is_secured = True
             while not self._is_paused and not self._raw.is_closing():
-                size = self._object.read(1 << 16, self._protocol.get_buffer(-1))  # type: ignore[arg-type]
+                size = self._object.read(1 << 16, self._protocol.get_buffer(-1))
                 if not size:
                     self._raw.close()
                     break
