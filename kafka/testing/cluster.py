@@ -59,7 +59,7 @@ class EmbeddedCluster(Cluster):
     requires certificates of them does so here.
 
     What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, idempotence and transactions,
-    DescribeProducers, FindCoordinator, DescribeCluster, ApiVersions. Consumer groups, configuration, security and
+    DescribeProducers, FindCoordinator, DescribeCluster, ApiVersions. Consumer groups, configuration, SASL, ACLs and
     quotas are not.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from certificates import PASSWORD, Certificates
 
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.drivers.threads import Driver
 from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
 from kafka.testing import EmbeddedCluster
@@ -90,6 +90,17 @@ def test_transactions(certificates: Certificates, tls_cluster: Cluster) -> None:
         with producer.transaction():
             producer.send("t", b"x")
     assert [record.value for record in cluster.records("t")] == [b"x"]
+
+
+def test_a_consumer(certificates: Certificates, tls_cluster: Cluster) -> None:
+    cluster = tls_cluster()
+    values = [os.urandom(size) for size in (1, 16384, 500_000) * 20]
+    with KafkaProducer(**keys(certificates, cluster)) as producer:
+        producer.send_many("t", values)
+    with KafkaConsumer(
+        "t", **keys(certificates, cluster, auto_offset_reset="earliest", consumer_timeout_ms=20_000)
+    ) as consumer:
+        assert [record.value for record, _ in zip(consumer, values, strict=False)] == values
 
 
 def test_a_context_of_the_users_own(certificates: Certificates, tls_cluster: Cluster) -> None:
