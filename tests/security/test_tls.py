@@ -19,6 +19,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.drivers.threads import Driver
 from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
 from kafka.testing import EmbeddedCluster
+from tests.processes import Script
 
 Cluster = Callable[..., EmbeddedCluster]
 
@@ -272,6 +273,28 @@ def test_a_name_that_cannot_be_in_a_certificate(certificates: Certificates) -> N
             bootstrap_servers=f"{'x' * 70}.example:1", security_protocol="SSL", ssl_cafile=certificates["ca.pem"]
         )
     assert "xxx.example:1" in str(caught.value)
+
+
+def test_a_fork_leaves_the_connections_to_the_parent(certificates: Certificates, tls_cluster: Cluster) -> None:
+    """The child says nothing on them, not even that it closes them, and makes its own."""
+    cluster = tls_cluster()
+    code = f"""
+    keys = dict(bootstrap_servers=bootstrap, security_protocol="SSL", ssl_cafile={certificates["ca.pem"]!r})
+    producer = KafkaProducer(**keys)
+    producer.send("t", b"before").get(10)
+    connections = [health.state for health in producer.health()]
+    pid = os.fork()
+    producer.send("t", b"child" if pid == 0 else b"parent").get(10)
+    if pid == 0:
+        producer.close()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    producer.send("t", b"after").get(10)
+    assert not [health for health in producer.health() if health.error is not None]
+    producer.close()
+    """
+    Script(code, cluster.bootstrap).end(30)
+    assert sorted(record.value for record in cluster.records("t")) == [b"after", b"before", b"child", b"parent"]
 
 
 # -- what changes meanwhile --------------------------------------------------------------------------------------------

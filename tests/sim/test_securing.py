@@ -51,6 +51,7 @@ def test_a_handshake_that_fails_or_never_ends_is_named(wrong: OSError | None, sa
     result = world.bootstrap(60.0)
     assert isinstance(result, Err) and isinstance(result.error, NoBrokersAvailable)
     assert str(result.error).count(said) == len(world.cluster.brokers)
+    assert "plain text" not in str(result.error)  # which is said of peers that close the connection
     assert not any(event[1] == "send" for event in world.simulation.trace)
 
 

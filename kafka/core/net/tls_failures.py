@@ -83,8 +83,9 @@ def tls_error(address: str, cause: Any, host: str, advertised: bool) -> KafkaCon
     `cause`: what the driver reports, None where the peer closed it. `advertised`: brokers gave that name.
     """
     if not is_tls(cause):
-        # What a peer does that takes our first words for nonsense: it closes, and what it has not read resets.
-        return connection_error(address, TLS, describe(cause), _CLOSED)
+        # A peer that takes our first words for nonsense closes; where it has not read all of them, that is a reset.
+        closed = cause is None or isinstance(cause, ConnectionError)
+        return connection_error(address, TLS, describe(cause), _CLOSED if closed else None)
     said = re.sub(r"^\[[^]]*\] ?| ?\(_ssl\.c:\d+\)$", "", describe(cause))
     reason = cause.reason or ""
     code = getattr(cause, "verify_code", 0)
