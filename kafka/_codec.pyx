@@ -31,6 +31,7 @@ include "_native/produce/rules.pxi"
 include "_native/produce/accumulator.pxi"
 include "_native/produce/batch.pxi"
 include "_native/produce/cell.pxi"
+include "_native/produce/foreign.pxi"
 include "_native/produce/future.pxi"
 include "_native/produce/unsent.pxi"
 include "_native/produce/deferred.pxi"
@@ -57,3 +58,30 @@ for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecord
                   Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here
+
+
+class MockSignature:
+    """The signature that `unittest.mock.create_autospec` finds for a method in C: that of the method's `__call__`.
+
+    It has the method's arguments, without `self`; without it, a mock of a producer takes any.
+    """
+
+    def __init__(self, method):
+        self._method = method
+
+    def __call__(self, *args, **kwargs):
+        return self._method(*args, **kwargs)
+
+    @property
+    def __signature__(self):
+        from inspect import signature
+
+        whole = signature(self._method)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+
+for documented in (Future, FutureRecordMetadata, FutureRecords, ProducerBase):
+    for name, method in vars(documented).items():
+        if not name.startswith("_") and callable(method):
+            method.__call__ = MockSignature(method)
+del documented, name, method

@@ -20,7 +20,7 @@ from kafka import leaving
 from kafka._installed import warn_if_overwritten
 from kafka._log import Log
 from kafka.config import ClientConfig
-from kafka.core.cluster.snapshot import Snapshot
+from kafka.core.cluster.snapshot import BrokerInfo, Snapshot
 from kafka.core.core import Core
 from kafka.core.events import Listeners
 from kafka.core.net.health import BrokerHealth
@@ -322,6 +322,11 @@ class Cluster:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+
+    @property
+    def controller(self) -> BrokerInfo | None:
+        """Its id, host, port and rack, in this order; None while it is not known."""
+        return self._snapshot.brokers.get(self._snapshot.controller_id)
 
     def topics(self) -> set[str]:
         return set(self._snapshot.topics)

@@ -30,7 +30,7 @@ import slow_groups
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "test"
 # What is in groups of its own: it needs more than a compiler, or the machine to itself.
-ALONE = ("compat", "examples", "perf", "sim/test_seeds.py", "sim/test_mutants.py")
+ALONE = ("compat", "agents", "examples", "perf", "sim/test_seeds.py", "sim/test_mutants.py")
 OWN_GROUP = [f"--ignore=tests/{path}" for path in ALONE]
 UNIT = "not kafka and not full"
 KAFKA = "kafka and not full and not versions and not chaos and not secured"
@@ -147,6 +147,11 @@ def secured(counts: Counts) -> None:
 
 def compat(counts: Counts) -> None:
     all_of(counts, "compat", "not full", "tests/compat", "--durations=5")
+
+
+def agents(counts: Counts) -> None:
+    """Tracing and monitoring agents that patch kafka-python, each as its users start it."""
+    all_of(counts, "agents", "not full", "tests/agents", "--durations=5")
 
 
 def examples(counts: Counts) -> None:
@@ -271,6 +276,7 @@ GROUPS: dict[str, Group] = {
         unit,
         kafka,
         compat,
+        agents,
         examples,
         perf,
         chaos,
@@ -319,6 +325,14 @@ SLOW: dict[str, tuple[str, ...]] = {
     "sanitizer": (*NATIVE, "tests/golden/*"),
     "pythons": ("pyproject.toml", "setup.py", "MANIFEST.in", "tools/python.sh", "kafka/__init__.py", "kafka/drivers/*"),
     "fuzz": ("*.pxi", "kafka/_codec_py.py", "kafka/records/*", "tests/protocol/*", "tests/records/*", "tests/golden/*"),
+    "agents": (
+        "tests/agents/*",
+        "kafka/producer/*",
+        "kafka/consumer/*",
+        "kafka/client.py",
+        "kafka/*future.pxi",
+        "kafka/serializer/wrapper.py",
+    ),
     "many-seeds": ("kafka/core/*", "kafka/testing/sim*", "tests/sim/*"),
 }
 # Seconds for the slow groups of one `make test-due`. Of the 40 minutes of .ci/run the rest is for what comes before.

@@ -149,6 +149,11 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     def _cluster(self) -> Cluster:
         return Cluster(self._core.snapshot)
 
+    @property
+    def _metadata(self) -> Cluster:
+        # kafka-python's name for it, which Elastic APM reads after each send().
+        return self._cluster()
+
     def partitions_for(self, topic: str) -> set[int]:
         """The partitions of `topic`; waits at most `max_block_ms` for them.
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import time
 from _thread import allocate_lock
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
+from kafka.drivers.loops import wait_in_loop
 from kafka.drivers.native import get_ident
 from kafka.errors import IllegalStateError, KafkaTimeoutError
 
@@ -52,12 +54,19 @@ class Waits:
         return self.io_thread == get_ident()
 
     def get(self, cell: Cell, timeout: float | None) -> bool:
+        self._refuse_on_io_thread("get() was called")
+        return wait_for(cell, timeout)
+
+    def in_loop(self, cell: Cell) -> Generator[Any, None, None]:
+        self._refuse_on_io_thread("a future is awaited")
+        return wait_in_loop(cell.notify, cell.forget)
+
+    def _refuse_on_io_thread(self, what: str) -> None:
         if self.is_io_thread():
             raise IllegalStateError(
-                "get() was called in a callback, on the thread that has to bring the answer: it would wait for ever. "
+                f"{what} in a callback, on the thread that has to bring the answer: it would wait for ever. "
                 "Use add_callback, or hand the future to another thread."
             )
-        return wait_for(cell, timeout)
 
 
 class WaitingProducer(ProducerBase):

@@ -73,6 +73,10 @@ def as_serializer(given: Any) -> Serializer | None:
         raise TypeError(f"a function or a kafka.serializer.Serializer, not {given!r}")
     if _takes(method, 3):
         return given  # type: ignore[no-any-return]
+    # New Relic puts one of the old signature around each serializer, which then fails where it has the new one.
+    inner: Any = getattr(given, "__wrapped__", None)
+    if hasattr(inner, "serialize") and _takes(inner.serialize, 3):
+        return as_serializer(inner)
     return _WithoutHeaders(given)
 
 

@@ -15,10 +15,20 @@ from pathlib import Path
 
 import kafka
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 # The folder in which the `kafka` under test is.
 OUR_PATH = str(Path(kafka.__file__).parents[1])
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("KAFKA_TURBO_CACHE") or CHECKOUT / ".cache") / "compat"
+
+# What ours depends on, for environments to which it comes from the checkout.
+OURS: tuple[str, ...] = tuple(
+    tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+)
 
 KAFKA_PYTHON = ("kafka-python==3.0.12", "crc32c", "lz4", "python-snappy", "zstandard")
 

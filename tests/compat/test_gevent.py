@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compat.environment import OUR_PATH, python_with
+from compat.environment import OUR_PATH, OURS, python_with
 from compat.running import outcome, start
 
 from kafka.testing import EmbeddedCluster
@@ -10,7 +10,7 @@ from kafka.testing import EmbeddedCluster
 
 def test_a_patched_program_waits_without_stopping_its_greenlets() -> None:
     with EmbeddedCluster(topics={"t": 1}) as cluster:
-        python = python_with("gevent", "crc32c", "lz4", "zstandard")
+        python = python_with("gevent", *OURS)
         found = outcome(start(python, "gevent_patched", cluster.bootstrap, "t", path=OUR_PATH))
         values = [record.value for record in cluster.records("t")]
     assert found == {

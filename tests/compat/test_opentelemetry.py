@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from compat.environment import KAFKA_PYTHON, OUR_PATH, python_with
+from compat.environment import KAFKA_PYTHON, OUR_PATH, OURS, python_with
 from compat.running import outcome, start
 
 INSTRUMENTOR = ("opentelemetry-instrumentation-kafka-python==0.66b1", "opentelemetry-sdk")
@@ -17,7 +17,7 @@ def pythons() -> dict[str, Path]:
     # Ours comes from the checkout: the environment has what it depends on.
     return {
         "theirs": python_with(KAFKA_PYTHON[0], *INSTRUMENTOR),
-        "ours": python_with("crc32c", "lz4", "zstandard", *INSTRUMENTOR),
+        "ours": python_with(*OURS, *INSTRUMENTOR),
     }
 
 

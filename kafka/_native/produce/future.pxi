@@ -8,10 +8,15 @@ from kafka.structs import RecordMetadata, TopicPartition
 cdef enum:
     ON_SUCCESS = 1
     ON_FAILURE = 2
+    AT_END = 4      # without the outcome, and without having looked at it
 
 
 cdef class Future:
-    """The common part of what `send` and `send_many` give back: waiting and callbacks."""
+    """The common part of what `send` and `send_many` give back: waiting and callbacks.
+
+    An `await` in any asyncio loop waits for it too, and so do `asyncio.wrap_future` and the functions of
+    `concurrent.futures` (`foreign.pxi`).
+    """
 
     cdef bint looked_at
 
@@ -88,6 +93,9 @@ cdef class Future:
             self.add(when, function, args, kwargs)
             return
         try:
+            if when == AT_END:
+                function(*args, **kwargs)
+                return
             error = self.exception if when & ON_FAILURE else self.peek_error()
             if error is None:
                 if when & ON_SUCCESS:
@@ -114,14 +122,85 @@ cdef class Future:
             if cell is None or cell.done:
                 return
             accumulator = cell.accumulator
-            if accumulator.waits is None:
-                raise Errors.IllegalStateError("this client has no way to wait; the outcome is not known yet")
+            waits = ways_to_wait(accumulator)
             if timeout is not None and deadline == 0:
                 deadline = accumulator.now() + timeout
-            if not accumulator.waits.get(cell, None if timeout is None else deadline - accumulator.now()):
+            if not waits.get(cell, None if timeout is None else deadline - accumulator.now()):
                 raise Errors.KafkaTimeoutError(
                     f"No answer for {cell.named_place()} within {timeout} seconds; the record may still be delivered"
                 )
+
+    def __await__(self):
+        """Wait as `get()` does, in the asyncio loop that runs here, whichever that is."""
+        cdef Cell cell
+        while True:
+            cell = self.cell_at_end()
+            if cell is None or cell.done:
+                return self.get()
+            yield from ways_to_wait(cell.accumulator).in_loop(cell)
+
+    # -- under the names of concurrent.futures -------------------------------------------------------------------------
+
+    @property
+    def __class__(self):
+        # `asyncio.wrap_future` refuses what does not call itself one of these.
+        return foreign_class(type(self))
+
+    def __dir__(self):
+        return dir(type(self))
+
+    def done(self):
+        return self.is_done
+
+    def result(self, timeout=None):
+        """The same as `get`."""
+        return self.get(timeout)
+
+    def cancel(self):
+        """False: a record that was sent cannot be called back."""
+        return False
+
+    def cancelled(self):
+        return False
+
+    def running(self):
+        return False
+
+    def add_done_callback(self, fn):
+        """Call `fn(outcome)` at the end, whatever it is, with the methods `result()` and `exception()`.
+
+        As `exception` is an attribute of this class, as in kafka-python, it is not `fn`'s argument itself.
+        """
+        if not callable(fn):
+            raise TypeError(f"a callback must be callable, not {type(fn).__name__}")
+        self.add(AT_END, hand_outcome, (fn, self), {})
+
+    @property
+    def _condition(self):
+        return NO_CONDITION
+
+    @property
+    def _state(self):
+        # What has ended tells so when a waiter is added: like that no end is missed between a look and the adding.
+        return "PENDING"
+
+    @property
+    def _waiters(self):
+        return ForeignWaiters(self)
+
+    cdef forget_waiter(self, waiter):
+        cdef Cell cell = self.cell_at_end()
+        if cell is not None and cell.callbacks is not None:
+            for entry in cell.callbacks:
+                if entry[0] is self and entry[1] == AT_END and entry[3] and entry[3][0] is waiter:
+                    cell.callbacks.remove(entry)
+                    return
+
+
+cdef object ways_to_wait(Accumulator accumulator):
+    if accumulator.waits is None:
+        raise Errors.IllegalStateError("this client has no way to wait; the outcome is not known yet")
+    return accumulator.waits
 
 
 @cython.no_gc

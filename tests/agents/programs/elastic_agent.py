@@ -1,0 +1,41 @@
+"""Elastic APM: `elasticapm.instrument()`; the spans that its client would send."""
+
+import json
+import os
+import sys
+
+import elasticapm
+
+elasticapm.instrument()
+client = elasticapm.Client(
+    service_name="test",
+    transport_class="elasticapm.transport.base.Transport",
+    cloud_provider="none",
+    central_config=False,
+    metrics_interval="0s",
+    span_compression_enabled=False,
+    disable_send=False,
+)
+spans = []
+client.queue = lambda kind, data, flush=False: spans.append(data) if kind == "span" else None
+client.tracer.queue_func = client.queue
+
+from kafka import KafkaProducer  # noqa: E402
+
+bootstrap, topic = sys.argv[1:]
+with KafkaProducer(bootstrap_servers=bootstrap) as producer:
+    client.begin_transaction("test")
+    offsets = [producer.send(topic, b"keyless").get(10).offset, producer.send(topic, b"v", key=b"k").get(10).offset]
+    client.end_transaction("test")
+print(
+    json.dumps(
+        {
+            "sent": len(offsets),
+            "spans": [span["name"] for span in spans],
+            "brokers": ["{address}:{port}".format(**span["context"]["destination"]) for span in spans],
+        }
+    )
+)
+client.close()
+sys.stdout.flush()
+os._exit(0)
