@@ -165,6 +165,7 @@ class Accumulator:
     codec: Codec | None
     closed: bool
     waits: Any
+    run_callbacks: Callable[[Callable[[], None]], None] | None
     batches_taken: int
     waiting: int
     @property

@@ -24,8 +24,10 @@ from kafka.core.cluster.snapshot import BrokerInfo, Snapshot
 from kafka.core.core import Core
 from kafka.core.events import Listeners
 from kafka.core.net.health import BrokerHealth
+from kafka.drivers import forks
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
+from kafka.drivers.native import Signal
 from kafka.drivers.threads import Driver
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.leaving import Remains
@@ -57,6 +59,7 @@ class Client:
 
     def __init__(self, checked: ClientConfig) -> None:
         warn_if_overwritten()
+        forks.prepare(type(self).__name__)
         self._checked = checked
         self.config: dict[str, Any] = checked.values
         self._starting = threading.RLock()
@@ -159,7 +162,7 @@ class Client:
         self._check_open()
         driver = self._driver
         answers: list[Any] = []
-        answered = threading.Event()
+        answered = Signal()
 
         def answer(value: Any, now: float | None = None) -> None:
             answers.append(value)
@@ -177,7 +180,7 @@ class Client:
             raise
         else:
             if not answers and forget is not None and driver.is_alive():
-                forgotten = threading.Event()
+                forgotten = Signal()
 
                 def stop(now: float) -> None:
                     forget(answer)
@@ -202,8 +205,11 @@ class Client:
             raise result.error.fresh()
         return result.unwrap()
 
+    def _is_io_thread(self) -> bool:
+        return self._driver.is_current()
+
     def _refuse_on_io_thread(self, what: str) -> None:
-        if self._driver.is_current():
+        if self._is_io_thread():
             raise IllegalStateError(
                 f"{what} in a callback would wait for the thread it runs on. Hand it to another thread."
             )

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from kafka._log import Log
+from kafka.drivers import forks
 from kafka.errors import IllegalStateError, KafkaError
 
 if TYPE_CHECKING:
@@ -159,4 +160,4 @@ def _alive(those: weakref.WeakSet[T] | set[T]) -> list[T]:
 
 
 atexit.register(close_all)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+forks.after_in_child(_after_fork_in_child)

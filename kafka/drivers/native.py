@@ -1,8 +1,8 @@
-"""Threads of the operating system, under gevent too.
+"""Threads of the operating system in programs whose threads are greenlets, by the patches of gevent or eventlet.
 
-gevent's monkey patches turn threads into greenlets, of which one runs until it waits for something of gevent's. The IO
-thread waits in C, so no other greenlet would ever run again. As a thread it works with programs that are patched:
-gevent's locks and events, on which greenlets wait for it, may be set from another thread.
+A greenlet runs until it waits for something of its library's, and the IO thread waits in C: as a greenlet it would let
+no other run, ever again. As a thread it must not touch what greenlets wait on, which belongs to the thread of their
+hub. So whatever wakes one, and callbacks, are run there (`kafka.drivers.greenlets`).
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from _thread import allocate_lock
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from kafka.drivers.greenlets import Hub
 
 
 class Thread(Protocol):
@@ -24,7 +28,7 @@ class Thread(Protocol):
 
 def thread(target: Callable[[], None], name: str) -> Thread:
     """A thread that runs `target`, does not keep the interpreter from ending, and has yet to be started."""
-    if _gevent() is None:
+    if _patches() is None:
         return threading.Thread(target=target, name=name, daemon=True)
     return _BesideGreenlets(target)
 
@@ -35,16 +39,56 @@ def get_ident() -> int:
     return found
 
 
+def hub() -> Hub | None:
+    """Where greenlets that wait on this thread are woken, and callbacks run; None where threads are threads."""
+    patches = _patches()
+    if patches is None:
+        return None
+    from kafka.drivers.greenlets import hub_of
+
+    return hub_of(patches)
+
+
+def released_by_others(release: Callable[[], None]) -> Callable[[], None]:
+    """`release`, a lock's that this greenlet or thread is about to wait for, as another thread may call it."""
+    waits_on = hub()
+    return release if waits_on is None else waits_on.waking(release)
+
+
+class Signal:
+    """Something happens, once: any number of threads or greenlets wait for it, and any thread says that it has."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = allocate_lock()
+        self._lock.acquire()
+        self._release = released_by_others(self._lock.release)
+
+    def set(self) -> None:
+        if not self.is_set:
+            self.is_set = True
+            self._release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """False where it has not happened after `timeout` seconds."""
+        if not self.is_set and self._lock.acquire(True, -1 if timeout is None else timeout):
+            self._lock.release()  # for whoever waits as well
+        return self.is_set
+
+
 class _BesideGreenlets:
     def __init__(self, target: Callable[[], None]) -> None:
         self.ident: int | None = None
         self._target = target
         self._started = False
-        self._over = threading.Event()
+        self._over = Signal()
+        self._hub = hub()
 
     def start(self) -> None:
         unpatched("_thread", "start_new_thread")(self._run, ())
         self._started = True
+        if self._hub is not None:
+            self._hub.thread_began()
 
     def _run(self) -> None:
         self.ident = get_ident()
@@ -53,21 +97,32 @@ class _BesideGreenlets:
         finally:
             del self._target  # which refers to this
             self._over.set()
+            if self._hub is not None:
+                self._hub.waking(self._hub.thread_ended)()
 
     def is_alive(self) -> bool:
-        return self._started and not self._over.is_set()
+        return self._started and not self._over.is_set
 
     def join(self, timeout: float | None = None) -> None:
         self._over.wait(timeout)
 
 
-def _gevent() -> Any:
-    """gevent's module of patches where it has patched threads, else None."""
+def _patches() -> Any:
+    """The module of whichever library has made greenlets of threads; None where none has."""
     monkey = sys.modules.get("gevent.monkey")
-    return monkey if monkey is not None and monkey.is_module_patched("threading") else None
+    if monkey is not None and monkey.is_module_patched("threading"):
+        return monkey
+    patcher = sys.modules.get("eventlet.patcher")
+    if patcher is not None and patcher.is_monkey_patched("thread"):
+        return patcher
+    return None
 
 
 def unpatched(module: str, name: str) -> Any:
-    """A function as it was before gevent replaced it: in a thread of our own gevent's would make a hub that stays."""
-    monkey = _gevent()
-    return getattr(importlib.import_module(module), name) if monkey is None else monkey.get_original(module, name)
+    """A function as it was before it was replaced: in a thread of our own the other would make a hub that stays."""
+    patches = _patches()
+    if patches is None:
+        return getattr(importlib.import_module(module), name)
+    if patches.__name__ == "gevent.monkey":
+        return patches.get_original(module, name)
+    return getattr(patches.original(module), name)

@@ -72,6 +72,7 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     def _equip(self, turn: Turn) -> Desk:
         config = self._checked
         delivery_timeout = min(config.delivery_timeout_ms / 1000, 1e9)
+        waits = Waits()
         self._accumulator = Accumulator(
             turn,
             memory=config.buffer_memory,
@@ -80,8 +81,10 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
             batch_size=max(config.batch_size, 1) if config.batch_size_given else 0,
             max_request_size=config.max_request_size,
             codec=_codec(config),
-            waits=Waits(),
+            waits=waits,
         )
+        if waits.callbacks is not None:
+            self._accumulator.run_callbacks = waits.callbacks.run
         self._transactions = None
         if config.transactional_id is not None:
             timeout = config.transaction_timeout_ms / 1000
@@ -182,6 +185,9 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         self._check_open()
         self._wait_for_all(timeout)
         self._raise_failures()
+
+    def _is_io_thread(self) -> bool:
+        return super()._is_io_thread() or self._accumulator.waits.is_io_thread()
 
     def _wait_for_all(self, timeout: float | None) -> None:
         self._refuse_on_io_thread("flush()")

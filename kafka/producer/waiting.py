@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
 from kafka.drivers.loops import wait_in_loop
-from kafka.drivers.native import get_ident
+from kafka.drivers.native import get_ident, hub, released_by_others
 from kafka.errors import IllegalStateError, KafkaTimeoutError
 
 if TYPE_CHECKING:
@@ -34,24 +34,29 @@ def wait_for(cell: Cell, timeout: float | None = None, *, told: bool = False) ->
             return False
         lock = allocate_lock()
         lock.acquire()
+        release = released_by_others(lock.release)
         try:
-            if cell.notify(lock.release, told=told):
+            if cell.notify(release, told=told):
                 lock.acquire(True, min(left, _LONGEST))
         finally:
-            cell.forget(lock.release, told=told)
+            cell.forget(release, told=told)
     return True
 
 
 class Waits:
     """An accumulator's, where threads wait for it. The IO thread never does: it would wait for itself."""
 
-    __slots__ = ("io_thread",)
+    __slots__ = ("callbacks", "io_thread")
 
     def __init__(self) -> None:
         self.io_thread = 0  # its identifier; 0 for none
+        greenlets = hub()
+        # Where those do not run on the IO thread.
+        self.callbacks = None if greenlets is None else greenlets.callbacks()
 
     def is_io_thread(self) -> bool:
-        return self.io_thread == get_ident()
+        """Whether the caller is the IO thread, or a callback, which counts as that wherever it runs."""
+        return self.io_thread == get_ident() or (self.callbacks is not None and self.callbacks.is_current())
 
     def get(self, cell: Cell, timeout: float | None) -> bool:
         self._refuse_on_io_thread("get() was called")
@@ -131,7 +136,7 @@ class WaitingProducer(ProducerBase):
             unsent.deadline = accumulator.now() + self._max_block
         lock = allocate_lock()
         lock.acquire()
-        unsent.queue_up(lock.release)
+        unsent.queue_up(released_by_others(lock.release))
         while not (unsent.granted or accumulator.closed):  # which has its own reason: `try_again` finds it
             left = unsent.deadline - accumulator.now()
             if left > 0 and lock.acquire(True, min(left, _LONGEST)):

@@ -44,6 +44,8 @@ cdef class Accumulator(Memory):
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
     cdef readonly Py_ssize_t largest    # an open batch does not grow past this
+    # Whom to hand a batch's callbacks, a function without arguments; None: they run where the batch got its outcome.
+    cdef public object run_callbacks
     cdef readonly object waits      # how a future's outcome is waited for: `waits.get(cell, timeout)`; None for not
     cdef readonly object codec      # what batches are compressed with: a kafka.records.compression.Codec, or None
     cdef dict topics

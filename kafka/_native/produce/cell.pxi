@@ -24,6 +24,10 @@ cdef release_all(list releases):
 cdef object _first_index = itemgetter(0)
 
 
+cdef object telling(Cell cell, list callbacks, Accumulator accumulator):
+    return lambda: (<Cell>cell).tell(callbacks, accumulator)
+
+
 @cython.no_gc
 cdef class Cell:
     """How a batch ended, for all the futures of its records.
@@ -154,6 +158,14 @@ cdef class Cell:
         callbacks, self.callbacks = self.callbacks, None
         try:
             release_all(self.releases)
+        finally:
+            if callbacks is None or accumulator.run_callbacks is None:
+                self.tell(callbacks, accumulator)
+            else:
+                accumulator.run_callbacks(telling(self, callbacks, accumulator))
+
+    cdef tell(self, list callbacks, Accumulator accumulator):
+        try:
             if callbacks is not None:
                 over = accumulator.host.monotonic(accumulator.host.context)
                 for future, when, function, args, kwargs in callbacks:
