@@ -137,6 +137,10 @@ class KafkaConsumer(ConsumerBase, Client):
         """The topics that are subscribed; None where partitions are assigned."""
         return None if self._topics is None else set(self._topics)
 
+    @property
+    def _subscription(self) -> _Subscription:
+        return _Subscription(self.subscription(), set() if self._topics else self.assignment())
+
     def unsubscribe(self) -> None:
         """Read nothing any more."""
         self._check_open()
@@ -170,7 +174,12 @@ class KafkaConsumer(ConsumerBase, Client):
             max_records = self._checked.max_poll_records
         if max_records < 1:
             raise ValueError(f"max_records must be 1 or more: {max_records}")
-        deadline = time.monotonic() + timeout_ms / 1000
+        return self._poll_once(time.monotonic() + timeout_ms / 1000, max_records)
+
+    def _poll_once(
+        self, deadline: float, max_records: int, update_offsets: bool = True
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        # By this name, and with three arguments, SkyWalking wraps it.
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
         while left > 0:
@@ -400,6 +409,14 @@ class KafkaConsumer(ConsumerBase, Client):
         }.values():
             if deserializer is not None:
                 deserializer.close()
+
+
+class _Subscription:
+    """By the names of kafka-python's, which instrumentation reads."""
+
+    def __init__(self, topics: set[str] | None, assigned: set[TopicPartition]) -> None:
+        self.subscription = topics
+        self._user_assignment = assigned
 
 
 _EXCLUSIVE = (

@@ -8,6 +8,7 @@ from typing import Any
 
 from kafka._codec import ConsumerRecord, Fetched, ReadRules
 from kafka.core.consume.deliveries import Deliveries, Failure
+from kafka.drivers.native import waking
 from kafka.errors import RecordDeserializationError
 from kafka.records.compression import CODECS
 from kafka.records.decompression import MAX_DECOMPRESSED, decompress
@@ -28,7 +29,7 @@ class Reading:
         self._broken: list[Fetched] = []  # whose next record cannot be had; the reader is told until it seeks
         self._stuck: list[Failure] = []  # of partitions of which nothing more comes
         self._told = False  # the last call raised what is wrong: now it is the turn of the other partitions
-        deliveries.tell = self._event.set
+        deliveries.tell = waking(self._event.set)
 
     def wait(self, seconds: float) -> None:
         """Until something arrives or `wake_up` is called; Ctrl-C interrupts."""

@@ -49,10 +49,10 @@ def hub() -> Hub | None:
     return hub_of(patches)
 
 
-def released_by_others(release: Callable[[], None]) -> Callable[[], None]:
-    """`release`, a lock's that this greenlet or thread is about to wait for, as another thread may call it."""
-    waits_on = hub()
-    return release if waits_on is None else waits_on.waking(release)
+def waking(function: Callable[[], None]) -> Callable[[], None]:
+    """`function`, which wakes this thread or one of its greenlets (a lock's release), as another thread may call it."""
+    greenlets = hub()
+    return function if greenlets is None else greenlets.waking(function)
 
 
 class Signal:
@@ -62,7 +62,7 @@ class Signal:
         self.is_set = False
         self._lock = allocate_lock()
         self._lock.acquire()
-        self._release = released_by_others(self._lock.release)
+        self._release = waking(self._lock.release)
 
     def set(self) -> None:
         if not self.is_set:

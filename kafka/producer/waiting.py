@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka._codec import Accumulator, ProducerBase
 from kafka.drivers.loops import wait_in_loop
-from kafka.drivers.native import get_ident, hub, released_by_others
+from kafka.drivers.native import get_ident, hub, waking
 from kafka.errors import IllegalStateError, KafkaTimeoutError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def wait_for(cell: Cell, timeout: float | None = None, *, told: bool = False) ->
             return False
         lock = allocate_lock()
         lock.acquire()
-        release = released_by_others(lock.release)
+        release = waking(lock.release)
         try:
             if cell.notify(release, told=told):
                 lock.acquire(True, min(left, _LONGEST))
@@ -136,7 +136,7 @@ class WaitingProducer(ProducerBase):
             unsent.deadline = accumulator.now() + self._max_block
         lock = allocate_lock()
         lock.acquire()
-        unsent.queue_up(released_by_others(lock.release))
+        unsent.queue_up(waking(lock.release))
         while not (unsent.granted or accumulator.closed):  # which has its own reason: `try_again` finds it
             left = unsent.deadline - accumulator.now()
             if left > 0 and lock.acquire(True, min(left, _LONGEST)):

@@ -28,14 +28,27 @@ VERSIONS = {
     "sentry": "sentry-sdk==2.75.0",
 }
 EXPECTED = {
-    "instana": {"sent": 2, "spans": [{"service": "t", "access": "send", "error": None}] * 2},
+    "instana": {
+        "sent": 2,
+        "read": 2,
+        "spans": [
+            {"service": "t", "access": access, "error": None} for access in ("send", "send", "consume", "consume")
+        ],
+    },
     "newrelic": {
         "sent": 6,
         "metrics": ["MessageBroker/Kafka/Nodes/BOOTSTRAP/Produce/t"],
         "spans": ["MessageNode", "MessageNode"],
+        "read": [True, True],  # with headers: those that connect traces
+        "transactions": ["Named/t", "Named/t"],
     },
-    "elastic": {"sent": 2, "spans": ["Kafka SEND to t"] * 2, "brokers": ["BOOTSTRAP"] * 2},
-    "skywalking": {"sent": 2, "spans": ["Kafka/t/Producer"] * 2 + ["test"], "peers": ["BOOTSTRAP"] * 2 + [None]},
+    "elastic": {
+        "sent": 2,
+        "read": 2,
+        "spans": ["Kafka SEND to t", "Kafka SEND to t", "Kafka RECEIVE from t", "Kafka POLL from t"],
+        "brokers": ["BOOTSTRAP", "BOOTSTRAP"],
+    },
+    "skywalking": {"sent": 2, "read": 2, "spans": ["Kafka/t/Consumer/"] * 2 + ["Kafka/t/Producer"] * 2 + ["test"]},
     "ddtrace": {"sent": 2, "spans": ["kafka.send"] * 2},
     "sentry": {"sent": 2, "events": [["kafka.producer", "of the callback"]]},
 }

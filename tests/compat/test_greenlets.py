@@ -50,6 +50,8 @@ def test_callbacks_run_where_greenlets_do(patch: str) -> None:
         "in a greenlet": True,
         "refused": 3,
         "after one that raises": 1,
+        "others run beside a consumer": True,
+        "read": 1,
         "others run": True,
         "child": 0,
     }

@@ -11,10 +11,11 @@ from unittest import mock
 
 import pytest
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.producer.future import FutureRecordMetadata, FutureRecords
 from kafka.serializer import Serializer
 from kafka.serializer.wrapper import as_serializer
+from kafka.testing import EmbeddedCluster
 from tests.producer.brokers import ScriptedCluster
 
 Make = Callable[..., KafkaProducer]
@@ -53,10 +54,32 @@ def test_the_controller_is_where_elastic_apm_looks_for_it(cluster: ScriptedClust
 
 
 @pytest.mark.parametrize("name", ["__next__", "poll", "_poll_once", "close"])
-def test_a_consumer_has_what_is_wrapped_in_programs_that_only_produce(name: str) -> None:
-    arguments = {"_poll_once": (None, None)}.get(name, ())
-    with pytest.raises(NotImplementedError, match="KafkaConsumer"):
-        getattr(KafkaConsumer, name)(object.__new__(KafkaConsumer), *arguments)
+def test_what_is_wrapped_on_a_consumer_is_what_is_called(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, seen = getattr(KafkaConsumer, name), []
+
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append(name)
+        return plain(self, *args, **kwargs)
+
+    with EmbeddedCluster(topics={"t": 1}) as cluster, KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+        producer.send_many("t", [b"v"] * 3).get(10)
+        with monkeypatch.context() as patched:
+            patched.setattr(KafkaConsumer, name, wrapper)
+            consumer = KafkaConsumer("t", bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest")
+            assert next(consumer).topic == next(iter(consumer)).topic == "t"
+            polled = consumer.poll(10_000)
+            assert sum(map(len, polled.values())) == 1
+            assert consumer._subscription.subscription == {"t"}
+            assert consumer._subscription._user_assignment == set()
+            consumer.close()
+    assert seen == [name] * {"__next__": 2}.get(name, 1)
+
+
+def test_what_instrumentation_reads_of_partitions_that_are_assigned(cluster: ScriptedCluster) -> None:
+    with KafkaConsumer(bootstrap_servers=cluster.bootstrap) as consumer:
+        consumer.assign([TopicPartition("t", 0)])
+        assert consumer._subscription.subscription is None
+        assert consumer._subscription._user_assignment == {("t", 0)}
 
 
 def test_a_serializer_inside_a_wrapper_of_the_old_signature() -> None:

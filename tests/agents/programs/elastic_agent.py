@@ -20,19 +20,23 @@ spans = []
 client.queue = lambda kind, data, flush=False: spans.append(data) if kind == "span" else None
 client.tracer.queue_func = client.queue
 
-from kafka import KafkaProducer  # noqa: E402
+from kafka import KafkaConsumer, KafkaProducer  # noqa: E402
 
 bootstrap, topic = sys.argv[1:]
 with KafkaProducer(bootstrap_servers=bootstrap) as producer:
     client.begin_transaction("test")
     offsets = [producer.send(topic, b"keyless").get(10).offset, producer.send(topic, b"v", key=b"k").get(10).offset]
+    consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    values = [next(consumer).value, *(record for found in consumer.poll(10_000).values() for record in found)]
+    consumer.close()
     client.end_transaction("test")
 print(
     json.dumps(
         {
             "sent": len(offsets),
+            "read": len(values),
             "spans": [span["name"] for span in spans],
-            "brokers": ["{address}:{port}".format(**span["context"]["destination"]) for span in spans],
+            "brokers": ["{address}:{port}".format(**span["context"]["destination"]) for span in spans[:2]],
         }
     )
 )

@@ -13,7 +13,7 @@ import newrelic.agent
 newrelic.agent.initialize()
 application = newrelic.agent.register_application(timeout=10.0)
 
-from kafka import KafkaProducer, Serializer  # noqa: E402
+from kafka import KafkaConsumer, KafkaProducer, Serializer  # noqa: E402
 
 
 class Upper(Serializer):
@@ -31,4 +31,11 @@ for serializer in (None, bytes.upper, Upper()):
         found["metrics"] = sorted(name for name, _ in transaction._custom_metrics.metrics())
         found["spans"] = [type(child).__name__ for child in transaction.root_span.children]
     producer.close()
+consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap.split(","), auto_offset_reset="earliest")
+found["read"], transactions = [], []
+for _ in range(2):
+    found["read"].append(len(next(consumer).headers) > 0)
+    transactions.append(newrelic.agent.current_transaction())
+found["transactions"] = [transaction.name for transaction in transactions]
+consumer.close()
 print(json.dumps(found))

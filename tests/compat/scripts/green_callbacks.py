@@ -29,7 +29,7 @@ else:
 import json  # noqa: E402
 import os  # noqa: E402
 
-from kafka import KafkaProducer  # noqa: E402
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition  # noqa: E402
 from kafka.errors import IllegalStateError, KafkaTimeoutError  # noqa: E402
 
 outcome = {}
@@ -103,6 +103,20 @@ def tick():
 
 
 ticking = spawn(tick)
+
+# A consumer that waits lets others run, and hears of what comes.
+consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+consumer.assign([TopicPartition(topic, 0)])
+consumer.seek_to_end()
+consumer.position(TopicPartition(topic, 0))
+before, reading = ticks, spawn(lambda: consumer.poll(20_000))
+sleep(0.2)
+outcome["others run beside a consumer"] = ticks - before > 5
+producer.send(topic, b"read").get(5)
+with Timeout(5, False):
+    found = reading.wait() if library == "eventlet" else reading.get()
+    outcome["read"] = sum(map(len, found.values()))
+consumer.close()
 try:
     producer._ask(lambda answer, now: None, 0.3, "nothing")
 except KafkaTimeoutError:
