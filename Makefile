@@ -71,9 +71,11 @@ format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix-only .
 	$(VENV)/bin/ruff format .
 
-# The sdist, the wheel built from it, and a try of that wheel in an empty environment outside the checkout.
+# The sdist, the wheel built from it, and a try of that wheel in an empty environment outside the checkout; then the
+# same of the shim that stands for kafka-python.
 wheel: $(VENV)/.ready
 	$(PY) tools/check_wheel.py
+	$(PY) tools/check_shim.py
 
 clean:
 	rm -rf build dist $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,6 +6,9 @@ import os
 import re
 import warnings
 
+# kafka-python, its fork of 2024, and what its first releases were called.
+_OTHERS = re.compile(r"(kafka|kafka[-_.]python|kafka[-_.]python[-_.]ng)-\d[^-]*(?:-py[\d.]+)?\.(?:dist|egg)-info", re.I)
+
 _checked = False
 
 
@@ -21,7 +24,8 @@ def warn_if_overwritten() -> None:
             f"kafka-turbo is installed over {' and '.join(others)}: both own the package 'kafka', and uninstalling or "
             f"upgrading one deletes files of the other. Repair it with:\n"
             f"    python -m pip uninstall -y {' '.join(others)} kafka-turbo\n"
-            f"    python -m pip install kafka-turbo",
+            f"    python -m pip install kafka-turbo\n"
+            "Where another package requires kafka-python, docs/migration.md of kafka-turbo says how to satisfy it.",
             RuntimeWarning,
             stacklevel=4,  # whoever called the constructor of a subclass of Client
         )
@@ -34,5 +38,18 @@ def _installed_beside(folder: str) -> list[str]:
         entries = os.listdir(folder)
     except OSError:  # inside a zip file
         return []
-    found = (re.fullmatch(r"(kafka_python(?:_ng)?)-.*\.(?:dist|egg)-info", entry) for entry in entries)
-    return sorted({match[1].replace("_", "-") for match in found if match})
+    found = ((_OTHERS.fullmatch(entry), entry) for entry in entries)
+    return sorted(
+        {re.sub("[_.]", "-", match[1].lower()) for match, entry in found if match and _has_package(folder, entry)}
+    )
+
+
+def _has_package(folder: str, entry: str) -> bool:
+    """Whether files of the package are this distribution's: not of our own of that name, which has none."""
+    for record in ("RECORD", "installed-files.txt"):
+        try:
+            with open(os.path.join(folder, entry, record), encoding="utf-8", errors="replace") as file:
+                return any(re.match(r'"?(?:\.\./)?kafka/', line) for line in file)
+        except OSError:
+            continue
+    return True  # nothing says so
