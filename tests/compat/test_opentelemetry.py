@@ -9,6 +9,8 @@ import pytest
 from compat.environment import KAFKA_PYTHON, OUR_PATH, OURS, python_with
 from compat.running import outcome, start
 
+from kafka.testing import EmbeddedCluster
+
 INSTRUMENTOR = ("opentelemetry-instrumentation-kafka-python==0.66b1", "opentelemetry-sdk")
 
 
@@ -59,6 +61,28 @@ def test_without_skip_dep_check_its_log_says_that_kafka_python_is_missing_and_no
     out, err = running.communicate(timeout=90)
     assert 'only instruments "kafka-python >= 2.0, < 4.0", but no installed version was found' in err
     assert '"spans": [["outer"' in out
+
+
+def test_keyless_records_have_their_partition_and_send_many_its_span(pythons):
+    with EmbeddedCluster(topics={"t": 3}) as cluster:
+        found = outcome(start(pythons["ours"], "opentelemetry_ours", cluster.bootstrap, "t", path=OUR_PATH))
+        records = [record for partition in range(3) for record in cluster.records("t", partition)]
+    assert found["right"] == [True] * 20
+    assert found["one partition for a batch"] <= 2
+    attributes = {
+        "messaging.system": "kafka",
+        "messaging.destination": "t",
+        "messaging.url": "",
+        "messaging.batch.message_count": 2,
+    }
+    assert found["many"] == [["t send", attributes], ["t send", {**attributes, "messaging.kafka.partition": 1}]]
+    assert found["failed"] == ["ERROR", "ERROR"]
+    assert found["after"] == 0
+    assert found["headers"] == [[["mine", "1"]], None]  # the caller's own
+    headers = {record.value: [key for key, _ in record.headers] for record in records}
+    assert headers[b"a"] == ["mine", "traceparent"]
+    assert headers[b"b"] == headers[b"c"] == ["traceparent"]
+    assert headers[b"e"] == []
 
 
 def test_our_distribution_is_not_named_kafka_python(pythons):

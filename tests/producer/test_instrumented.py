@@ -105,6 +105,32 @@ def test_a_serializer_inside_a_wrapper_of_the_old_signature() -> None:
     assert old.serialize("t", [], 1) == ("wrapped", "t", 1)
 
 
+def test_a_partition_that_is_asked_for_at_once_is_one_that_can_take_records() -> None:
+    with ScriptedCluster(nodes=2, topics={"t": 6}) as cluster:
+        cluster.leaders["t"] = [1, -1, 2, -1, 1, 2]
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap, linger_ms=1) as producer:
+            assert producer.send("t", b"v")._produce_future.topic_partition is None  # the first: nobody had asked yet
+            producer.flush()
+            seen = set()
+            for _ in range(40):
+                future = producer.send("t", b"v")
+                chosen = future._produce_future.topic_partition
+                assert chosen == producer.send("t", b"v").topic_partition or chosen.partition in (0, 2, 4, 5)
+                assert future.get(10).topic_partition == chosen
+                seen.add(chosen.partition)
+            assert seen == {0, 2, 4, 5}
+            keyed = producer.send("t", b"v", key=b"k", partition=4)
+            assert keyed._produce_future.topic_partition.partition == 4
+
+
+def test_without_anybody_asking_keyless_records_choose_late(make_producer: Make) -> None:
+    producer = make_producer()
+    producer.send("t4", b"v", partition=1).get(10)
+    future = producer.send("t4", b"v", partition=2)
+    assert future._produce_future.topic_partition.partition == 2  # which was known without
+    assert producer.send("t4", b"v").topic_partition is None
+
+
 RIGHT: list[Callable[[Any], Any]] = [
     lambda p: p.send("t", b"v", key=b"k", headers=[], partition=1, timestamp_ms=1),
     lambda p: p.send(topic="t"),

@@ -44,6 +44,8 @@ cdef class Accumulator(Memory):
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
     cdef readonly Py_ssize_t largest    # an open batch does not grow past this
+    # Somebody reads a record's partition as soon as send() returns: one is chosen there for records without a key, too.
+    cdef bint binds_at_once
     # Whom to hand a batch's callbacks, a function without arguments; None: they run where the batch got its outcome.
     cdef public object run_callbacks
     cdef readonly object waits      # how a future's outcome is waited for: `waits.get(cell, timeout)`; None for not
@@ -112,14 +114,18 @@ cdef class Accumulator(Memory):
         """How many partitions `topic` is known to have, -1 where nothing is known yet."""
         return self.topic_queues(topic).partition_count
 
-    def set_partition_count(self, str topic not None, int32_t count, *, bint recreated=False):
-        """Tell how many partitions `topic` has; never fewer than before, unless it was deleted and `recreated`."""
+    def set_partition_count(self, str topic not None, int32_t count, *, bint recreated=False, keyless=()):
+        """Tell how many partitions `topic` has; never fewer than before, unless it was deleted and `recreated`.
+
+        `keyless`: the numbers of those that records without a key may go to, where that has to be known at once.
+        """
         cdef TopicQueues queues = self.topic_queues(topic)
         while len(queues.queues) < count:
             queues.queues.append(Queue(self, topic, len(queues.queues)))
         # Last, as other threads read it without asking: the queues it promises are there.
         if count > queues.partition_count or recreated:
             queues.partition_count = count
+        queues.open_to_all = [queues.queues[number] for number in keyless]
 
     cdef bint make_spare(self) except False:
         # Making a Cell may run the garbage collector, and so anybody's code, another send() included.

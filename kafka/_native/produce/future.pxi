@@ -254,7 +254,9 @@ cdef class FutureRecordMetadata(Future):
 
     @property
     def _produce_future(self):
-        # OpenTelemetry's instrumentor reads `future._produce_future.topic_partition`.
+        # OpenTelemetry's instrumentor reads `future._produce_future.topic_partition` as soon as send() has returned.
+        if self.cell.partition < 0 and self.cell.accumulator is not None:
+            self.cell.accumulator.binds_at_once = True
         return self
 
     def get(self, timeout=None):

@@ -81,6 +81,7 @@ cdef class TopicQueues(Queue):
 
     cdef readonly int32_t partition_count   # -1 until metadata told
     cdef list queues
+    cdef list open_to_all                   # those of `queues` that records without a key may be put in
     cdef uint32_t turn                      # of the next record, where they go round
     # Borrowed: the topic sent to after this one, last time. Most of what a record costs that is one of thousands of
     # topics' is finding its topic, far from every cache; and mostly they come in the same order again.
@@ -92,6 +93,19 @@ cdef class TopicQueues(Queue):
 
     cdef inline Queue queue(self, int32_t partition):
         return <Queue>self.queues[partition]
+
+    cdef Queue at_once(self):
+        """The queue of a record without a partition where that has to be known at once: the same for a whole batch."""
+        cdef list queues = self.open_to_all
+        cdef Py_ssize_t count = 0 if queues is None else len(queues)
+        cdef Queue queue
+        if count == 0:
+            return self
+        queue = <Queue>queues[self.turn % <uint32_t>count]
+        if queue.links.open == NULL:
+            self.turn += 1
+            queue = <Queue>queues[self.turn % <uint32_t>count]
+        return queue
 
     cdef Queue in_turn(self, int32_t count):
         cdef int32_t partition = self.turn % <uint32_t>count

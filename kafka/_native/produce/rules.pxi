@@ -190,7 +190,7 @@ cdef inline Queue place(
     if producer.partitioner is not None:
         return chosen_queue(producer, queues, key, key_bytes, value, value_bytes)
     if key_bytes is None and producer.placing != ROUND_ROBIN:
-        return queues
+        return queues.at_once() if producer.accumulator.binds_at_once else queues
     if queues.partition_count < 1:
         return keyless_queue(producer.placing, queues, key_bytes)
     return keyed_queue(producer.placing, queues, queues.partition_count, key_bytes)

@@ -292,7 +292,9 @@ class Produce:
         topic.leaders = frozenset(partition.leader for partition in topic.partitions)
         if self.config.rack is not None and topic.unbound is not None:
             self._unbound[topic] = None  # which leaders are near may have changed
-        self.accumulator.set_partition_count(topic.name, len(known), recreated=recreated)
+        self.accumulator.set_partition_count(
+            topic.name, len(known), recreated=recreated, keyless=self._led_for_keyless(topic)
+        )
         self.deferred.put(topic.name, now)
 
     def _give_up_topic(self, topic: Topic, error: KafkaError, now: float) -> None:
@@ -497,6 +499,13 @@ class Produce:
         for leader in near:
             self.brokers.ensure(leader, now)
         return [leader for leader in near if not self.brokers.is_failing(leader)] or leaders
+
+    def _led_for_keyless(self, topic: Topic) -> list[int]:
+        """The partitions for keyless records that are to know theirs at once: led by somebody, if possible nearby."""
+        known, rack = self._metadata.snapshot.brokers, self.config.rack
+        led = [partition for partition in topic.partitions if partition.leader >= 0]
+        near = [p for p in led if rack is not None and p.leader in known and known[p.leader].rack == rack]
+        return [partition.index for partition in near or led]
 
     def _put(self, pending: PendingRequest, partition: Partition, batch: Batch, now: float) -> None:
         if batch.attempts == 0:
