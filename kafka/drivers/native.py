@@ -42,7 +42,7 @@ def get_ident() -> int:
 def hub() -> Hub | None:
     """Where greenlets that wait on this thread are woken, and callbacks run; None where threads are threads."""
     patches = _patches()
-    if patches is None:
+    if patches is None or get_ident() in _beside:  # which must not get a hub of its own: it would stay
         return None
     from kafka.drivers.greenlets import hub_of
 
@@ -60,7 +60,8 @@ class Signal:
 
     def __init__(self) -> None:
         self.is_set = False
-        self._lock = allocate_lock()
+        # A thread of our own that waits is none of the greenlets.
+        self._lock = allocate_lock() if get_ident() not in _beside else unpatched("_thread", "allocate_lock")()
         self._lock.acquire()
         self._release = waking(self._lock.release)
 
@@ -74,6 +75,9 @@ class Signal:
         if not self.is_set and self._lock.acquire(True, -1 if timeout is None else timeout):
             self._lock.release()  # for whoever waits as well
         return self.is_set
+
+
+_beside: set[int] = set()  # the threads of this kind that run
 
 
 class _BesideGreenlets:
@@ -92,10 +96,12 @@ class _BesideGreenlets:
 
     def _run(self) -> None:
         self.ident = get_ident()
+        _beside.add(self.ident)
         try:
             self._target()
         finally:
             del self._target  # which refers to this
+            _beside.discard(self.ident)
             self._over.set()
             if self._hub is not None:
                 self._hub.waking(self._hub.thread_ended)()

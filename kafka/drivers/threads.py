@@ -237,9 +237,9 @@ class Driver(BaseDriver):
 
     def _connect(self, effect: Connect) -> None:
         family = socket.AF_INET6 if len(effect.address) == 4 else socket.AF_INET
-        connection = None
+        connection: socket.socket | None = None
         try:
-            connection = socket.socket(family, socket.SOCK_STREAM)
+            connection = unpatched("socket", "socket")(family, socket.SOCK_STREAM)
             connection.setblocking(False)
             for option in self._socket_options:
                 connection.setsockopt(*option)

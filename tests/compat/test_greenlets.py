@@ -53,6 +53,7 @@ def test_callbacks_run_where_greenlets_do(patch: str) -> None:
         "others run beside a consumer": True,
         "read": 1,
         "others run": True,
+        "hubs": 1,
         "child": 0,
     }
     assert values[-1] == b"child"

@@ -38,6 +38,20 @@ class Mutant(NamedTuple):
 
 PRODUCING = (
     Mutant(
+        "at once to nobody",
+        "kafka-python 1's partitioner: a record without a key goes to a partition that nobody leads",
+        "produce.path",
+        (("led = [partition for partition in topic.partitions if partition.leader >= 0]", "led = topic.partitions"),),
+        "tests/sim/test_produce.py",
+    ),
+    Mutant(
+        "at once to any rack",
+        "KIP-1123 forgotten where a record's partition has to be known at once",
+        "produce.path",
+        (("partition.index for partition in near or led", "partition.index for partition in led"),),
+        "tests/sim/test_produce.py",
+    ),
+    Mutant(
         "slow broker gets more",
         "KAFKA-10888: batches wait for a broker without room and grow meanwhile, so the slowest gets the most",
         "produce.path",

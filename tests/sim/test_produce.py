@@ -165,6 +165,39 @@ def test_keyless_records_stay_in_the_rack_while_a_leader_there_can_be_reached() 
     assert sum(len(log) for log in producer.logs("t")) == 120
 
 
+def asked_at_once(producer: SimProducer, count: int) -> set[int]:
+    """The partitions of keyless records whose partition somebody reads as soon as each is sent."""
+    chosen = []
+    for _ in range(count):
+        future = producer.put("t")
+        place = future._produce_future.topic_partition  # type: ignore[attr-defined]
+        producer.world.run(0.02)
+        chosen.append((place, future))
+    settle(producer)
+    producer.check("t")
+    assert chosen[0][0] is None  # nobody had asked before
+    assert all(place == future.get(0).topic_partition for place, future in chosen[1:])
+    return {place.partition for place, _ in chosen[1:]}
+
+
+def test_keyless_records_that_are_to_know_their_partition_at_once_go_where_somebody_leads() -> None:
+    producer = start()
+    producer.world.cluster.topics["t"][1].leader = producer.world.cluster.topics["t"][4].leader = -1
+    producer.learn("t")
+    assert asked_at_once(producer, 30) == {0, 2, 3, 5}
+
+
+def test_keyless_records_that_are_to_know_their_partition_at_once_stay_in_the_rack() -> None:
+    world = World(1, 3)
+    for broker, rack in zip(world.cluster.brokers, ("a", "b", "b"), strict=True):
+        broker.rack = rack
+    world.cluster.create_topic("t", 6)  # partition p is led by broker p % 3
+    world.bootstrap().unwrap()
+    producer = SimProducer(world, rack="a", linger=0.0)
+    producer.learn("t")
+    assert asked_at_once(producer, 30) == {0, 3}
+
+
 def test_delivery_timeout_names_the_cause() -> None:
     producer = start(delivery_timeout=3.0, config={"request_timeout": 1.0})
     for broker in producer.world.cluster.brokers:

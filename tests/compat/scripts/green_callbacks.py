@@ -26,6 +26,7 @@ else:
         set = Once.send
 
 
+import gc  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 
@@ -124,6 +125,17 @@ except KafkaTimeoutError:
 kill(ticking)
 
 producer.close()
+
+
+def hubs():
+    kind = gevent.hub.Hub if library == "gevent" else eventlet.hubs.hub.BaseHub
+    return sum(isinstance(thing, kind) for thing in gc.get_objects())
+
+
+# A thread of ours has no hub of its own, which would stay. "localhost": one thread has another look it up.
+with KafkaProducer(bootstrap_servers=bootstrap.replace("127.0.0.1", "localhost")) as again:
+    again.send(topic, b"again").get(5)
+    outcome["hubs"] = hubs()
 if library == "gevent":
     outcome["nothing keeps the hub"] = gevent.wait(timeout=4)
 child = os.fork()
