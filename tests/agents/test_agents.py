@@ -17,6 +17,7 @@ from compat.environment import OUR_PATH, OURS, python_with
 
 from kafka.testing import EmbeddedCluster
 
+# Each begins with no_network.
 PROGRAMS = Path(__file__).with_name("programs")
 # Each is what its package held when these tests were written. SkyWalking's 1.3.0 lacks half of its own modules.
 VERSIONS = {

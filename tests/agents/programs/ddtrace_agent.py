@@ -1,5 +1,7 @@
 """Datadog: `ddtrace.auto` patches everything it knows; kafka-python is not among it, and nothing of ours suffers."""
 
+import no_network  # noqa: F401, I001 - before anything else
+
 import json
 import os
 import sys

@@ -1,5 +1,7 @@
 """Elastic APM: `elasticapm.instrument()`; the spans that its client would send."""
 
+import no_network  # noqa: F401, I001 - before anything else
+
 import json
 import os
 import sys

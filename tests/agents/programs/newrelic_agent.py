@@ -1,5 +1,7 @@
 """New Relic: an import hook on `kafka.producer.kafka`; its metrics are read from the transaction."""
 
+import no_network  # noqa: F401, I001 - before anything else
+
 import json
 import os
 import sys

@@ -1,5 +1,7 @@
 """Sentry: its integrations wrap threads and the log; an error of a callback, on the IO thread, is an event."""
 
+import no_network  # noqa: F401, I001 - before anything else
+
 import json
 import sys
 

@@ -1,5 +1,7 @@
 """SkyWalking: its plugins are installed as its agent does it; the segments are read off the agent's queue."""
 
+import no_network  # noqa: F401, I001 - before anything else
+
 import json
 import sys
 
