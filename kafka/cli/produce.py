@@ -106,6 +106,8 @@ def _send_all(
     partition: int | None,
     headers: Headers | None,
 ) -> None:
+    if partition is not None and partition not in (there := producer.partitions_for(topic)):
+        raise Failure(f"topic {topic} has no partition {partition}: it has {len(there)}, 0 to {len(there) - 1}")
     for name in names:
         with _opened(name) as file:
             for piece in read(file, "standard input" if name == "-" else name, format):

@@ -109,7 +109,7 @@ class WaitingProducer(ProducerBase):
                 self._refuse()
         elif unsent.partitions is None:
             self._await_memory(unsent)
-        elif unsent.accumulator.waits.is_io_thread() and not unsent.accumulator.partition_count(unsent.partitions):
+        elif unsent.accumulator.waits.is_io_thread() and unsent.accumulator.partition_count(unsent.partitions) < 1:
             # It is the one that learns of partitions, so it cannot wait for them.
             future = unsent.defer(self._defer)
             if future is None:
