@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from codegen import emit, errors
+from codegen import configuration, emit, errors
 from codegen.schema import Message, read_all
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +27,7 @@ def generate(root: Path) -> dict[Path, str]:
     head, rest = init.read_text().split(BEGIN)
     files[init] = head + BEGIN + emit.stub_imports(modules) + END + rest.split(END)[1]
     files.update(errors.generate(root))
+    files.update(configuration.generate(root))
     return files
 
 
@@ -38,7 +39,7 @@ def stale(root: Path, files: dict[Path, str]) -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="codegen", description="Generate kafka/protocol and the broker errors.")
+    parser = argparse.ArgumentParser(prog="codegen", description="Generate kafka/protocol, the broker errors, and what is said of configuration keys.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something would change")
     arguments = parser.parse_args()
     files = generate(ROOT)

@@ -16,6 +16,7 @@ import pytest
 from kafka.cli.reader import LATEST, Reader
 from kafka.client import Cluster
 from kafka.config import ClientConfig
+from kafka.config.key import Key, Kind
 from kafka.errors import ConfigurationValueError, IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.testing import EmbeddedCluster
 from tests.producer.brokers import ScriptedCluster
@@ -292,11 +293,10 @@ def test_the_cluster_that_partitioners_see(reader: Reader) -> None:
 def test_a_configuration_speaks_of_its_own_client() -> None:
     class OwnConfig(ClientConfig):
         CLIENT = "OwnClient"
-        DEFAULTS = {"first": 1, **ClientConfig.DEFAULTS}  # noqa: RUF012
-        CHECKS = {**ClientConfig.CHECKS, "first": lambda key, value: -value}  # noqa: RUF012
+        first = Key(Kind("int", "a number", lambda value: -int(value)), 1, "The first.")
 
     config = OwnConfig({"first": 2, "retry_backoff_ms": 5})
-    assert config.first == -2 and config.values["first"] == 2  # type: ignore[attr-defined]
+    assert config.first == -2 and config.values["first"] == 2
     assert next(iter(config.values)) == "first" and config.for_core().retry_backoff == 0.005
     with pytest.raises(
         ConfigurationValueError, match="OwnClient has no configuration key 'frist' .did you mean 'first'"

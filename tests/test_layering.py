@@ -185,7 +185,7 @@ def test_there_is_something_to_check() -> None:
         ("kafka/drivers/base.py", "import time"),
         ("kafka/client.py", "from kafka.producer.config import ProducerConfig"),
         ("kafka/client.py", "import socket"),
-        ("kafka/config.py", "from kafka.client import Client"),
+        ("kafka/config/__init__.py", "from kafka.client import Client"),
         ("kafka/security/x.py", "from kafka.drivers.tls import Session"),
         ("kafka/producer/x.py", "import socket"),
         ("kafka/result.py", "from kafka.errors import KafkaError"),

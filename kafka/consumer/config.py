@@ -1,7 +1,4 @@
-"""What a consumer can be told: every key with its default, how each is checked, and which are still to come.
-
-The names and defaults are kafka-python's; `fetch_buffer_bytes` is added.
-"""
+"""What a consumer can be told. The names and defaults are kafka-python's; `fetch_buffer_bytes` is added to them."""
 
 from __future__ import annotations
 
@@ -9,82 +6,57 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kafka import config
-from kafka.config import Check, ClientConfig, boolean, duration, encoded_size, number, or_none, whole, wrong
+from kafka.config import ClientConfig
+from kafka.config.key import (
+    Key,
+    Kind,
+    Unwanted,
+    boolean,
+    choice,
+    encoded_size,
+    milliseconds,
+    numbered,
+    or_none,
+    unchecked,
+    whole,
+)
 from kafka.core.consume.offsets import EARLIEST, LATEST
 from kafka.errors import ConfigurationValueError
 
 if TYPE_CHECKING:
     from kafka.serializer import Deserializer
 
-DEFAULT_CONFIG: dict[str, Any] = {
-    "bootstrap_servers": config.DEFAULTS["bootstrap_servers"],
-    "client_id": config.DEFAULTS["client_id"],
-    "client_rack": "",
-    "group_id": None,
-    "group_instance_id": None,
-    "key_deserializer": None,
-    "value_deserializer": None,
-    "enable_incremental_fetch_sessions": True,
-    "fetch_max_wait_ms": 500,
-    "fetch_min_bytes": 1,
-    "fetch_max_bytes": 52428800,
-    "fetch_buffer_bytes": None,
-    "max_partition_fetch_bytes": 1048576,
-    "auto_offset_reset": "latest",
-    "enable_auto_commit": True,
-    "auto_commit_interval_ms": 5000,
-    "default_offset_commit_callback": None,
-    "check_crcs": True,
-    "isolation_level": "read_uncommitted",
-    "allow_auto_create_topics": True,
-    "exclude_internal_topics": True,
-    "partition_assignment_strategy": None,
-    "max_poll_records": 500,
-    "max_poll_interval_ms": 300000,
-    "session_timeout_ms": 45000,
-    "heartbeat_interval_ms": 3000,
-    "consumer_timeout_ms": float("inf"),
-    "metric_group_prefix": "consumer",
-    **config.DEFAULTS,  # the others, which come last
-}
-
 _DURATION = re.compile(r"by_duration:P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", re.I)
 _PLACES = {"earliest": EARLIEST, "smallest": EARLIEST, "latest": LATEST, "largest": LATEST}
 
 
-def _reset(key: str, value: Any) -> int | float | None:
+# -- what some of the keys take ----------------------------------------------------------------------------------------
+
+
+def _reset(value: Any) -> int | float | None:
     """A place of `kafka.core.consume.offsets`; seconds before now, as a float; None: an error is raised."""
-    wanted = "'earliest', 'latest', 'by_duration:' and an ISO 8601 duration such as PT1H, or 'none'"
     if value is None or value == "none":
         return None
     if not isinstance(value, str):
-        raise wrong(key, wanted, value)
+        raise Unwanted
     if value in _PLACES:
         return _PLACES[value]
     found = _DURATION.fullmatch(value)
     if found is None or not any(found.groups()):
-        raise wrong(key, wanted, value)
+        raise Unwanted
     days, hours, minutes, seconds = (float(group or 0) for group in found.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
-def _isolation(key: str, value: Any) -> int:
-    levels = {"read_uncommitted": 0, "read_committed": 1}
-    if value not in levels:
-        raise wrong(key, "'read_uncommitted' or 'read_committed'", value)
-    return levels[value]
-
-
-def _rack(key: str, value: Any) -> str:
+def _rack(value: Any) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or encoded_size(value) > 32767:
-        raise wrong(key, "a string, as in the brokers' broker.rack", value)
+        raise Unwanted
     return value
 
 
-def _deserializer(key: str, value: Any) -> Deserializer | None:
+def _deserializer(value: Any) -> Deserializer | None:
     if value is None:
         return None
     from kafka.serializer.wrapper import as_deserializer
@@ -92,65 +64,149 @@ def _deserializer(key: str, value: Any) -> Deserializer | None:
     try:
         return as_deserializer(value)
     except TypeError as error:
-        raise ConfigurationValueError(f"{key} must be {error} ({type(value).__name__}).") from None
+        raise Unwanted(f" must be {error} ({type(value).__name__}).") from None
 
 
-def _timeout(key: str, value: Any) -> float:
-    return number(key, value, 'a number of milliseconds, 0 or more, or float("inf")')
-
-
-_bytes = whole("a number of bytes, 1 or more", 1)
-
-CHECKS: dict[str, Check] = {
-    **config.CHECKS,
-    "client_id": config.client_id("consumer"),
-    "client_rack": _rack,
-    "key_deserializer": _deserializer,
-    "value_deserializer": _deserializer,
-    "enable_incremental_fetch_sessions": boolean,
-    "fetch_max_wait_ms": whole("a whole number of milliseconds, 0 or more", 0),
-    "fetch_min_bytes": whole("a number of bytes, 0 or more", 0),
-    "fetch_max_bytes": _bytes,
-    "fetch_buffer_bytes": or_none(_bytes),
-    "max_partition_fetch_bytes": _bytes,
-    "auto_offset_reset": _reset,
-    "enable_auto_commit": boolean,
-    "auto_commit_interval_ms": duration,
-    "check_crcs": boolean,
-    "isolation_level": _isolation,
-    "allow_auto_create_topics": boolean,
-    "exclude_internal_topics": boolean,
-    "max_poll_records": whole("a whole number of 1 or more", 1),
-    "consumer_timeout_ms": _timeout,
-}
+_deserializers = Kind(
+    "Deserializes | Callable[[Any], Any] | None",
+    "a function or a kafka.serializer.Deserializer, or None for bytes as they are",
+    _deserializer,
+)
+_group_name = unchecked("str | None", "a string, or None")
+_group_time = unchecked("float", "a number of milliseconds")
 
 
 class ConsumerConfig(ClientConfig):
-    """The checked configuration of one consumer (see `ClientConfig`); attributes are the keys of DEFAULT_CONFIG."""
+    """The checked configuration of one consumer (see `ClientConfig`)."""
 
     CLIENT: ClassVar[str] = "KafkaConsumer"
-    DEFAULTS: ClassVar[Mapping[str, Any]] = DEFAULT_CONFIG
-    CHECKS: ClassVar[Mapping[str, Check]] = CHECKS
+    TITLE = "Reading"
     UNDERSTOOD: ClassVar[tuple[str, ...]] = ("client_id", "key_deserializer", "value_deserializer")
 
-    client_rack: str
-    key_deserializer: Deserializer | None
-    value_deserializer: Deserializer | None
-    enable_incremental_fetch_sessions: bool
-    fetch_max_wait_ms: int
-    fetch_min_bytes: int
-    fetch_max_bytes: int
-    fetch_buffer_bytes: int | None  # None: fetch_max_bytes
-    max_partition_fetch_bytes: int
-    auto_offset_reset: int | float | None  # a place, seconds before now (float), or None
-    enable_auto_commit: bool
-    auto_commit_interval_ms: float
-    check_crcs: bool
-    isolation_level: int
-    allow_auto_create_topics: bool
-    exclude_internal_topics: bool
-    max_poll_records: int
-    consumer_timeout_ms: float
+    auto_offset_reset = Key(
+        Kind(
+            "str | None",
+            "'earliest', 'latest', 'by_duration:' and an ISO 8601 duration such as PT1H, or 'none'",
+            _reset,
+        ),
+        "latest",
+        "Where reading begins in a partition without a position, or whose position is no longer in the log. 'none' "
+        "raises an error instead. Set it to 'earliest' to miss nothing.",
+    )
+    consumer_timeout_ms = Key(
+        milliseconds(),
+        float("inf"),
+        "How long iterating waits for the next record before it ends. Set it to read what is there, and stop.",
+    )
+    isolation_level: Key[int] = Key(
+        choice("read_uncommitted", "read_committed", meaning={"read_uncommitted": 0, "read_committed": 1}),
+        "read_uncommitted",
+        "Whether records of transactions are read before these have ended, and of aborted ones at all. Set it to "
+        "'read_committed' for topics that transactions write to.",
+    )
+    key_deserializer = Key(
+        _deserializers,
+        None,
+        "Makes of the bytes of each key what the record has: a function of the bytes, or an object with "
+        "`deserialize(topic, headers, data)`.",
+    )
+    value_deserializer = Key(_deserializers, None, "The same for values.")
+    max_poll_records = Key(
+        whole("", 1),
+        500,
+        "How many records one `poll()` returns at most. They are fetched ahead whatever it is; raise it for programs "
+        "that work on many at once.",
+    )
+    fetch_min_bytes = Key(
+        whole("bytes", 0),
+        1,
+        "How much a broker waits to have before it answers, at most `fetch_max_wait_ms`. Raise it for fewer, larger "
+        "answers that come later.",
+    )
+    fetch_max_wait_ms = Key(
+        whole("milliseconds", 0),
+        500,
+        "How long a broker waits for `fetch_min_bytes`. Less than `request_timeout_ms`.",
+    )
+    fetch_max_bytes = Key(
+        whole("bytes", 1),
+        52428800,
+        "How much one answer of a broker holds; a record that is larger comes alone.",
+    )
+    max_partition_fetch_bytes = Key(
+        whole("bytes", 1),
+        1048576,
+        "How much of one partition an answer holds; a record that is larger comes alone. Raise it to read few "
+        "partitions faster over a long line.",
+    )
+    fetch_buffer_bytes = Key(
+        or_none(whole("bytes", 1), "`fetch_max_bytes`"),
+        None,
+        "How much may be fetched and not yet read, of all brokers together. Lower it to save memory.",
+    )
+    enable_incremental_fetch_sessions = Key(
+        boolean,
+        True,
+        "Whether brokers remember which partitions are fetched, so that requests need to name changes only. Turn it "
+        "off for brokers that have no room for sessions.",
+    )
+    check_crcs = Key(
+        boolean,
+        True,
+        "Whether the checksum of each batch is compared. It finds data that was damaged on its way or on a disk; "
+        "leave it.",
+    )
+    client_rack = Key(
+        Kind("str | None", "a string, as in the brokers' broker.rack", _rack),
+        "",
+        "Where this client is, as the brokers' `broker.rack` says it: a replica there is read from, where the brokers' "
+        "`replica.selector.class` allows it. Set it where traffic between zones costs money or time.",
+    )
+    allow_auto_create_topics = Key(
+        boolean,
+        True,
+        "Whether asking about an unknown topic may create it, where the brokers allow that too. Turn it off to have a "
+        "misspelt topic be an error.",
+    )
+    exclude_internal_topics = Key(
+        boolean, True, "Whether a pattern leaves out the brokers' own topics, such as `__consumer_offsets`."
+    )
+    enable_auto_commit = Key(
+        boolean,
+        True,
+        "Whether positions are committed from time to time, where there is a group. Turn it off to commit them "
+        "yourself, once the records are dealt with.",
+    )
+    auto_commit_interval_ms = Key(
+        milliseconds(),
+        5000,
+        "How often `enable_auto_commit` commits. Lower it to read less again after a failure.",
+    )
+    client_id = ClientConfig.client_id.changed(kind=numbered("consumer"))
+
+    group_id = Key(_group_name, None, "The group whose members share the topics' partitions.", to_come=True)
+    group_instance_id = Key(_group_name, None, "A member's name that outlives its process.", to_come=True)
+    session_timeout_ms = Key(
+        _group_time, 45000, "After how long without a heartbeat a member's partitions go to others.", to_come=True
+    )
+    heartbeat_interval_ms = Key(_group_time, 3000, "How often a member says that it is there.", to_come=True)
+    max_poll_interval_ms = Key(
+        _group_time, 300000, "After how long without a `poll()` a member's partitions go to others.", to_come=True
+    )
+    partition_assignment_strategy = Key(
+        unchecked("Sequence[Any] | None", "a list of assignors, or None"),
+        None,
+        "How a group's partitions are shared out.",
+        to_come=True,
+    )
+    default_offset_commit_callback = Key(
+        unchecked("Callable[..., Any] | None", "a function of (offsets, response), or None"),
+        None,
+        "What is called when a commit has ended.",
+        to_come=True,
+    )
+    metric_group_prefix = Key(unchecked("str", "a string"), "consumer", "What groups of metrics begin with.",
+                              to_come=True)  # fmt: skip
 
     def _settle(self, configs: Mapping[str, Any]) -> None:
         if self.fetch_max_wait_ms >= self.request_timeout_ms:
@@ -161,3 +217,6 @@ class ConsumerConfig(ClientConfig):
         least = self.fetch_max_bytes + self.max_partition_fetch_bytes
         self.receive_message_max_bytes = max(self.receive_message_max_bytes, min(least, 2**31 - 1))
         super()._settle(configs)
+
+
+DEFAULT_CONFIG = ConsumerConfig.defaults()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition
 from kafka.client import Client
+from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
 from kafka.consumer.reading import Reading, rules
 from kafka.core.cluster.routes import ANY
@@ -24,6 +25,9 @@ from kafka.result import Err
 from kafka.structs import OffsetAndTimestamp, TopicPartition
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from kafka.consumer.arguments import ConsumerArguments
     from kafka.consumer.subscription_state import ConsumerRebalanceListener
 
 # The longest a reader sleeps: a bound on how long a lost wake-up could go unnoticed.
@@ -31,15 +35,13 @@ LONGEST_SLEEP = 1.0
 FOR_EVER = 1e9
 
 
+@described_by(ConsumerConfig)
 class KafkaConsumer(ConsumerBase, Client):
     """Reads records from Kafka, which a thread in the background fetches ahead. Use it from one thread at a time.
 
-    Takes kafka-python's keyword arguments (`KafkaConsumer.DEFAULT_CONFIG` has them all with their defaults) and
-    `fetch_buffer_bytes` (bytes fetched and not yet read, at most). Unknown ones raise an error that names the nearest;
-    those that are still to come raise NotImplementedError.
-
-    Raises KafkaConnectionError or another KafkaTimeoutError where no broker can be reached, with what was tried and why
-    it failed.
+    `topics` are subscribed to. Unknown arguments raise an error that names the nearest; those that are still to come
+    raise NotImplementedError. Raises KafkaConnectionError or another KafkaTimeoutError where no broker can be reached,
+    with what was tried and why it failed.
     """
 
     DEFAULT_CONFIG = DEFAULT_CONFIG
@@ -47,7 +49,7 @@ class KafkaConsumer(ConsumerBase, Client):
 
     _MADE = Client._MADE | {"_positions", "_topics", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch"}
 
-    def __init__(self, *topics: str, **configs: Any) -> None:
+    def __init__(self, *topics: str, **configs: Unpack[ConsumerArguments]) -> None:
         self._positions: dict[TopicPartition, ReadPosition] = {}
         self._topics: set[str] | None = None  # subscribed
         self._snapshot: Any = None  # whose partitions are assigned, where all of the topics' are

@@ -38,6 +38,12 @@ class Partitioner(ABC):
         """The partition for this record: one of `cluster.partitions_for_topic(topic)`."""
 
 
+class Partitions(Protocol):
+    """A Partitioner, or an object with one of the older `partition` methods."""
+
+    def partition(self, *args: Any, **kwargs: Any) -> int: ...
+
+
 class _OfTopicAndKey(Partitioner):
     """A partitioner written for the interface in between, whose `partition` takes (topic, serialized key, cluster)."""
 

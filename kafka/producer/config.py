@@ -1,17 +1,26 @@
-"""What a producer can be told: every key with its default, how each is checked, and which are still to come.
-
-The names and defaults are kafka-python's; `buffer_memory`, `client_rack` and `compression_level` are added to those of
-any client (`kafka.config`).
-"""
+"""What a producer can be told. The names and defaults are kafka-python's; `buffer_memory`, `client_rack` and
+`compression_level` are added to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from kafka import config
 from kafka._log import Log
-from kafka.config import Check, ClientConfig, boolean, duration, encoded_size, number, or_none, whole, wrong
+from kafka.config import ClientConfig
+from kafka.config.key import (
+    Key,
+    Kind,
+    Unwanted,
+    boolean,
+    choice,
+    encoded_size,
+    milliseconds,
+    number,
+    numbered,
+    or_none,
+    whole,
+)
 from kafka.core.config import Config
 from kafka.core.produce.partitions import MOST_IN_FLIGHT
 from kafka.errors import ConfigurationValueError
@@ -21,78 +30,34 @@ from kafka.partitioner.abc import as_partitioner
 if TYPE_CHECKING:
     from kafka.serializer import Serializer
 
-DEFAULT_CONFIG: dict[str, Any] = {
-    "bootstrap_servers": config.DEFAULTS["bootstrap_servers"],
-    "client_id": config.DEFAULTS["client_id"],
-    "client_rack": None,
-    "key_serializer": None,
-    "value_serializer": None,
-    "enable_idempotence": True,
-    "transactional_id": None,
-    "transaction_timeout_ms": 60000,
-    "delivery_timeout_ms": 120000,
-    "acks": -1,
-    "compression_type": None,
-    "compression_level": None,
-    "retries": float("inf"),
-    "batch_size": 16384,
-    "buffer_memory": 32 * 1024 * 1024,
-    "linger_ms": 0,
-    "partitioner": DefaultPartitioner(),
-    "connections_max_idle_ms": config.DEFAULTS["connections_max_idle_ms"],
-    "max_block_ms": 60000,
-    "max_request_size": 1048576,
-    "allow_auto_create_topics": True,
-    **config.DEFAULTS,  # the others, which come last
-}
-
 log = Log("kafka.producer")
 
 _LEVELS = {"gzip": (1, 9), "lz4": (1, 17), "zstd": (-131072, 22)}
 
 
-# -- checks ------------------------------------------------------------------------------------------------------------
+# -- what some of the keys take ----------------------------------------------------------------------------------------
 
 
-def _retries(key: str, value: Any) -> float:
-    wanted = 'a whole number of 0 or more, or float("inf")'
-    count = number(key, value, wanted)
+def _retries(value: Any) -> float:
+    count = number(value)
     if count != float("inf") and not count.is_integer():
-        raise wrong(key, wanted, value)
+        raise Unwanted
     return count
 
 
-def _transactional_id(key: str, value: Any) -> str | None:
-    if value is None:
-        return None
+def _transactional_id(value: Any) -> str:
     if not isinstance(value, str) or not 0 < encoded_size(value) <= 32767:
-        raise wrong(key, "a string of 1 to 32767 bytes, or None", value)
+        raise Unwanted
     return value
 
 
-def _acks(key: str, value: Any) -> int:
-    if value == "all":
-        return -1
-    if isinstance(value, bool) or value not in (0, 1, -1):
-        raise wrong(key, "0, 1, -1 or 'all'", value)
-    return int(value)
-
-
-def _compression_type(key: str, value: Any) -> str | None:
-    if value is None or value == "none":
-        return None
-    if value not in ("gzip", "snappy", "lz4", "zstd"):
-        raise wrong(key, "None, 'gzip', 'snappy', 'lz4' or 'zstd'", value)
-    return str(value)
-
-
-def _rack(key: str, value: Any) -> str:
+def _rack(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise wrong(key, "a string, as in the brokers' broker.rack, or None", value)
+        raise Unwanted
     return value
 
 
-def _serializer(key: str, value: Any) -> Serializer | None:
+def _serializer(value: Any) -> Serializer | None:
     if value is None:
         return None
     from kafka.serializer.wrapper import as_serializer
@@ -100,52 +65,34 @@ def _serializer(key: str, value: Any) -> Serializer | None:
     try:
         return as_serializer(value)
     except TypeError as error:
-        raise ConfigurationValueError(f"{key} must be {error} ({type(value).__name__}).") from None
+        raise Unwanted(f" must be {error} ({type(value).__name__}).") from None
 
 
-def _partitioner(key: str, value: Any) -> Partitioner | str:
+def _partitioner(value: Any) -> Partitioner | str:
     if isinstance(value, str):
         if value == "murmur2":
             return DefaultPartitioner()
         if value not in ("crc32", "round_robin"):
-            raise wrong(key, "'murmur2', 'crc32', 'round_robin', a kafka.partitioner.Partitioner or a function", value)
+            raise Unwanted
         return value
     try:
         return as_partitioner(value)
     except TypeError as error:
-        raise ConfigurationValueError(f"{key} must be {error} ({type(value).__name__}).") from None
+        raise Unwanted(f" must be {error} ({type(value).__name__}).") from None
 
 
-CHECKS: dict[str, Check] = {
-    **config.CHECKS,
-    "client_id": config.client_id("producer"),
-    "client_rack": or_none(_rack),
-    "key_serializer": _serializer,
-    "value_serializer": _serializer,
-    "enable_idempotence": boolean,
-    "transactional_id": _transactional_id,
-    "transaction_timeout_ms": whole("a whole number of milliseconds, 1 or more", 1),
-    "delivery_timeout_ms": duration,
-    "acks": _acks,
-    "compression_type": _compression_type,
-    "compression_level": or_none(whole("a whole number, or None for the codec's default", -(2**31))),
-    "retries": _retries,
-    "batch_size": whole("a number of bytes, 0 or more", 0),
-    "buffer_memory": whole("a number of bytes, 1 or more", 1, 2**63 - 1),
-    "linger_ms": duration,
-    "partitioner": _partitioner,
-    "max_block_ms": duration,
-    "max_request_size": whole("a number of bytes from 1 to 2147483647", 1),
-    "allow_auto_create_topics": boolean,
-}
+_serializers = Kind(
+    "Serializes | Callable[[Any], Any] | None",
+    "a function or a kafka.serializer.Serializer, or None for bytes as they are",
+    _serializer,
+)
 
 
 class ProducerConfig(ClientConfig):
-    """The checked configuration of one producer (see `ClientConfig`); attributes are the keys of DEFAULT_CONFIG."""
+    """The checked configuration of one producer (see `ClientConfig`)."""
 
     CLIENT: ClassVar[str] = "KafkaProducer"
-    DEFAULTS: ClassVar[Mapping[str, Any]] = DEFAULT_CONFIG
-    CHECKS: ClassVar[Mapping[str, Check]] = CHECKS
+    TITLE = "Producing"
     UNDERSTOOD: ClassVar[tuple[str, ...]] = (
         "client_id",
         "enable_idempotence",
@@ -156,25 +103,122 @@ class ProducerConfig(ClientConfig):
         "partitioner",
     )
 
-    client_rack: str | None
-    key_serializer: Serializer | None
-    value_serializer: Serializer | None
-    enable_idempotence: bool
-    transactional_id: str | None
-    transaction_timeout_ms: int
-    delivery_timeout_ms: float
-    acks: int  # 0, 1 or -1 (all in-sync replicas)
-    compression_type: str | None
-    compression_level: int | None  # None: the codec's own default
-    retries: float  # a whole number, or inf
-    batch_size: int
+    acks: Key[int] = Key(  # 0, 1 or -1
+        choice(0, 1, -1, "all", meaning={"all": -1}),
+        -1,
+        "Who has to have a record before it counts as delivered: `'all'` or -1 the in-sync replicas, 1 the leader "
+        "alone, 0 nobody. Less than all loses records when a leader dies, and turns idempotence off; it answers "
+        "sooner, so it is for data that may be lost.",
+    )
+    enable_idempotence = Key(
+        boolean,
+        True,
+        "Whether retries can neither double records nor change their order. It needs `acks='all'`, `retries` of 1 or "
+        "more and at most 5 `max_in_flight_requests_per_connection`: given with others it is an error, left out it is "
+        "then off, with a warning. Turn it off to say that this is meant.",
+    )
+    transactional_id = Key(
+        or_none(Kind("str", "a string of 1 to 32767 bytes", _transactional_id), "no transactions"),
+        None,
+        "The name under which this producer has transactions, one after the other; a second producer with it fences "
+        "the first. Set it to something that stays the same when the program starts again.",
+    )
+    transaction_timeout_ms = Key(
+        whole("milliseconds", 1),
+        60000,
+        "After how long the brokers abort a transaction that has not ended. Raise it for transactions that take "
+        "longer, up to the brokers' `transaction.max.timeout.ms`; lower it to hold up readers less when a producer "
+        "dies.",
+    )
+    delivery_timeout_ms = Key(
+        milliseconds(),
+        120000,
+        "How long after `send()` a record may wait for its outcome, retries included; then its future fails. Not less "
+        "than `linger_ms` and `request_timeout_ms` together. Raise it to outlast longer outages, with a "
+        "`buffer_memory` that holds what is sent meanwhile.",
+    )
+    retries = Key(
+        Kind("float", 'a whole number of 0 or more, or float("inf")', _retries),
+        float("inf"),
+        "How often a batch is sent again after an error that may pass. Leave it: `delivery_timeout_ms` is the better "
+        "limit.",
+    )
+    linger_ms = Key(
+        milliseconds(),
+        0,
+        "How long a batch waits for more records before it is sent. Batches also fill while a connection is busy, so "
+        "the default already makes full ones under load. Raise it to 5 or more for fewer and larger requests at "
+        "moderate rates.",
+    )
+    batch_size = Key(
+        whole("bytes", 0),
+        16384,
+        "How large a batch may become. Left out, one of 16 KiB is sent as soon as a connection has room and grows to "
+        "256 KiB while none has; given, it is an upper bound. Set it to 131072 or so where throughput matters most.",
+    )
+    buffer_memory = Key(
+        whole("bytes", 1, 2**63 - 1),
+        32 * 1024 * 1024,
+        "How much memory records may wait in. While it is full, `send()` waits. Raise it to take in more while brokers "
+        "are away: the rate in bytes a second times the seconds.",
+    )
+    max_block_ms = Key(
+        milliseconds(),
+        60000,
+        "How long `send()` may wait for memory or for what is known of a topic, and how long the methods of "
+        "transactions may wait; then KafkaTimeoutError is raised. Lower it where a caller must not be held up.",
+    )
+    max_request_size = Key(
+        whole("bytes", 1),
+        1048576,
+        "The largest record and the largest request. Raise it together with the topic's `max.message.bytes` for larger "
+        "records.",
+    )
+    compression_type: Key[str | None] = Key(
+        choice(None, "none", "gzip", "snappy", "lz4", "zstd", meaning={"none": None}),
+        None,
+        "How batches are compressed. zstd makes the smallest, lz4 costs the least time; both pay off where the network "
+        "or the brokers' disks are the limit.",
+    )
+    compression_level = Key(
+        or_none(whole("", -(2**31)), "the codec's default"),
+        None,
+        f"How hard it is tried: {', '.join(f'{low} to {high} for {name}' for name, (low, high) in _LEVELS.items())}. "
+        "Higher levels make smaller batches and take more time on the IO thread.",
+    )
+    key_serializer = Key(
+        _serializers,
+        None,
+        "Makes bytes of each key: a function of the key, or an object with `serialize(topic, headers, data)`. It runs "
+        "in `send()`. Without one, keys are bytes, or None.",
+    )
+    value_serializer = Key(_serializers, None, "The same for values.")
+    partitioner: Key[Partitioner | str] = Key(
+        Kind(
+            'Literal["murmur2", "crc32", "round_robin"] | Partitions | Callable[..., int]',
+            "'murmur2', 'crc32', 'round_robin', a kafka.partitioner.Partitioner or a function",
+            _partitioner,
+        ),
+        DefaultPartitioner(),
+        "Chooses the partition of a record that is sent without one. The default places keys as Java does and spreads "
+        "records without a key over the least busy partitions; 'crc32' places keys as librdkafka does. Change it where "
+        "other producers of the topic place keys otherwise.",
+    )
+    client_rack = Key(
+        or_none(Kind("str", "a string, as in the brokers' broker.rack", _rack), "no preference"),
+        None,
+        "Where this client is, as the brokers' `broker.rack` says it: records without a key go to leaders there while "
+        "one can be reached. Set it where traffic between zones costs money or time.",
+    )
+    allow_auto_create_topics = Key(
+        boolean,
+        True,
+        "Whether asking about an unknown topic may create it, where the brokers allow that too. Turn it off to have a "
+        "misspelt topic be an error.",
+    )
+    client_id = ClientConfig.client_id.changed(kind=numbered("producer"))
+
     batch_size_given: bool
-    buffer_memory: int
-    linger_ms: float
-    partitioner: Partitioner | str  # a name: one that the extension has
-    max_block_ms: float
-    max_request_size: int
-    allow_auto_create_topics: bool
 
     def _settle(self, configs: Mapping[str, Any]) -> None:
         self.batch_size_given = "batch_size" in configs
@@ -230,3 +274,6 @@ class ProducerConfig(ClientConfig):
 
     def for_core(self) -> Config:
         return super().for_core()._replace(allow_auto_create_topics=self.allow_auto_create_topics)
+
+
+DEFAULT_CONFIG = ProducerConfig.defaults()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kafka._codec import Accumulator, check_topic
 from kafka._log import Log
 from kafka.client import Client, Cluster
+from kafka.config.described import described_by
 from kafka.core.events import Listeners
 from kafka.core.produce.path import Produce, ProduceConfig, closed_error
 from kafka.core.transactions.transactions import Transactions
@@ -26,19 +27,20 @@ from kafka.producer.transactions import TransactionMethods
 from kafka.producer.waiting import WaitingProducer, Waits, wait_for
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from kafka._codec import Deferred
+    from kafka.producer.arguments import ProducerArguments
     from kafka.records.compression import Codec
 
 log = Log("kafka.producer")
 
 
+@described_by(ProducerConfig)
 class KafkaProducer(TransactionMethods, WaitingProducer):
     """Sends records to Kafka from a thread in the background. Thread-safe; share one rather than make several.
 
-    Takes kafka-python's keyword arguments (`KafkaProducer.DEFAULT_CONFIG` has them all with their defaults) and
-    `buffer_memory` (bytes that records may wait in) and `compression_level`. Unknown ones raise an error that names the
-    nearest; those that are still to come raise NotImplementedError.
-
+    Unknown arguments raise an error that names the nearest; those that are still to come raise NotImplementedError.
     Raises NoBrokersAvailable or another KafkaTimeoutError where no broker can be reached, with what was tried and why
     it failed.
     """
@@ -46,7 +48,7 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
     DEFAULT_CONFIG = DEFAULT_CONFIG
     _MADE = Client._MADE | {"_accumulator", "_produce", "_transactions", "_metrics", "_max_block"}
 
-    def __init__(self, **configs: Any) -> None:
+    def __init__(self, **configs: Unpack[ProducerArguments]) -> None:
         Client.__init__(self, ProducerConfig(configs))
 
     def _start(self) -> None:

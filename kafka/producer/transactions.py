@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
 from kafka.client import Answer, Client
-from kafka.config import encoded_size
+from kafka.config.key import encoded_size
 from kafka.core.transactions.states import ABORT, BEGIN, COMMIT, INIT, OFFSETS, TransactionState
 from kafka.errors import (
     BrokerResponseError,

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from kafka.serializer.abstract import Deserializer, Headers, Serializer
+
+
+class Serializes(Protocol):
+    """An object whose `serialize` takes (topic, headers, data), or (topic, data), as for kafka-python 1 and 2."""
+
+    def serialize(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Deserializes(Protocol):
+    """An object whose `deserialize` takes (topic, headers, data), or (topic, data), as for kafka-python 1 and 2."""
+
+    def deserialize(self, *args: Any, **kwargs: Any) -> Any: ...
 
 
 class SerializeWrapper(Serializer):

@@ -1,0 +1,155 @@
+"""The keys of security, which every client has. `ssl_cafile_password` and `ssl_minimum_version` are added to
+kafka-python's.
+
+What is wrong with a file is found when the context is made, which is when the client is. No message has a value in it
+that may be a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from kafka.config.key import Configuration, Key, Kind, Unwanted, boolean, choice, or_none, unchecked
+
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+
+_any_protocol = choice(*PROTOCOLS)
+
+
+def _protocol(value: Any) -> str:
+    found: str = _any_protocol.understand(value)
+    if found.startswith("SASL_"):
+        raise NotImplementedError(
+            f"kafka-turbo does not implement security_protocol={found!r} yet, only 'PLAINTEXT' and 'SSL'."
+        )
+    return found
+
+
+def _context(value: Any) -> Any:
+    if not hasattr(value, "wrap_bio"):
+        raise Unwanted
+    return value
+
+
+def _material(value: Any) -> Any:
+    if not isinstance(value, (str, bytes, os.PathLike)) or not value:
+        raise Unwanted
+    return value
+
+
+def _secret(value: Any) -> Any:
+    if not isinstance(value, (str, bytes, bytearray)) and not callable(value):
+        raise Unwanted
+    return value
+
+
+def _ciphers(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise Unwanted
+    return value
+
+
+def _file(otherwise: str) -> Kind[Any]:
+    wanted = "the path of a file, PEM text ('-----BEGIN ...')"
+    return or_none(Kind("str | bytes | os.PathLike[str]", wanted, _material, secret=True), otherwise)
+
+
+def _password(otherwise: str) -> Kind[Any]:
+    wanted = "a string, bytes, a function that returns one of them"
+    hint = "str | bytes | bytearray | Callable[[], str | bytes | bytearray]"
+    return or_none(Kind(hint, wanted, _secret, secret=True), otherwise)
+
+
+class SecurityKeys(Configuration):
+    TITLE = "Security"
+
+    security_protocol = Key(
+        Kind(_any_protocol.hint, _any_protocol.wanted, _protocol),
+        "PLAINTEXT",
+        "Whether connections are encrypted, which is 'SSL', and whether the client authenticates, which is not "
+        "implemented yet. Set it to what the brokers' listener has.",
+    )
+    ssl_cafile = Key(
+        _file("the system's authorities"),
+        None,
+        "The authorities that are trusted, and no others. Any certificate in it is trusted, an intermediate one or the "
+        "broker's own too, as in Java. It may be a PKCS#12 trust store. Set it where the brokers' certificates are "
+        "signed by an authority of your own.",
+    )
+    ssl_cafile_password = Key(
+        _password("`ssl_password`"), None, "The password of `ssl_cafile`, where that is a PKCS#12 store."
+    )
+    ssl_certfile = Key(
+        _file("no certificate"),
+        None,
+        "The client's certificate, with those that vouch for it behind it, or a PKCS#12 key store. Set it where "
+        "brokers want to know who the client is (`ssl.client.auth`).",
+    )
+    ssl_keyfile = Key(
+        _file("one that is in `ssl_certfile`"), None, "The client's private key. Set it where it has a file of its own."
+    )
+    ssl_password = Key(
+        _password("a key that is not encrypted"),
+        None,
+        "The password of the private key. A function is called when the client is made, and when files have changed, "
+        "so it can ask a vault.",
+    )
+    ssl_crlfile = Key(
+        _file("no list"),
+        None,
+        "Revoked certificates: a list of each authority that signs brokers' certificates. Set it where certificates "
+        "are revoked.",
+    )
+    ssl_check_hostname = Key(
+        boolean,
+        True,
+        "Whether the broker's certificate must be for the name that the client connects to. With False it must still "
+        "be of a trusted authority; no key turns that off. Leave it.",
+    )
+    ssl_ciphers = Key(
+        or_none(Kind("str", "a string of OpenSSL's, such as 'ECDHE+AESGCM'", _ciphers, secret=True), "its default"),
+        None,
+        "Cipher suites for TLS 1.2; those of TLS 1.3 are always there. Set it where a policy asks for it.",
+    )
+    ssl_minimum_version: Key[str] = Key(
+        choice("TLSv1.2", "TLSv1.3"),
+        "TLSv1.2",
+        "The oldest version of TLS that is spoken. Set it to 'TLSv1.3' where all brokers have that.",
+    )
+    ssl_context = Key(
+        or_none(Kind("ssl.SSLContext", "an ssl.SSLContext", _context, secret=True), "one that is made of the others"),
+        None,
+        "A context of your own, which has the last word: the other `ssl_` keys have no effect beside it, and it is "
+        "used as it is. Set it for what no key says.",
+    )
+    sasl_mechanism = Key(
+        unchecked("str | None", "a mechanism's name, such as 'SCRAM-SHA-512', or None"),
+        None,
+        "How the client proves who it is, where `security_protocol` begins with SASL.",
+        to_come=True,
+    )
+    sasl_plain_username = Key(
+        unchecked("str | None", "a string, or None"), None, "The user's name, for PLAIN and SCRAM.", to_come=True
+    )
+    sasl_plain_password = Key(
+        unchecked("str | None", "a string, or None"), None, "The user's password, for PLAIN and SCRAM.", to_come=True
+    )
+    sasl_kerberos_name = Key(
+        unchecked("Any", "a gssapi.Name, a string, or None"), None, "The brokers' name in Kerberos.", to_come=True
+    )
+    sasl_kerberos_service_name = Key(
+        unchecked("str", "a string"), "kafka", "The brokers' service in Kerberos.", to_come=True
+    )
+    sasl_kerberos_domain_name = Key(
+        unchecked("str | None", "a string, or None for the broker's host"),
+        None,
+        "The brokers' host in Kerberos.",
+        to_come=True,
+    )
+    sasl_oauth_token_provider = Key(
+        unchecked("AbstractTokenProvider | None", "a kafka.net.sasl.oauth.AbstractTokenProvider, or None"),
+        None,
+        "What gives the client its tokens, for OAUTHBEARER.",
+        to_come=True,
+    )
