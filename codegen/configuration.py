@@ -45,7 +45,8 @@ producer = KafkaProducer(**arguments)
 ```
 
 `KafkaProducer.DEFAULT_CONFIG` has the defaults, `producer.config` what a producer was given, and `help(KafkaProducer)`
-what is said here. Keys that end in `_ms` are milliseconds, which may be fractions, or `float("inf")` where no upper limit is named.
+what is said here. Keys that end in `_ms` are milliseconds, which may be fractions, or `float("inf")` where no upper limit
+is named.
 """
 
 

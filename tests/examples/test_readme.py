@@ -1,4 +1,4 @@
-"""What the README shows is run as it stands there."""
+"""What the README and the documents show is run as it stands there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import kafka
 from kafka.testing import EmbeddedCluster
@@ -14,21 +15,48 @@ from kafka.testing import EmbeddedCluster
 ROOT = Path(__file__).parents[2]
 
 
-def examples() -> list[str]:
-    """That of the producer, and that of a transaction, which tests/broker runs: the embedded broker has none."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def examples(document: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
+def run(example: str, cluster: EmbeddedCluster) -> None:
+    """As it stands, but for the broker's address."""
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", example.replace("localhost:9092", cluster.bootstrap)],
+        env={**os.environ, "PYTHONPATH": str(Path(kafka.__file__).parents[1])},
+        check=True,
+        timeout=60,
+    )
 
 
 def test_the_producers_example() -> None:
-    example, _ = examples()
+    example, _ = examples("README.md")
     with EmbeddedCluster(topics={"greetings": 3}) as cluster:
-        subprocess.run(
-            [sys.executable, "-W", "error", "-c", example.replace("localhost:9092", cluster.bootstrap)],
-            env={**os.environ, "PYTHONPATH": str(Path(kafka.__file__).parents[1])},
-            check=True,
-            timeout=60,
-        )
+        run(example, cluster)
         assert sum(cluster.end_offset("greetings", partition) for partition in range(3)) == 100_001
+
+
+def test_the_example_of_a_transaction() -> None:
+    _, example = examples("README.md")
+    with EmbeddedCluster(topics={"debits": 1, "credits": 1}) as cluster:
+        run(example, cluster)
+        for topic in ("debits", "credits"):
+            (record,) = cluster.records(topic, 0)
+            assert record.value == b"100"
+            assert cluster.end_offset(topic, 0) == 2, "a record, and the marker that commits it"
+
+
+def test_the_example_of_arguments_with_types() -> None:
+    (example,) = examples("docs/configuration.md")
+    with EmbeddedCluster() as cluster:
+        run(f"{example}\nassert producer.config['linger_ms'] == 5\nproducer.close()", cluster)
+
+
+def test_the_example_of_a_cluster_inside_a_test() -> None:
+    (example,) = (code for code in examples("docs/testing.md") if "def test_orders_are_sent" in code)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    names["test_orders_are_sent"]()
 
 
 def test_every_verb_that_the_documents_name_is_in_the_makefile() -> None:
