@@ -19,25 +19,29 @@ def examples(document: str) -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
 
 
-def run(example: str, cluster: EmbeddedCluster) -> None:
-    """As it stands, but for the broker's address."""
-    subprocess.run(
+def run(example: str, cluster: EmbeddedCluster) -> str:
+    """What it prints, run as it stands but for the broker's address."""
+    done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example.replace("localhost:9092", cluster.bootstrap)],
         env={**os.environ, "PYTHONPATH": str(Path(kafka.__file__).parents[1])},
         check=True,
+        stdout=subprocess.PIPE,
+        text=True,
         timeout=60,
     )
+    return done.stdout
 
 
-def test_the_producers_example() -> None:
-    example, _ = examples("README.md")
+def test_the_examples_of_a_producer_and_a_consumer() -> None:
+    example, _, reading = examples("README.md")
     with EmbeddedCluster(topics={"greetings": 3}) as cluster:
         run(example, cluster)
         assert sum(cluster.end_offset("greetings", partition) for partition in range(3)) == 100_001
+        assert "b'en' b'hello'" in (said := run(reading, cluster)) and said.count("\n") == 100_001
 
 
 def test_the_example_of_a_transaction() -> None:
-    _, example = examples("README.md")
+    _, example, _ = examples("README.md")
     with EmbeddedCluster(topics={"debits": 1, "credits": 1}) as cluster:
         run(example, cluster)
         for topic in ("debits", "credits"):
