@@ -71,8 +71,8 @@ format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix-only .
 	$(VENV)/bin/ruff format .
 
-# The sdist, the wheel built from it, and a try of that wheel in an empty environment outside the checkout; then the
-# same of the shim that stands for kafka-python.
+# The sdist, and wheels built from it for every Python here; tried in empty environments outside the checkout; then
+# the same of the shim that stands for kafka-python.
 wheel: $(VENV)/.ready
 	$(PY) tools/check_wheel.py
 	$(PY) tools/check_shim.py

@@ -1,6 +1,7 @@
-"""Builds the two extensions; everything else stands in pyproject.toml."""
+"""Builds the two extensions, and makes the README's links whole; everything else stands in pyproject.toml."""
 
 import os
+import re
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -10,12 +11,23 @@ from setuptools import Extension, setup
 compile_args = os.environ.get("KAFKA_TURBO_CFLAGS", "-O2 -g0").split()
 link_args = os.environ.get("KAFKA_TURBO_LDFLAGS", "").split()
 
+
+def readme():
+    """For pages outside the repository, where relative links would lead nowhere."""
+    repository = re.search(r'^Repository = "(.+)"$', Path("pyproject.toml").read_text("utf-8"), re.MULTILINE)[1]
+    version = re.search(r'^__version__ = "(.+)"$', Path("kafka/version.py").read_text("utf-8"), re.MULTILINE)[1]
+    text = Path("README.md").read_text("utf-8")
+    return re.sub(r"\]\((?![a-z]+:|#)", f"]({repository}/blob/v{version}/", text)
+
+
 sources = [Path("kafka/_codec.pyx"), Path("kafka/drivers/_turn.pyx")]
 # Cython looks at its own sources only; the directives below count as much.
 changed = Path(__file__).stat().st_mtime
 stale = any(c.exists() and c.stat().st_mtime < changed for c in (source.with_suffix(".c") for source in sources))
 
 setup(
+    long_description=readme(),
+    long_description_content_type="text/markdown",
     ext_modules=cythonize(
         [
             Extension(

@@ -1,3 +1,3 @@
 """The version, also as `kafka.__version__`."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

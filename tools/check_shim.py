@@ -51,7 +51,7 @@ def main() -> int:
     started = time.monotonic()
     private = DIST / "private"
     shutil.rmtree(private, ignore_errors=True)
-    [wheel] = DIST.glob("kafka_turbo-*.whl")
+    [wheel] = DIST.glob(f"kafka_turbo-*-cp{sys.version_info[0]}{sys.version_info[1]}-*.whl")
     with tempfile.TemporaryDirectory(prefix="kafka-turbo-shim-") as folder:
         outside = Path(folder)
         # A copy: what building leaves behind is not for the checkout.

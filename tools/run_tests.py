@@ -26,6 +26,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import slow_groups
+import wheels
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "test"
@@ -236,28 +237,31 @@ def sanitizer(counts: Counts) -> None:
 
 
 def pythons(counts: Counts) -> None:
-    """The unit tests but the slow ones, against the installed wheel, under every other supported Python here.
+    """The unit tests but the slow ones, from the sdist and against its wheels, under every other supported Python here.
 
     The simulator's tests and those of how Kafka is started are left out: they are alike under all of them.
     """
     left_out = ("--ignore=tests/sim", "--ignore=tests/broker")
-    found = subprocess.check_output([ROOT / "tools" / "python.sh", "--all"], text=True).split()
-    print("found", *found)
-    mine = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    for base in found:
-        version = subprocess.check_output(
-            [base, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], text=True
-        ).strip()
-        if version == mine:
-            continue  # the other groups ran under this one
+    others = {wheels.version(base): base for base in wheels.pythons()}
+    print("found", *others.values())
+    others.pop(f"{sys.version_info[0]}.{sys.version_info[1]}", None)  # the other groups ran under this one
+    try:
+        sdist = wheels.sdist(BUILD / "dist")
+        source = wheels.unpacked(sdist, BUILD / "sdist")
+        built = {version: wheels.wheel(base, source, sdist.parent) for version, base in others.items()}
+    except wheels.BuildFailed as failed:
+        print(failed)
+        counts.failed = True
+        return
+    for version, base in others.items():
         environment = BUILD / f"venv-{version}"
         python = environment / "bin" / "python"
-        where = copy_of_checkout(BUILD / f"python-{version}")
+        where = wheels.unpacked(sdist, BUILD / f"python-{version}")
         ready = (
             run(base, "-m", "venv", "--clear", environment)
             and run(python, "-m", "pip", "install", "-q", "--upgrade", "pip>=25.1")
             and run(python, "-m", "pip", "install", "-q", "--group", "test")
-            and run(python, "-m", "pip", "install", "-q", "--no-build-isolation", where)
+            and run(python, "-m", "pip", "install", "-q", built[version])
         )
         # Tests that read the package's own sources read the installed ones too.
         shutil.rmtree(where / "kafka")
@@ -323,7 +327,15 @@ SLOW: dict[str, tuple[str, ...]] = {
     "dev-mode": (*NATIVE, "kafka/drivers/*", "kafka/testing/*", "kafka/cli/*"),
     "leaks": (*NATIVE, "tests/test_leaks.py"),
     "sanitizer": (*NATIVE, "tests/golden/*"),
-    "pythons": ("pyproject.toml", "setup.py", "MANIFEST.in", "tools/python.sh", "kafka/__init__.py", "kafka/drivers/*"),
+    "pythons": (
+        "pyproject.toml",
+        "setup.py",
+        "MANIFEST.in",
+        "tools/python.sh",
+        "tools/wheels.py",
+        "kafka/__init__.py",
+        "kafka/drivers/*",
+    ),
     "fuzz": ("*.pxi", "kafka/_codec_py.py", "kafka/records/*", "tests/protocol/*", "tests/records/*", "tests/golden/*"),
     "agents": (
         "tests/agents/*",
