@@ -93,8 +93,8 @@ def imported(home: str, used: dict[str, str]) -> str:
 
 
 def description(key: Key[object]) -> str:
-    if key.to_come:
-        return "Still to come."
+    if not key.implemented:
+        return "Not implemented."
     wanted = key.kind.wanted
     return f"{wanted[0].upper()}{wanted[1:]}; {key.default_text} by default."
 
@@ -120,7 +120,7 @@ def document() -> str:
     for section in sections:
         keys = own(section)
         lines += [f"## {section.TITLE}", ""]
-        working = {name: key for name, key in keys.items() if not key.to_come}
+        working = {name: key for name, key in keys.items() if key.implemented}
         if working:
             lines += ["| key | what it takes | default |", "|---|---|---|"]
             lines += [
@@ -131,10 +131,10 @@ def document() -> str:
         headings.update(list(working))
         for name, key in working.items():
             lines += [f"### {name}", "", *wrapped(description(key)), "", *wrapped(key.text), ""]
-        to_come = {name: key for name, key in keys.items() if key.to_come}
-        if to_come:
-            lines += ["Still to come, and an error until then:", ""]
-            for name, key in to_come.items():
+        missing = {name: key for name, key in keys.items() if not key.implemented}
+        if missing:
+            lines += ["Not implemented; another value than the default raises NotImplementedError:", ""]
+            for name, key in missing.items():
                 lines += textwrap.wrap(f"- `{name}`: {key.text}", 120, subsequent_indent="  ", break_on_hyphens=False)
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"

@@ -5,7 +5,7 @@ from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
 from kafka.serializer import JsonSerializer, Serializer, SerializeWrapper
 
-NOT_IMPLEMENTED = {name for name, key in ProducerConfig.KEYS.items() if key.to_come}
+NOT_IMPLEMENTED = {name for name, key in ProducerConfig.KEYS.items() if not key.implemented}
 
 
 def parse(**configs):

@@ -24,7 +24,7 @@ if [ "${1:-}" = --all ]; then
     exit 0
 fi
 
-for candidate in ${PYTHON:-python3.14 python3.13 python3.12 python3.11 python3.10 python3}; do
+for candidate in ${PYTHON:-python3.13 python3.12 python3.11 python3.10 python3}; do
     usable "$candidate" && exit 0
 done
 echo "No usable Python: CPython 3.10 or newer with venv, ssl and its C headers is needed (Debian: python3-venv and" \

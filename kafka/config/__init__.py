@@ -30,7 +30,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
     Raises:
         ConfigurationValueError: an unknown key (the message names the nearest), an impossible value, or values that
             do not go together.
-        NotImplementedError: a key that is still to come has been set to other than its default.
+        NotImplementedError: a key that is not implemented has been set to other than its default.
     """
 
     CLIENT: ClassVar[str] = "A client"  # who it is for, in messages
@@ -44,7 +44,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
         self._refuse_unimplemented(configs)
         self.values = {**self.defaults(), **configs}
         for name, key in self.KEYS.items():
-            if not key.to_come:
+            if key.implemented:
                 setattr(self, name, key.understood(self.values[name]))
         self._settle(configs)
         given = [name for name in self.KEYS if name in configs and not self.KEYS[name].is_default(configs[name])]
@@ -83,11 +83,11 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
         raise ConfigurationValueError(f"{self.CLIENT} has no configuration key {', nor '.join(named)}.")
 
     def _refuse_unimplemented(self, configs: Mapping[str, Any]) -> None:
-        to_come = {name: self.KEYS[name] for name in configs if self.KEYS[name].to_come}
-        for name, key in to_come.items():
+        missing = {name: self.KEYS[name] for name in configs if not self.KEYS[name].implemented}
+        for name, key in missing.items():
             key.understood(configs[name])
         # Values stay out of the message: some of them are passwords.
-        early = [name for name, key in to_come.items() if not key.is_default(configs[name])]
+        early = [name for name, key in missing.items() if not key.is_default(configs[name])]
         if early:
             raise NotImplementedError(
                 f"{self.CLIENT} does not implement {', '.join(early)} yet; leave "

@@ -26,7 +26,7 @@ class _Docstring:
 
         lines = [cleandoc(self.beginning), "", "Keyword arguments:"]
         for name, key in self.config.KEYS.items():
-            said = "Still to come." if key.to_come else f"{key.kind.wanted}; {key.default_text} by default."
+            said = f"{key.kind.wanted}; {key.default_text} by default." if key.implemented else "Not implemented."
             lines.append(fill(f"{name}: {said} {key.text}", 100, initial_indent="    ", subsequent_indent="        "))
         return "\n".join(lines) + "\n"
 

@@ -46,16 +46,16 @@ class Key(Generic[T]):
     """One key, as an attribute of a `Configuration`, whose instances have in its place what was made of the value.
 
     `text` says what it does and when to change it: sentences, of which the first stands alone where space is short.
-    With `to_come`, nothing does it yet: a value other than the default raises NotImplementedError.
+    Of one that is not implemented, a value other than the default raises NotImplementedError.
     """
 
     name: str
 
-    def __init__(self, kind: Kind[T], default: Any, text: str, *, to_come: bool = False) -> None:
+    def __init__(self, kind: Kind[T], default: Any, text: str, *, implemented: bool = True) -> None:
         self.kind = kind
         self.default = default
         self.text = text
-        self.to_come = to_come
+        self.implemented = implemented
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -67,11 +67,12 @@ class Key(Generic[T]):
     def __get__(self, config: object | None, owner: type) -> Self | T:
         if config is None:
             return self
-        raise AttributeError(self.name)  # an instance has its own, unless the key is still to come
+        raise AttributeError(self.name)  # an instance has its own, where the key is implemented
 
     def changed(self, *, kind: Kind[T] | None = None, default: Any = ...) -> Key[T]:
         """The same for a client with another kind or default of it."""
-        return Key(kind or self.kind, self.default if default is ... else default, self.text, to_come=self.to_come)
+        default = self.default if default is ... else default
+        return Key(kind or self.kind, default, self.text, implemented=self.implemented)
 
     def understood(self, value: Any) -> T:
         """What a value means; raises ConfigurationValueError."""
@@ -216,5 +217,5 @@ def numbered(client: str) -> Kind[str]:
 
 
 def unchecked(hint: str, wanted: str) -> Kind[Any]:
-    """For keys that are still to come: nothing but the default gets further than this."""
+    """For keys that are not implemented: nothing but the default gets further than this."""
     return Kind(hint, wanted, lambda value: value)

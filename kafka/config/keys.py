@@ -238,26 +238,28 @@ class ConnectionKeys(Configuration):
         choice("use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"),
         "use_all_dns_ips",
         "Which addresses of a name are tried: all of them, in turn.",
-        to_come=True,
+        implemented=False,
     )
-    proxy_url = Key(unchecked("str | None", "a URL, or None"), None, "A SOCKS5 proxy for connections.", to_come=True)
+    proxy_url = Key(
+        unchecked("str | None", "a URL, or None"), None, "A SOCKS5 proxy for connections.", implemented=False
+    )
     socks5_proxy = Key(
         unchecked("str | None", "a URL, or None"),
         None,
         "kafka-python 2's name of `proxy_url`.",
-        to_come=True,
+        implemented=False,
     )
     selector = Key(
         unchecked("type[selectors.BaseSelector]", "a class of the module selectors"),
         selectors.DefaultSelector,
         "How kafka-python waits for its sockets. Connections here are polled in C, so there is nothing to choose.",
-        to_come=True,
+        implemented=False,
     )
     kafka_client = Key(
         unchecked("Callable[..., Any] | None", "a callable, or None"),
         None,
         "What makes kafka-python's own network client; there is none here.",
-        to_come=True,
+        implemented=False,
     )
 
 

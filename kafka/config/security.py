@@ -127,29 +127,32 @@ class SecurityKeys(Configuration):
         unchecked("str | None", "a mechanism's name, such as 'SCRAM-SHA-512', or None"),
         None,
         "How the client proves who it is, where `security_protocol` begins with SASL.",
-        to_come=True,
+        implemented=False,
     )
     sasl_plain_username = Key(
-        unchecked("str | None", "a string, or None"), None, "The user's name, for PLAIN and SCRAM.", to_come=True
+        unchecked("str | None", "a string, or None"), None, "The user's name, for PLAIN and SCRAM.", implemented=False
     )
     sasl_plain_password = Key(
-        unchecked("str | None", "a string, or None"), None, "The user's password, for PLAIN and SCRAM.", to_come=True
+        unchecked("str | None", "a string, or None"),
+        None,
+        "The user's password, for PLAIN and SCRAM.",
+        implemented=False,
     )
     sasl_kerberos_name = Key(
-        unchecked("Any", "a gssapi.Name, a string, or None"), None, "The brokers' name in Kerberos.", to_come=True
+        unchecked("Any", "a gssapi.Name, a string, or None"), None, "The brokers' name in Kerberos.", implemented=False
     )
     sasl_kerberos_service_name = Key(
-        unchecked("str", "a string"), "kafka", "The brokers' service in Kerberos.", to_come=True
+        unchecked("str", "a string"), "kafka", "The brokers' service in Kerberos.", implemented=False
     )
     sasl_kerberos_domain_name = Key(
         unchecked("str | None", "a string, or None for the broker's host"),
         None,
         "The brokers' host in Kerberos.",
-        to_come=True,
+        implemented=False,
     )
     sasl_oauth_token_provider = Key(
         unchecked("AbstractTokenProvider | None", "a kafka.net.sasl.oauth.AbstractTokenProvider, or None"),
         None,
         "What gives the client its tokens, for OAUTHBEARER.",
-        to_come=True,
+        implemented=False,
     )

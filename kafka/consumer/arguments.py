@@ -78,21 +78,21 @@ class ConsumerArguments(TypedDict, total=False):
     name in the brokers' logs, metrics and quotas, and in this client's log. Set it to the name of the application, so
     that whoever runs the cluster knows whom to ask."""
     group_id: str | None
-    """Still to come. The group whose members share the topics' partitions."""
+    """Not implemented. The group whose members share the topics' partitions."""
     group_instance_id: str | None
-    """Still to come. A member's name that outlives its process."""
+    """Not implemented. A member's name that outlives its process."""
     session_timeout_ms: float
-    """Still to come. After how long without a heartbeat a member's partitions go to others."""
+    """Not implemented. After how long without a heartbeat a member's partitions go to others."""
     heartbeat_interval_ms: float
-    """Still to come. How often a member says that it is there."""
+    """Not implemented. How often a member says that it is there."""
     max_poll_interval_ms: float
-    """Still to come. After how long without a `poll()` a member's partitions go to others."""
+    """Not implemented. After how long without a `poll()` a member's partitions go to others."""
     partition_assignment_strategy: Sequence[Any] | None
-    """Still to come. How a group's partitions are shared out."""
+    """Not implemented. How a group's partitions are shared out."""
     default_offset_commit_callback: Callable[..., Any] | None
-    """Still to come. What is called when a commit has ended."""
+    """Not implemented. What is called when a commit has ended."""
     metric_group_prefix: str
-    """Still to come. What groups of metrics begin with."""
+    """Not implemented. What groups of metrics begin with."""
     bootstrap_servers: str | Collection[str]
     """'host:port', several with commas between, or a list of such strings; 'localhost' by default. Where the cluster is
     asked for its brokers when the client starts, and again when all of them are lost. Name two or three: one that
@@ -148,16 +148,16 @@ class ConsumerArguments(TypedDict, total=False):
     socket before it connects. A list replaces the default, so repeat TCP_NODELAY in it; add SO_KEEPALIVE, say, where
     firewalls forget idle connections."""
     client_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]
-    """Still to come. Which addresses of a name are tried: all of them, in turn."""
+    """Not implemented. Which addresses of a name are tried: all of them, in turn."""
     proxy_url: str | None
-    """Still to come. A SOCKS5 proxy for connections."""
+    """Not implemented. A SOCKS5 proxy for connections."""
     socks5_proxy: str | None
-    """Still to come. kafka-python 2's name of `proxy_url`."""
+    """Not implemented. kafka-python 2's name of `proxy_url`."""
     selector: type[selectors.BaseSelector]
-    """Still to come. How kafka-python waits for its sockets. Connections here are polled in C, so there is nothing to
+    """Not implemented. How kafka-python waits for its sockets. Connections here are polled in C, so there is nothing to
     choose."""
     kafka_client: Callable[..., Any] | None
-    """Still to come. What makes kafka-python's own network client; there is none here."""
+    """Not implemented. What makes kafka-python's own network client; there is none here."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
     """'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'; 'PLAINTEXT' by default. Whether connections are encrypted,
     which is 'SSL', and whether the client authenticates, which is not implemented yet. Set it to what the brokers'
@@ -198,19 +198,19 @@ class ConsumerArguments(TypedDict, total=False):
     the last word: the other `ssl_` keys have no effect beside it, and it is used as it is. Set it for what no key
     says."""
     sasl_mechanism: str | None
-    """Still to come. How the client proves who it is, where `security_protocol` begins with SASL."""
+    """Not implemented. How the client proves who it is, where `security_protocol` begins with SASL."""
     sasl_plain_username: str | None
-    """Still to come. The user's name, for PLAIN and SCRAM."""
+    """Not implemented. The user's name, for PLAIN and SCRAM."""
     sasl_plain_password: str | None
-    """Still to come. The user's password, for PLAIN and SCRAM."""
+    """Not implemented. The user's password, for PLAIN and SCRAM."""
     sasl_kerberos_name: Any
-    """Still to come. The brokers' name in Kerberos."""
+    """Not implemented. The brokers' name in Kerberos."""
     sasl_kerberos_service_name: str
-    """Still to come. The brokers' service in Kerberos."""
+    """Not implemented. The brokers' service in Kerberos."""
     sasl_kerberos_domain_name: str | None
-    """Still to come. The brokers' host in Kerberos."""
+    """Not implemented. The brokers' host in Kerberos."""
     sasl_oauth_token_provider: AbstractTokenProvider | None
-    """Still to come. What gives the client its tokens, for OAUTHBEARER."""
+    """Not implemented. What gives the client its tokens, for OAUTHBEARER."""
     metrics_enabled: bool
     """True or False; True by default. Whether the client measures itself, for `metrics()` and reporters. It takes a
     microsecond a batch; turn it off where nobody reads them."""

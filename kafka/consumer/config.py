@@ -184,29 +184,29 @@ class ConsumerConfig(ClientConfig):
     )
     client_id = ClientConfig.client_id.changed(kind=numbered("consumer"))
 
-    group_id = Key(_group_name, None, "The group whose members share the topics' partitions.", to_come=True)
-    group_instance_id = Key(_group_name, None, "A member's name that outlives its process.", to_come=True)
+    group_id = Key(_group_name, None, "The group whose members share the topics' partitions.", implemented=False)
+    group_instance_id = Key(_group_name, None, "A member's name that outlives its process.", implemented=False)
     session_timeout_ms = Key(
-        _group_time, 45000, "After how long without a heartbeat a member's partitions go to others.", to_come=True
+        _group_time, 45000, "After how long without a heartbeat a member's partitions go to others.", implemented=False
     )
-    heartbeat_interval_ms = Key(_group_time, 3000, "How often a member says that it is there.", to_come=True)
+    heartbeat_interval_ms = Key(_group_time, 3000, "How often a member says that it is there.", implemented=False)
     max_poll_interval_ms = Key(
-        _group_time, 300000, "After how long without a `poll()` a member's partitions go to others.", to_come=True
+        _group_time, 300000, "After how long without a `poll()` a member's partitions go to others.", implemented=False
     )
     partition_assignment_strategy = Key(
         unchecked("Sequence[Any] | None", "a list of assignors, or None"),
         None,
         "How a group's partitions are shared out.",
-        to_come=True,
+        implemented=False,
     )
     default_offset_commit_callback = Key(
         unchecked("Callable[..., Any] | None", "a function of (offsets, response), or None"),
         None,
         "What is called when a commit has ended.",
-        to_come=True,
+        implemented=False,
     )
     metric_group_prefix = Key(unchecked("str", "a string"), "consumer", "What groups of metrics begin with.",
-                              to_come=True)  # fmt: skip
+                              implemented=False)  # fmt: skip
 
     def _settle(self, configs: Mapping[str, Any]) -> None:
         if self.fetch_max_wait_ms >= self.request_timeout_ms:

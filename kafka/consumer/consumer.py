@@ -39,7 +39,7 @@ FOR_EVER = 1e9
 class KafkaConsumer(ConsumerBase, Client):
     """Reads records from Kafka, which a thread in the background fetches ahead. Use it from one thread at a time.
 
-    `topics` are subscribed to. Unknown arguments raise an error that names the nearest; those that are still to come
+    `topics` are subscribed to. Unknown arguments raise an error that names the nearest; those that are not implemented
     raise NotImplementedError. Raises KafkaConnectionError or another KafkaTimeoutError where no broker can be reached,
     with what was tried and why it failed.
     """

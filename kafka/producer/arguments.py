@@ -144,16 +144,16 @@ class ProducerArguments(TypedDict, total=False):
     socket before it connects. A list replaces the default, so repeat TCP_NODELAY in it; add SO_KEEPALIVE, say, where
     firewalls forget idle connections."""
     client_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]
-    """Still to come. Which addresses of a name are tried: all of them, in turn."""
+    """Not implemented. Which addresses of a name are tried: all of them, in turn."""
     proxy_url: str | None
-    """Still to come. A SOCKS5 proxy for connections."""
+    """Not implemented. A SOCKS5 proxy for connections."""
     socks5_proxy: str | None
-    """Still to come. kafka-python 2's name of `proxy_url`."""
+    """Not implemented. kafka-python 2's name of `proxy_url`."""
     selector: type[selectors.BaseSelector]
-    """Still to come. How kafka-python waits for its sockets. Connections here are polled in C, so there is nothing to
+    """Not implemented. How kafka-python waits for its sockets. Connections here are polled in C, so there is nothing to
     choose."""
     kafka_client: Callable[..., Any] | None
-    """Still to come. What makes kafka-python's own network client; there is none here."""
+    """Not implemented. What makes kafka-python's own network client; there is none here."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
     """'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'; 'PLAINTEXT' by default. Whether connections are encrypted,
     which is 'SSL', and whether the client authenticates, which is not implemented yet. Set it to what the brokers'
@@ -194,19 +194,19 @@ class ProducerArguments(TypedDict, total=False):
     the last word: the other `ssl_` keys have no effect beside it, and it is used as it is. Set it for what no key
     says."""
     sasl_mechanism: str | None
-    """Still to come. How the client proves who it is, where `security_protocol` begins with SASL."""
+    """Not implemented. How the client proves who it is, where `security_protocol` begins with SASL."""
     sasl_plain_username: str | None
-    """Still to come. The user's name, for PLAIN and SCRAM."""
+    """Not implemented. The user's name, for PLAIN and SCRAM."""
     sasl_plain_password: str | None
-    """Still to come. The user's password, for PLAIN and SCRAM."""
+    """Not implemented. The user's password, for PLAIN and SCRAM."""
     sasl_kerberos_name: Any
-    """Still to come. The brokers' name in Kerberos."""
+    """Not implemented. The brokers' name in Kerberos."""
     sasl_kerberos_service_name: str
-    """Still to come. The brokers' service in Kerberos."""
+    """Not implemented. The brokers' service in Kerberos."""
     sasl_kerberos_domain_name: str | None
-    """Still to come. The brokers' host in Kerberos."""
+    """Not implemented. The brokers' host in Kerberos."""
     sasl_oauth_token_provider: AbstractTokenProvider | None
-    """Still to come. What gives the client its tokens, for OAUTHBEARER."""
+    """Not implemented. What gives the client its tokens, for OAUTHBEARER."""
     metrics_enabled: bool
     """True or False; True by default. Whether the client measures itself, for `metrics()` and reporters. It takes a
     microsecond a batch; turn it off where nobody reads them."""

@@ -40,7 +40,7 @@ log = Log("kafka.producer")
 class KafkaProducer(TransactionMethods, WaitingProducer):
     """Sends records to Kafka from a thread in the background. Thread-safe; share one rather than make several.
 
-    Unknown arguments raise an error that names the nearest; those that are still to come raise NotImplementedError.
+    Unknown arguments raise an error that names the nearest; those that are not implemented raise NotImplementedError.
     Raises NoBrokersAvailable or another KafkaTimeoutError where no broker can be reached, with what was tried and why
     it failed.
     """
