@@ -19,7 +19,8 @@ from kafka.protocol import (
 from kafka.protocol.codes import Code
 from kafka.records import read_batches
 from kafka.testing.model.cluster import Partition
-from kafka.testing.model.transactions import LAST_EPOCH, Place, Transactions
+from kafka.testing.model.groups import Place
+from kafka.testing.model.transactions import LAST_EPOCH, Transactions
 from kafka.testing.sim_broker import SimCluster
 
 __all__ = ["LAST_EPOCH", "SimTransactions", "read_committed"]

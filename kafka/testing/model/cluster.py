@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kafka.protocol.codes import Code
+from kafka.testing.model.groups import Groups
 from kafka.testing.model.log import Log
 from kafka.testing.model.producers import Appended, codec_of
 from kafka.testing.model.transactions import Transactions
@@ -98,6 +99,7 @@ class Cluster:
         self.next_producer_id = 1000
         self.first_epoch = 0  # of new producer ids
         self.transactions = Transactions(self)
+        self.groups = Groups(world)
 
     def broker(self, id: int) -> Broker:
         return next(broker for broker in self.brokers if broker.id == id)

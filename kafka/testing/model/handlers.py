@@ -13,14 +13,20 @@ from kafka.protocol import (
     EndTxnRequest,
     FetchRequest,
     FindCoordinatorRequest,
+    HeartbeatRequest,
     InitProducerIdRequest,
+    JoinGroupRequest,
+    LeaveGroupRequest,
     ListOffsetsRequest,
     MetadataRequest,
+    OffsetCommitRequest,
+    OffsetFetchRequest,
     ProduceRequest,
+    SyncGroupRequest,
     TxnOffsetCommitRequest,
 )
 from kafka.protocol._message import Request
-from kafka.testing.model import admin, offsets, transaction_apis
+from kafka.testing.model import admin, group_apis, offsets, transaction_apis
 from kafka.testing.model.fetch import fetch
 from kafka.testing.model.produce import produce
 from kafka.testing.model.world import Handler
@@ -41,6 +47,12 @@ HANDLERS: dict[type[Request], Handler] = {
     AddOffsetsToTxnRequest: transaction_apis.add_offsets,
     TxnOffsetCommitRequest: transaction_apis.commit_offsets,
     EndTxnRequest: transaction_apis.end,
+    JoinGroupRequest: group_apis.join,
+    SyncGroupRequest: group_apis.sync,
+    HeartbeatRequest: group_apis.heartbeat,
+    LeaveGroupRequest: group_apis.leave,
+    OffsetCommitRequest: group_apis.commit,
+    OffsetFetchRequest: group_apis.fetch,
 }
 # What the schemas have, but Kafka 4.3 keeps to itself unless unstable versions are enabled; what only brokers send.
 HIGHEST: dict[type[Request], int] = {InitProducerIdRequest: 5, AddPartitionsToTxnRequest: 3}

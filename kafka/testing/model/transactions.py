@@ -13,12 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kafka.protocol.codes import Code
+from kafka.testing.model.groups import Committed, Place
 
 if TYPE_CHECKING:
     from kafka.testing.model.broker import Broker
     from kafka.testing.model.cluster import Cluster, Partition
 
-Place = tuple[str, int]  # topic and partition
 
 LAST_EPOCH = 32766  # that a client ever has; the one after it is for the coordinator's own markers
 
@@ -78,6 +78,15 @@ class Transactions:
     def refusal(self, broker: Broker, key: str) -> int:
         """What a broker answers that does not coordinate this transactional id or group (now); 0: it does."""
         return self.count(self.cluster.refusal(broker, key))
+
+    def undecided(self, group: str) -> set[Place]:
+        """The partitions for which transactions that are under way have offsets of this group."""
+        return {
+            (topic, partition)
+            for txn in self.transactions.values()
+            for of, topic, partition in txn.offsets
+            if of == group
+        }
 
     def count(self, code: int) -> int:
         if code:
@@ -199,19 +208,28 @@ class Transactions:
         """For the coordinator of the group. `member`: id and generation, "" and -1 for none. `adds_group`: under the
         newer protocol; under the older one it must have been added."""
         code, txn = self._check(transactional_id, producer_id, epoch)
-        known, generation = self.members.get(group, member)
+        code_of_group = self._check_member(group, *member)
         if txn is None:
             return Code.INVALID_PRODUCER_EPOCH if code == Code.PRODUCER_FENCED else code
-        if member[0] and member[0] != known:
-            return Code.UNKNOWN_MEMBER_ID
-        if member[1] >= 0 and member[1] != generation:
-            return Code.ILLEGAL_GENERATION
+        if code_of_group:
+            return code_of_group
         if not adds_group and group not in txn.groups:
             return Code.INVALID_TXN_STATE
         self._enter(txn)
         txn.groups.add(group)
         txn.offsets.update({(group, *place): offset for place, offset in offsets.items()})
         return 0
+
+    def _check_member(self, group: str, id: str, generation: int) -> int:
+        """What is wrong with who says that it is a member of the group; 0 for who does not say so, too."""
+        members = self.cluster.groups.get(group).members
+        known = self.members.get(group)
+        if known is None and not members:
+            return 0
+        if id and (id not in members if known is None else id != known[0]):
+            return Code.UNKNOWN_MEMBER_ID
+        current = self.cluster.groups.get(group).generation if known is None else known[1]
+        return Code.ILLEGAL_GENERATION if generation >= 0 and generation != current else 0
 
     # -- its end -------------------------------------------------------------------------------------------------------
 
@@ -299,6 +317,8 @@ class Transactions:
             return
         if committed:
             self.committed_offsets.update(txn.offsets)
+            for (group, topic, index), offset in txn.offsets.items():
+                self.cluster.groups.store(group, {(topic, index): Committed(offset)})
         txn.groups.clear()
         txn.offsets.clear()
         if txn.next_producer_id >= 0:
