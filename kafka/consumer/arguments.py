@@ -78,19 +78,31 @@ class ConsumerArguments(TypedDict, total=False):
     name in the brokers' logs, metrics and quotas, and in this client's log. Set it to the name of the application, so
     that whoever runs the cluster knows whom to ask."""
     group_id: str | None
-    """Not implemented. The group whose members share the topics' partitions."""
+    """A string of at most 32767 bytes, or None; None by default. The group whose members share the partitions of the
+    topics they subscribe, and commit how far they have come. Leave it out to read all of them, from where
+    `auto_offset_reset` says."""
     group_instance_id: str | None
-    """Not implemented. A member's name that outlives its process."""
-    session_timeout_ms: float
-    """Not implemented. After how long without a heartbeat a member's partitions go to others."""
-    heartbeat_interval_ms: float
-    """Not implemented. How often a member says that it is there."""
-    max_poll_interval_ms: float
-    """Not implemented. After how long without a `poll()` a member's partitions go to others."""
-    partition_assignment_strategy: Sequence[Any] | None
-    """Not implemented. How a group's partitions are shared out."""
+    """1 to 249 letters, digits, '.', '_' and '-', or None; None by default. A member's name that outlives its process.
+    Set it to have a process that is started again within `session_timeout_ms` find its partitions as it left them,
+    without a rebalance."""
+    session_timeout_ms: int
+    """A whole number of milliseconds from 1 to 2147483647; 45000 by default. After how long without a heartbeat a
+    member counts as dead, and its partitions go to others. Lower it to have them read again sooner; the brokers have
+    limits (`group.min.session.timeout.ms`)."""
+    heartbeat_interval_ms: int
+    """A whole number of milliseconds from 1 to 2147483647; 3000 by default. How often a member says that it is there,
+    and hears of a rebalance. Less than `session_timeout_ms`, better a third of it."""
+    max_poll_interval_ms: int
+    """A whole number of milliseconds from 1 to 2147483647; 300000 by default. After how long without a `poll()` a
+    member leaves, so that others get its partitions. Raise it where records take long to deal with, or lower
+    `max_poll_records`."""
+    partition_assignment_strategy: Sequence[str]
+    """A list of 'range', 'roundrobin', 'sticky', 'cooperative-sticky'; tuple() by default. How a group's partitions are
+    shared out, the most wanted first; all members must have one in common. 'cooperative-sticky' goes on reading what a
+    member keeps while the group rebalances."""
     default_offset_commit_callback: Callable[..., Any] | None
-    """Not implemented. What is called when a commit has ended."""
+    """A function (offsets, error or None), or None; None by default. What is called when a commit without a callback of
+    its own has ended; in the thread that reads."""
     metric_group_prefix: str
     """Not implemented. What groups of metrics begin with."""
     bootstrap_servers: str | Collection[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kafka.config import ClientConfig
@@ -21,7 +21,8 @@ from kafka.config.key import (
     whole,
 )
 from kafka.core.consume.offsets import EARLIEST, LATEST
-from kafka.errors import ConfigurationValueError
+from kafka.core.groups.assignors import STRATEGIES, Strategy
+from kafka.errors import ConfigurationValueError, InvalidGroupIdError
 
 if TYPE_CHECKING:
     from kafka.serializer import Deserializer
@@ -72,8 +73,41 @@ _deserializers = Kind(
     "a function or a kafka.serializer.Deserializer, or None for bytes as they are",
     _deserializer,
 )
-_group_name = unchecked("str | None", "a string, or None")
-_group_time = unchecked("float", "a number of milliseconds")
+
+
+def _group(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bytes):  # as kafka-python takes it
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str) or encoded_size(value) > 32767:
+        raise Unwanted
+    if not value:
+        raise InvalidGroupIdError("group_id must not be empty; leave it out to read without a group.")
+    return value
+
+
+def _instance(value: Any) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", value) or value in (".", ".."):
+        raise Unwanted
+    return value
+
+
+def _strategies(value: Any) -> tuple[Strategy, ...]:
+    given = (value,) if isinstance(value, str) else value
+    names = [each if isinstance(each, str) else getattr(each, "name", None) for each in given]
+    if not names or any(name not in STRATEGIES for name in names):
+        raise Unwanted
+    return tuple(STRATEGIES[name] for name in names)  # type: ignore[index]
+
+
+def _callback(value: Any) -> Callable[..., Any] | None:
+    if value is not None and not callable(value):
+        raise Unwanted
+    found: Callable[..., Any] | None = value
+    return found
 
 
 class ConsumerConfig(ClientConfig):
@@ -184,26 +218,46 @@ class ConsumerConfig(ClientConfig):
     )
     client_id = ClientConfig.client_id.changed(kind=numbered("consumer"))
 
-    group_id = Key(_group_name, None, "The group whose members share the topics' partitions.", implemented=False)
-    group_instance_id = Key(_group_name, None, "A member's name that outlives its process.", implemented=False)
-    session_timeout_ms = Key(
-        _group_time, 45000, "After how long without a heartbeat a member's partitions go to others.", implemented=False
+    group_id = Key(
+        Kind("str | None", "a string of at most 32767 bytes, or None", _group),
+        None,
+        "The group whose members share the partitions of the topics they subscribe, and commit how far they have come. "
+        "Leave it out to read all of them, from where `auto_offset_reset` says.",
     )
-    heartbeat_interval_ms = Key(_group_time, 3000, "How often a member says that it is there.", implemented=False)
+    group_instance_id = Key(
+        Kind("str | None", "1 to 249 letters, digits, '.', '_' and '-', or None", _instance),
+        None,
+        "A member's name that outlives its process. Set it to have a process that is started again within "
+        "`session_timeout_ms` find its partitions as it left them, without a rebalance.",
+    )
+    session_timeout_ms = Key(
+        whole("milliseconds", 1),
+        45000,
+        "After how long without a heartbeat a member counts as dead, and its partitions go to others. Lower it to have "
+        "them read again sooner; the brokers have limits (`group.min.session.timeout.ms`).",
+    )
+    heartbeat_interval_ms = Key(
+        whole("milliseconds", 1),
+        3000,
+        "How often a member says that it is there, and hears of a rebalance. Less than `session_timeout_ms`, better a "
+        "third of it.",
+    )
     max_poll_interval_ms = Key(
-        _group_time, 300000, "After how long without a `poll()` a member's partitions go to others.", implemented=False
+        whole("milliseconds", 1),
+        300000,
+        "After how long without a `poll()` a member leaves, so that others get its partitions. Raise it where records "
+        "take long to deal with, or lower `max_poll_records`.",
     )
     partition_assignment_strategy = Key(
-        unchecked("Sequence[Any] | None", "a list of assignors, or None"),
-        None,
-        "How a group's partitions are shared out.",
-        implemented=False,
+        Kind("Sequence[str]", f"a list of {', '.join(map(repr, STRATEGIES))}", _strategies),
+        ("range", "roundrobin"),
+        "How a group's partitions are shared out, the most wanted first; all members must have one in common. "
+        "'cooperative-sticky' goes on reading what a member keeps while the group rebalances.",
     )
     default_offset_commit_callback = Key(
-        unchecked("Callable[..., Any] | None", "a function of (offsets, response), or None"),
+        Kind("Callable[..., Any] | None", "a function (offsets, error or None), or None", _callback),
         None,
-        "What is called when a commit has ended.",
-        implemented=False,
+        "What is called when a commit without a callback of its own has ended; in the thread that reads.",
     )
     metric_group_prefix = Key(unchecked("str", "a string"), "consumer", "What groups of metrics begin with.",
                               implemented=False)  # fmt: skip
@@ -214,6 +268,13 @@ class ConsumerConfig(ClientConfig):
                 f"fetch_max_wait_ms ({self.fetch_max_wait_ms:g}) must be less than request_timeout_ms "
                 f"({self.request_timeout_ms:g})."
             )
+        if self.heartbeat_interval_ms >= self.session_timeout_ms:
+            raise ConfigurationValueError(
+                f"heartbeat_interval_ms ({self.heartbeat_interval_ms}) must be less than session_timeout_ms"
+                f" ({self.session_timeout_ms}), better a third of it."
+            )
+        if self.group_instance_id is not None and self.group_id is None:
+            raise ConfigurationValueError("group_instance_id needs a group_id.")
         least = self.fetch_max_bytes + self.max_partition_fetch_bytes
         self.receive_message_max_bytes = max(self.receive_message_max_bytes, min(least, 2**31 - 1))
         super()._settle(configs)

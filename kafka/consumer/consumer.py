@@ -11,12 +11,15 @@ from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition
 from kafka.client import Client
 from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
+from kafka.consumer.membership import GroupMethods
 from kafka.consumer.reading import Reading, rules
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, ConsumerRebalanceListener
 from kafka.core.cluster.routes import ANY
 from kafka.core.consume.deliveries import Deliveries
 from kafka.core.consume.fetch import Fetch, FetchConfig
 from kafka.core.consume.offsets import EARLIEST, LATEST, Found, list_offsets
 from kafka.core.flows import Task
+from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import IllegalStateError
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from kafka.consumer.arguments import ConsumerArguments
-    from kafka.consumer.subscription_state import ConsumerRebalanceListener
 
 # The longest a reader sleeps: a bound on how long a lost wake-up could go unnoticed.
 LONGEST_SLEEP = 1.0
@@ -36,7 +38,7 @@ FOR_EVER = 1e9
 
 
 @described_by(ConsumerConfig)
-class KafkaConsumer(ConsumerBase, Client):
+class KafkaConsumer(ConsumerBase, GroupMethods, Client):
     """Reads records from Kafka, which a thread in the background fetches ahead. Use it from one thread at a time.
 
     `topics` are subscribed to. Unknown arguments raise an error that names the nearest; those that are not implemented
@@ -47,14 +49,23 @@ class KafkaConsumer(ConsumerBase, Client):
     DEFAULT_CONFIG = DEFAULT_CONFIG
     _checked: ConsumerConfig
 
-    _MADE = Client._MADE | {"_positions", "_topics", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch"}
+    _MADE = Client._MADE | {
+        "_positions", "_topics", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch", "_member", "_listener",
+        "_callbacks", "_stored", "_next_commit",
+    }  # fmt: skip
 
     def __init__(self, *topics: str, **configs: Unpack[ConsumerArguments]) -> None:
         self._positions: dict[TopicPartition, ReadPosition] = {}
         self._topics: set[str] | None = None  # subscribed
+        self._autocommit = True
+        self._seen_handed_out = 0
         self._snapshot: Any = None  # whose partitions are assigned, where all of the topics' are
         self._woken = False
-        Client.__init__(self, ConsumerConfig(configs))
+        self._polled = time.monotonic()  # when records were last asked for
+        config = ConsumerConfig(configs)
+        self._checked = config
+        self._init_group()
+        Client.__init__(self, config)
         if topics:
             self.subscribe(topics)
 
@@ -84,7 +95,14 @@ class KafkaConsumer(ConsumerBase, Client):
             self._deliveries,
         )
         self._core.attach(self._fetch)
+        if config.group_id is not None and config.enable_auto_commit:
+            self._remind(time.monotonic())
         return None
+
+    def _remind(self, now: float) -> None:
+        """From time to time the iterator is to look whether it is time for a commit."""
+        self.attention = True
+        self._core.timers.at(now + max(self._checked.auto_commit_interval_ms / 1000, 0.1), self._remind)
 
     # -- what is read --------------------------------------------------------------------------------------------------
 
@@ -99,14 +117,19 @@ class KafkaConsumer(ConsumerBase, Client):
     def _assign(self, wanted: Iterable[TopicPartition]) -> None:
         wanted = list(wanted)
         for tp in self._positions.keys() - set(wanted):
-            position = self._positions.pop(tp)
-            position.move(-1, -1)
-            self._driver.call(partial(self._fetch.remove, tp))
-        for tp in wanted:
-            if tp not in self._positions:
-                position = self._positions[tp] = ReadPosition(tp)
-                self._driver.call(partial(self._fetch.add, position))
+            self._drop(tp)
+        added = [tp for tp in wanted if tp not in self._positions]
+        for tp in added:
+            position = self._add(tp)
+            if self._checked.group_id is None:
                 self._driver.call(partial(self._fetch.look_up, position, position.generation, None))
+        if self._checked.group_id is not None:
+            self._place_committed(added)
+
+    def _start_in_child(self) -> None:
+        raise IllegalStateError(
+            "The process forked. A consumer belongs to the process that made it: make one in the child."
+        )
 
     def assignment(self) -> set[TopicPartition]:
         """The partitions that are read."""
@@ -118,7 +141,11 @@ class KafkaConsumer(ConsumerBase, Client):
         pattern: str | None = None,
         listener: ConsumerRebalanceListener | None = None,
     ) -> None:
-        """Read all partitions of these topics. IllegalStateError after `assign`."""
+        """Read these topics: what the group gives this consumer of them, without group_id all of it.
+
+        `listener` is told in this thread, within `poll()`, iteration, `close()` and `unsubscribe()`. IllegalStateError
+        after `assign`.
+        """
         self._check_open()
         if isinstance(topics, (str, bytes)):
             raise TypeError("topics must be a list of names, not one")
@@ -130,10 +157,48 @@ class KafkaConsumer(ConsumerBase, Client):
                 raise TypeError(f"topics must be strings, not {name!r}")
         if self._positions and self._topics is None:
             raise IllegalStateError(_EXCLUSIVE)
+        if listener is not None and not isinstance(listener, _LISTENERS):
+            raise TypeError(f"listener must be a kafka.ConsumerRebalanceListener, not {listener!r}")
+        self._listener = listener
         self._topics = set(names)
         self._snapshot = None
+        if self._checked.group_id is not None:
+            self._join_group(names)
+            return
         for name in names:
             self._driver.call(partial(self._core.metadata.want, name))
+
+    def _join_group(self, names: list[str]) -> None:
+        config, member = self._checked, self._member
+        if member is None:
+            assert config.group_id is not None
+            member = self._member = Member(
+                self._core.services,
+                GroupConfig(
+                    group=config.group_id,
+                    instance=config.group_instance_id,
+                    session_timeout=config.session_timeout_ms / 1000,
+                    rebalance_timeout=config.max_poll_interval_ms / 1000,
+                    heartbeat_interval=config.heartbeat_interval_ms / 1000,
+                    rack=config.client_rack or None,
+                ),
+                config.partition_assignment_strategy,
+                self._something_is_due,
+                self._last_polled,
+            )
+            self._driver.call(lambda now: self._core.attach(member))
+        self._driver.call(partial(member.subscribe, names))
+
+    def _something_is_due(self) -> None:
+        """For the thread that reads; called on the IO thread."""
+        self.attention = True
+        self._reading.wake_up()
+
+    def _last_polled(self, now: float) -> float:
+        """When the reader last asked for records, on the clock of the core; called on the IO thread."""
+        if self.handed_out != self._seen_handed_out:  # by the iterator, which looks at no clock
+            self._seen_handed_out, self._polled = self.handed_out, now
+        return self._polled
 
     def subscription(self) -> set[str] | None:
         """The topics that are subscribed; None where partitions are assigned."""
@@ -146,13 +211,20 @@ class KafkaConsumer(ConsumerBase, Client):
     def unsubscribe(self) -> None:
         """Read nothing any more."""
         self._check_open()
+        if self._topics is not None:
+            self._leave(True, self._checked.request_timeout_ms / 1000, "unsubscribed")
         self._topics = None
         self._assign(())
+
+    def _leave_group(self, member: Member, reason: str, timeout: float) -> None:
+        super()._leave_group(member, reason, timeout)
+        if self._driver.is_alive():
+            self._driver.call(lambda now: self._core.detach(member))
 
     def _follow(self) -> None:
         """Read all partitions of the topics that are subscribed, those that were added since, too."""
         snapshot = self._core.snapshot
-        if self._topics is not None and snapshot is not self._snapshot:
+        if self._topics is not None and self._member is None and snapshot is not self._snapshot:
             self._snapshot = snapshot
             self._assign(
                 TopicPartition(name, partition)
@@ -176,12 +248,14 @@ class KafkaConsumer(ConsumerBase, Client):
             max_records = self._checked.max_poll_records
         if max_records < 1:
             raise ValueError(f"max_records must be 1 or more: {max_records}")
-        return self._poll_once(time.monotonic() + timeout_ms / 1000, max_records)
+        self._polled = time.monotonic()
+        return self._poll_once(self._polled + timeout_ms / 1000, max_records)
 
     def _poll_once(
         self, deadline: float, max_records: int, update_offsets: bool = True
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
         # By this name, and with three arguments, SkyWalking wraps it.
+        self._attend()
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
         while left > 0:
@@ -219,6 +293,8 @@ class KafkaConsumer(ConsumerBase, Client):
     def _fetched(self, deadline: float) -> Fetched | None:
         """What to read on with; None where nothing arrives before clock second `deadline`."""
         while True:
+            self._polled = time.monotonic()
+            self._attend()
             self._follow()
             fetched = self._reading.next()
             if fetched is not None:
@@ -238,9 +314,11 @@ class KafkaConsumer(ConsumerBase, Client):
         if self._closed:
             raise StopIteration
         self._check_open()
-        if self.current is not None:
+        if self.current is not None and self.attention:  # there may be more of it
+            self._reading.put_back(self.current)
+        elif self.current is not None:
             self._reading.done(self.current)
-            self.current = None
+        self.current = None
         fetched = self._fetched(time.monotonic() + min(self._checked.consumer_timeout_ms / 1000, FOR_EVER))
         if fetched is None:
             raise StopIteration
@@ -400,8 +478,23 @@ class KafkaConsumer(ConsumerBase, Client):
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self, autocommit: bool = True, timeout_ms: float | None = None) -> None:
-        """End reading, and the IO thread. Closing again does nothing."""
-        self._close()
+        """Commit what was read (with `autocommit` and enable_auto_commit), leave the group, and end the IO thread.
+
+        Takes at most `timeout_ms` (default: request_timeout_ms) where brokers do not answer. Closing again does
+        nothing.
+        """
+        if self._closed:
+            return
+        self._autocommit = autocommit
+        self._close(self._checked.request_timeout_ms / 1000 if timeout_ms is None else timeout_ms / 1000)
+
+    def _finish(self, timeout: float | None, quiet: bool) -> None:
+        if self._driver.is_alive() and (self._checked.group_id is not None or self._topics is not None):
+            self._leave(self._autocommit, timeout or 0.0, "closed")
+
+    def _close_because_of(self, error: BaseException) -> None:
+        # What the block has not finished with is to be delivered again; and whoever pressed Ctrl-C wants to leave.
+        self.close(autocommit=False, timeout_ms=min(self._checked.request_timeout_ms, 5000))
 
     def _shut_down(self, patience: float) -> None:
         super()._shut_down(patience)
@@ -421,6 +514,7 @@ class _Subscription:
         self._user_assignment = assigned
 
 
+_LISTENERS = (ConsumerRebalanceListener, AsyncConsumerRebalanceListener)
 _EXCLUSIVE = (
     "subscribe() and assign() do not go together, nor do topics and a pattern: unsubscribe() first, or use another"
     " consumer."

@@ -59,6 +59,9 @@ class Core:
         """Another path of this client: from now on it is told what happens."""
         self.parts += (part,)
 
+    def detach(self, part: Part) -> None:
+        self.parts = tuple(each for each in self.parts if each is not part)
+
     @property
     def snapshot(self) -> Snapshot:
         """What is known of the cluster; immutable, any thread may hold it."""

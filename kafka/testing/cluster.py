@@ -59,8 +59,8 @@ class EmbeddedCluster(Cluster):
     requires certificates of them does so here.
 
     What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, idempotence and transactions,
-    DescribeProducers, FindCoordinator, DescribeCluster, ApiVersions. Consumer groups, configuration, SASL, ACLs and
-    quotas are not.
+    DescribeProducers, FindCoordinator, groups of the classic protocol with their offsets, DescribeCluster, ApiVersions.
+    Configuration, SASL, ACLs and quotas are not.
     """
 
     world: _World

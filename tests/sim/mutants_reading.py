@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 FETCH = "tests/sim/test_fetch.py"
+GROUP = "tests/sim/test_membership.py"
 
 READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
     (
@@ -78,5 +79,80 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "consume.places",
         (("        self._fetch.fail(partition, error)\n\n    def ask", "\n    def ask"),),
         FETCH,
+    ),
+    (
+        "the id it was handed is thrown away",
+        "0.2 of Kafka's own facts: who asks for an id twice holds up the next rebalance for a session",
+        "groups.membership",
+        (
+            (
+                "            if response.error_code != Code.MEMBER_ID_REQUIRED:\n",
+                (
+                    "            if response.error_code == Code.MEMBER_ID_REQUIRED:\n"
+                    "                self.id = ''\n            else:\n"
+                ),
+            ),
+        ),
+        GROUP,
+    ),
+    (
+        "no heartbeat while partitions are given up",
+        "K#1310 and its kind: a listener that takes its time takes its member out of the group",
+        "groups.membership",
+        (
+            (
+                "        self.handle(MemberEvent.REBALANCE)\n",
+                "        self.handle(MemberEvent.REBALANCE)\n        self._beating.cancel()\n",
+            ),
+        ),
+        GROUP,
+    ),
+    (
+        "nobody joins again after cooperation",
+        "K#3164: what was revoked in a cooperative rebalance is never given to anybody",
+        "groups.membership",
+        (
+            (
+                "                self._rebalances = True  # so that",
+                "                self._rebalances = False  # so that",
+            ),
+        ),
+        GROUP,
+    ),
+    (
+        "expelled and silent",
+        "A#575, A#727: a member that the broker has removed beats on, or never joins again",
+        "groups.membership",
+        (
+            (
+                (
+                    "                self._expelled = True\n                self._disturbed.happens(now)\n"
+                    "                return\n\n    def"
+                ),
+                "                return\n\n    def",
+            ),
+        ),
+        GROUP,
+    ),
+    (
+        "a sleeper keeps its partitions",
+        "KIP-62: who does not poll stays a member as long as its heartbeats go out",
+        "groups.membership",
+        (("            if now - self._polled(now) > config.rebalance_timeout:", "            if False:"),),
+        GROUP,
+    ),
+    (
+        "new partitions for nobody",
+        "K#1079: partitions that are added are read after the next restart only",
+        "groups.membership",
+        (("        if self.state is MemberState.STABLE and self._seen and", "        if False and"),),
+        GROUP,
+    ),
+    (
+        "leaves without a word",
+        "R#1802: a member that closes is waited for until its session ends",
+        "groups.membership",
+        (("            if not is_member or member.instance is not None:", "            if True:"),),
+        GROUP,
     ),
 )

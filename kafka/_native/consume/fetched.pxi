@@ -511,6 +511,7 @@ cdef class ConsumerBase:
 
     cdef public bint attention
     cdef public Fetched current
+    cdef readonly int64_t handed_out    # by the iterator
 
     def __iter__(self):
         return self
@@ -521,6 +522,7 @@ cdef class ConsumerBase:
             if self.current is not None and not self.attention:
                 record = self.current.next()
                 if record is not None:
+                    self.handed_out += 1
                     return record
             self.current = self._next_fetched()
 

@@ -8,7 +8,7 @@ deadline.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from kafka.core.backoff import Backoff, Random
@@ -40,7 +40,8 @@ class Answer(NamedTuple):
 class Call:
     __slots__ = (
         "route", "message_class", "build", "callback", "started", "deadline", "patience", "newest", "name", "refuse",
-        "once", "avoid", "lane", "answer_within", "node", "attempt", "failures", "tried", "errors", "silent", "timer",
+        "once", "avoid", "lane", "answer_within", "takes", "node", "attempt", "failures", "tried", "errors", "silent",
+        "timer",
         "pause", "parked", "done",
     )  # fmt: skip
 
@@ -60,6 +61,7 @@ class Call:
         avoid: int | None,
         lane: Lane,
         answer_within: float,
+        takes: Collection[int],
     ) -> None:
         self.route = route
         self.message_class = message_class
@@ -75,6 +77,7 @@ class Call:
         self.avoid = avoid  # the id of a broker that is asked only if no other one is well
         self.lane = lane
         self.answer_within = answer_within  # seconds, once it is written
+        self.takes = takes  # error codes of answers that are the caller's to read
         self.node: Node | None = None  # where the present attempt goes
         self.attempt = 0  # of answers to earlier ones only a good one counts, and that only where any broker will do
         self.failures = 0  # rounds for "any broker", else attempts
@@ -155,6 +158,7 @@ class Calls:
         avoid: int | None = None,
         lane: Lane = Lane.CONTROL,
         answer_within: float | None = None,
+        takes: Collection[int] = (),
     ) -> None:
         """`request`, with more of the answer.
 
@@ -162,7 +166,8 @@ class Calls:
         that was written is the result, and only what fails before that is tried again. It goes over the broker's
         connection for this `lane`. `answer_within`: seconds after which a connection without an answer counts as dead
         (default: request_timeout), for requests whose answer the broker may hold back. What
-        `refuse(node, response, now)` gives an error for counts as a failed attempt.
+        `refuse(node, response, now)` gives an error for counts as a failed attempt. A response whose own error is one
+        of `takes` is the result, as if it had none.
         """
         if self.closed_by is not None:
             callback(Err(self.closed_by), now)
@@ -171,7 +176,7 @@ class Calls:
             answer_within = self._config.request_timeout
         call = Call(
             route, message_class, build, callback, now, now + timeout, patience, newest, name, refuse, once, avoid,
-            lane, answer_within,
+            lane, answer_within, takes,
         )  # fmt: skip
         self._open[call] = None
         self._route(call, now)
@@ -288,6 +293,8 @@ class Calls:
         if call.done:
             return
         error = result.error if isinstance(result, Err) else getattr(result.value, "error", None)
+        if error is not None and error.errno in call.takes and isinstance(result, Ok):
+            error = None
         if error is None and call.refuse is not None:
             refused = call.refuse(node, result.unwrap(), now)
             if refused is not None:

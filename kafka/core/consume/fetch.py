@@ -115,6 +115,12 @@ class Fetch:
         if partition is not None:
             self.places.look_up(partition, time, now)
 
+    def refuse(self, position: ReadPosition, generation: int, error: KafkaError) -> None:
+        """Tell the reader why nothing comes of it."""
+        partition = self._current(position, generation)
+        if partition is not None:
+            self.fail(partition, error)
+
     def _current(self, position: ReadPosition, generation: int) -> FetchPartition | None:
         partition = self.partitions.get(position.partition)
         if partition is None or partition.position is not position or position.generation != generation:

@@ -1,0 +1,366 @@
+"""The methods of a consumer that is in a group: commits, and what it does when partitions come and go.
+
+All of it happens in the thread that reads, inside `poll()`, iteration, `close()` and `unsubscribe()`: so a listener may
+commit, seek and ask.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kafka._codec import ReadPosition
+from kafka._log import Log
+from kafka.core.consume.fetch import Fetch
+from kafka.core.flows import Task
+from kafka.core.groups.membership import Change, Member
+from kafka.core.groups.offsets import Committed, Membership, commit, fetch_committed, no_member
+from kafka.core.groups.states import MemberState as State
+from kafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
+from kafka.result import Err, Result
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
+
+if TYPE_CHECKING:
+    from kafka.client import Client
+    from kafka.consumer.config import ConsumerConfig
+
+    Base = Client
+else:
+    Base = object
+
+log = Log("kafka.consumer")
+FOR_EVER = 1e9
+_SHOWN = {
+    State.STABLE: MemberState.STABLE,
+    State.JOINING: MemberState.REBALANCING,
+    State.REVOKING: MemberState.REBALANCING,
+}
+
+CommitCallback = Callable[[dict[TopicPartition, OffsetAndMetadata], Any], None]
+
+
+class GroupMethods(Base):
+    _checked: ConsumerConfig
+    _fetch: Fetch
+    _member: Member | None  # None: not subscribed in a group
+    _listener: Any
+    _positions: dict[TopicPartition, ReadPosition]
+    attention: bool
+
+    def _init_group(self) -> None:
+        self._member = None
+        self._listener = None
+        self._callbacks: deque[Callable[[], None]] = deque()  # of commits that have been answered
+        self._stored: dict[TopicPartition, int] = {}  # as last committed
+        self._next_commit = time.monotonic() + self._checked.auto_commit_interval_ms / 1000
+
+    # -- in the thread that reads -------------------------------------------------------------------------------------
+
+    def _attend(self) -> None:
+        """Whatever is due beside reading; raises what a listener or a callback raises."""
+        self.attention = False
+        member = self._member
+        if member is not None:
+            if member.error is not None:
+                raise member.error.fresh()
+            while member.changes:
+                self._carry_out(member.changes.popleft())
+        while self._callbacks:
+            self._callbacks.popleft()()
+        if self._commits_by_itself() and time.monotonic() >= self._next_commit:
+            self._next_commit = time.monotonic() + self._checked.auto_commit_interval_ms / 1000
+            self._commit_quietly(self._uncommitted())
+
+    def _carry_out(self, change: Change) -> None:
+        try:
+            if change.revoked:
+                self._give_up(change.revoked)
+            if change.lost:
+                self._let_go(change.lost, "on_partitions_lost")
+            if change.assigned is not None:
+                self._take_on(change.assigned)
+        finally:
+            self._driver.call(change.done)
+
+    def _give_up(self, partitions: Collection[TopicPartition]) -> None:
+        if self._commits_by_itself():
+            self._commit_now(self._uncommitted(partitions), min(self._checked.request_timeout_ms / 1000, 10.0))
+        self._let_go(partitions, "on_partitions_revoked")
+
+    def _let_go(self, partitions: Collection[TopicPartition], what: str) -> None:
+        try:
+            self._tell_listener(what, partitions)
+        finally:
+            for tp in partitions:
+                self._drop(tp)
+
+    def _take_on(self, partitions: Collection[TopicPartition]) -> None:
+        added = [tp for tp in sorted(partitions) if tp not in self._positions]
+        for tp in added:
+            self._add(tp)
+        self._place_committed(added)
+        self._tell_listener("on_partitions_assigned", partitions)
+
+    def _tell_listener(self, what: str, partitions: Collection[TopicPartition]) -> None:
+        if self._listener is None:
+            return
+        answer = getattr(self._listener, what)(set(partitions))
+        if inspect.iscoroutine(answer):
+            import asyncio
+
+            asyncio.run(answer)
+
+    def _add(self, tp: TopicPartition) -> ReadPosition:
+        position = self._positions[tp] = ReadPosition(tp)
+        self._driver.call(partial(self._fetch.add, position))
+        return position
+
+    def _drop(self, tp: TopicPartition) -> None:
+        position = self._positions.pop(tp, None)
+        self._stored.pop(tp, None)
+        if position is not None:
+            position.move(-1, -1)
+            self._driver.call(partial(self._fetch.remove, tp))
+
+    def _place_committed(self, partitions: Collection[TopicPartition]) -> None:
+        """Read on where the group was; where nothing was committed, where auto_offset_reset says."""
+        positions = {tp: (self._positions[tp], self._positions[tp].generation) for tp in partitions}
+        if positions:
+            self._driver.call(partial(self._ask_committed, positions))
+
+    # -- on the IO thread ---------------------------------------------------------------------------------------------
+
+    def _ask_committed(self, positions: dict[TopicPartition, tuple[ReadPosition, int]], now: float) -> None:
+        group = self._checked.group_id
+        assert group is not None
+        flow = fetch_committed(self._core.services, group, positions, now, self._checked.request_timeout_ms / 1000)
+        Task(flow, partial(self._placed, positions)).start(now)
+
+    def _placed(
+        self,
+        positions: dict[TopicPartition, tuple[ReadPosition, int]],
+        result: Result[Committed, KafkaError],
+        now: float,
+    ) -> None:
+        if isinstance(result, Err):
+            for position, generation in positions.values():
+                if not result.error.retriable:
+                    self._fetch.refuse(position, generation, result.error)
+            again = {tp: place for tp, place in positions.items() if place[0].generation == place[1]}
+            if again and self._fetch.closed_by is None:
+                delay = self._core.config.retry_backoff_max
+                self._core.timers.at(now + delay, partial(self._ask_committed, again))
+            return
+        for tp, (position, generation) in positions.items():
+            found = result.value[tp]
+            if found is None:
+                self._fetch.look_up(position, generation, None, now)
+            elif position.settle(generation, found.offset or 0):
+                self._stored[tp] = found.offset or 0
+                self._fetch.place(position, generation, found.offset or 0, found.leader_epoch, now)
+
+    # -- commits ------------------------------------------------------------------------------------------------------
+
+    def _commits_by_itself(self) -> bool:
+        return self._checked.enable_auto_commit and self._checked.group_id is not None and bool(self._positions)
+
+    def _uncommitted(
+        self, partitions: Collection[TopicPartition] | None = None
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """How far these (all that are read) have been read, where that has not been committed."""
+        found = {}
+        for tp in self._positions if partitions is None else partitions:
+            position = self._positions.get(tp)
+            if position is not None and position.offset >= 0 and self._stored.get(tp) != position.offset:
+                found[tp] = OffsetAndMetadata(position.offset, "", position.leader_epoch)
+        return found
+
+    def _group(self) -> str:
+        group = self._checked.group_id
+        if group is None:
+            raise IllegalStateError("Offsets are committed for a group; this consumer has no group_id.")
+        return group
+
+    def _membership(self) -> Membership:
+        return Membership() if self._member is None else self._member.membership
+
+    def _commit_flow(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float, done: Callable[..., None]
+    ) -> Callable[[float], None]:
+        group = self._group()
+
+        def start(now: float) -> None:
+            if self._member is not None and self._member.generation < 0:
+                # Without a generation the coordinator would take it, from anybody.
+                done(Err(no_member(group)), now)
+                return
+            flow = commit(self._core.services, group, self._membership(), offsets, now, timeout)
+            Task(flow, done).start(now)
+
+        return start
+
+    def commit(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None, timeout_ms: float | None = None
+    ) -> None:
+        """Commit these offsets, or how far everything has been read; waits, and runs callbacks of commits before.
+
+        Raises CommitFailedError where the group has gone on without this consumer, RebalanceInProgressError where it is
+        just rebalancing (after the next `poll()` it may be tried again), KafkaTimeoutError after `timeout_ms`.
+        """
+        self._check_open()
+        wanted = self._checked_offsets(offsets)
+        timeout = FOR_EVER if timeout_ms is None else timeout_ms / 1000
+        if wanted:
+            result = self._ask(
+                lambda answer, now: self._commit_flow(wanted, timeout, answer)(now), timeout + 5, "the commit"
+            )
+            while self._callbacks:
+                self._callbacks.popleft()()
+            if isinstance(result, Err):
+                raise result.error.fresh()
+            self._note(wanted)
+
+    def commit_async(
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None,
+        callback: CommitCallback | None = None,
+    ) -> None:
+        """Commit without waiting. `callback(offsets, error or None)` runs in a later `poll()`, `commit()` or
+        `close()`.
+        """
+        self._check_open()
+        wanted = self._checked_offsets(offsets)
+        timeout = self._checked.request_timeout_ms / 1000
+        told = self._checked.default_offset_commit_callback if callback is None else callback
+
+        def answered(result: Result[None, KafkaError], now: float) -> None:
+            error = result.error.fresh() if isinstance(result, Err) else None
+            if error is None:
+                self._note(wanted)
+            if told is not None:
+                self._callbacks.append(lambda: told(wanted, error))
+                self.attention = True
+
+        self._driver.call(self._commit_flow(wanted, timeout, answered))
+
+    def _note(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        for tp, stored in offsets.items():
+            if tp in self._positions:
+                self._stored[tp] = stored.offset or 0
+
+    def _checked_offsets(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata] | None
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        self._group()
+        if offsets is None:
+            return {
+                tp: OffsetAndMetadata(position.offset, "", position.leader_epoch)
+                for tp, position in self._positions.items()
+                if position.offset >= 0
+            }
+        for tp, each in offsets.items():
+            if not isinstance(tp, TopicPartition):
+                raise TypeError(f"offsets must be of kafka.TopicPartition, not {tp!r}")
+            if not isinstance(each, OffsetAndMetadata):
+                raise TypeError(f"what is committed must be a kafka.OffsetAndMetadata, not {each!r}")
+            if not isinstance(each.offset, int) or each.offset < 0:
+                raise ValueError(f"the offset for {tp.topic}[{tp.partition}] must be 0 or more, not {each.offset!r}")
+            if self._member is not None and tp not in self._positions:
+                raise IllegalStateError(
+                    f"{tp.topic}[{tp.partition}] is not this consumer's; its group may have given it to another one."
+                )
+        return dict(offsets)
+
+    def _commit_quietly(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        """A commit that nobody asked for: what is wrong goes into the log, and the next one may do better."""
+        if not offsets:
+            return
+
+        def answered(result: Result[None, KafkaError], now: float) -> None:
+            if isinstance(result, Err):
+                log.warning("offsets were not committed: %s", result.error)
+            else:
+                self._note(offsets)
+            told = self._checked.default_offset_commit_callback
+            if told is not None:
+                error = result.error.fresh() if isinstance(result, Err) else None
+                self._callbacks.append(lambda: told(offsets, error))
+                self.attention = True
+
+        self._driver.call(self._commit_flow(offsets, self._checked.request_timeout_ms / 1000, answered))
+
+    def _commit_now(self, offsets: dict[TopicPartition, OffsetAndMetadata], timeout: float) -> None:
+        """The same, waited for."""
+        if not offsets:
+            return
+        try:
+            result = self._ask(
+                lambda answer, now: self._commit_flow(offsets, timeout, answer)(now), timeout + 1, "the commit"
+            )
+        except KafkaError as error:
+            log.warning("offsets were not committed: %s", error)
+            return
+        if isinstance(result, Err):
+            log.warning("offsets were not committed: %s", result.error)
+        else:
+            self._note(offsets)
+
+    def committed(
+        self, partition: TopicPartition, metadata: bool = False, timeout_ms: float | None = None
+    ) -> int | OffsetAndMetadata | None:
+        """What the group has committed for a partition: the offset, with `metadata` all of it; None for nothing."""
+        self._check_open()
+        if not isinstance(partition, TopicPartition):
+            raise TypeError(f"partition must be a kafka.TopicPartition, not {partition!r}")
+        group = self._group()
+        timeout = FOR_EVER if timeout_ms is None else timeout_ms / 1000
+
+        def question(answer: Any, now: float) -> None:
+            Task(fetch_committed(self._core.services, group, [partition], now, timeout), answer).start(now)
+
+        try:
+            committed: Committed = self._obtain(question, timeout + 5, "committed offsets")
+        except UnknownTopicOrPartitionError:
+            return None
+        found = committed[partition]
+        return found if metadata or found is None else found.offset
+
+    def group_metadata(self) -> ConsumerGroupMetadata:
+        """This consumer's place in its group, for `producer.send_offsets_to_transaction` (KIP-447)."""
+        member, group = self._member, self._checked.group_id
+        if member is None:
+            return ConsumerGroupMetadata(group)
+        now = member.membership
+        return ConsumerGroupMetadata(
+            group, now.generation, now.member_id, now.instance, _SHOWN.get(member.state, MemberState.UNJOINED)
+        )
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _leave(self, commits: bool, timeout: float, reason: str) -> None:
+        """Give up all partitions, and be no member any more."""
+        deadline = time.monotonic() + timeout
+        if commits and self._commits_by_itself():
+            self._commit_now(self._uncommitted(), timeout)
+        try:
+            if self._positions and self._listener is not None:
+                self._tell_listener("on_partitions_revoked", list(self._positions))
+        finally:
+            member, self._member = self._member, None
+            if member is not None:
+                self._leave_group(member, reason, max(0.0, deadline - time.monotonic()))
+            while self._callbacks:
+                self._callbacks.popleft()()
+
+    def _leave_group(self, member: Member, reason: str, timeout: float) -> None:
+        def question(answer: Any, now: float) -> None:
+            member.leave(reason, now, timeout).start(answer, now)
+
+        try:
+            self._ask(question, timeout, "leaving the group")
+        except KafkaError as error:
+            log.info("%r left group %s without its coordinator hearing of it: %s", self, member.config.group, error)

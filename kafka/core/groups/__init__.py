@@ -1,0 +1,1 @@
+"""Being a member of a consumer group: who reads what, and how far everybody has come."""

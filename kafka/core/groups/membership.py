@@ -1,0 +1,480 @@
+"""A member of a group by the classic protocol: it joins, beats, gives up and gets partitions, and leaves.
+
+Two flows. `_belong` is the conversation: join, sync, hand over, stay until the group rebalances, again. `_beat` says
+that the member is there, at its own pace, while it is one: also while the reader is busy giving up partitions. What the
+reader has to do (run its listener, commit) is a `Change`, which it answers in its own thread when it polls.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from kafka.core.cluster.calls import Answer
+from kafka.core.cluster.routes import GROUP, Coordinator
+from kafka.core.cluster.snapshot import Snapshot
+from kafka.core.flows import Signal, Task, Wish, first, pause
+from kafka.core.groups.assignors import (
+    Shares,
+    Strategy,
+    Subscription,
+    decode_share,
+    decode_subscription,
+    encode_share,
+    encode_subscription,
+)
+from kafka.core.groups.offsets import Membership
+from kafka.core.groups.states import TRANSITIONS, MemberEvent, MemberState
+from kafka.core.net.lanes import Lane
+from kafka.core.parts import Services
+from kafka.errors import InconsistentGroupProtocolError, KafkaError
+from kafka.protocol import (
+    HeartbeatRequest,
+    JoinGroupRequest,
+    JoinGroupResponse,
+    LeaveGroupRequest,
+    SyncGroupRequest,
+)
+from kafka.protocol.codes import Code
+from kafka.result import Err, Ok, Result
+from kafka.structs import TopicPartition
+
+PROTOCOL_TYPE = "consumer"
+# Why a member is none any more; it joins as a new one.
+_EXPELLED = frozenset((Code.UNKNOWN_MEMBER_ID, Code.ILLEGAL_GENERATION))
+_HELD = 5.0  # seconds that an answer which waits for all members may take beyond the rebalance timeout
+
+
+class GroupConfig(NamedTuple):
+    group: str
+    instance: str | None = None
+    session_timeout: float = 45.0
+    rebalance_timeout: float = 300.0  # max.poll.interval
+    heartbeat_interval: float = 3.0
+    rack: str | None = None
+
+
+class Change:
+    """What the reader has to do: these partitions are revoked, lost, or assigned (besides those it keeps)."""
+
+    __slots__ = ("_answer", "assigned", "is_done", "lost", "revoked")
+
+    def __init__(
+        self,
+        answer: Callable[[None, float], None],
+        *,
+        revoked: Collection[TopicPartition] = (),
+        lost: Collection[TopicPartition] = (),
+        assigned: Collection[TopicPartition] | None = None,
+    ) -> None:
+        self.revoked = tuple(revoked)
+        self.lost = tuple(lost)
+        self.assigned = None if assigned is None else tuple(assigned)
+        self.is_done = False
+        self._answer = answer
+
+    def done(self, now: float) -> None:
+        """The reader has done it; to be called on the driver's thread."""
+        if not self.is_done:
+            self.is_done = True
+            self._answer(None, now)
+
+
+class Member:
+    """`changes` is for the reader, who is told with `tell`; `polled` gives when it last asked for records."""
+
+    def __init__(
+        self,
+        services: Services,
+        config: GroupConfig,
+        strategies: Sequence[Strategy],
+        tell: Callable[[], None],
+        polled: Callable[[float], float],
+    ) -> None:
+        self.config = config
+        self.state = MemberState.UNJOINED
+        self.id = ""
+        self.generation = -1
+        self.owned: frozenset[TopicPartition] = frozenset()
+        self.changes: deque[Change] = deque()
+        self.error: KafkaError | None = None  # why it is FATAL
+        self.strategy: Strategy | None = None  # that the group has chosen
+        self._services = services
+        self._strategies = strategies
+        self._is_cooperative = all(strategy.is_cooperative for strategy in strategies)
+        self._tell = tell
+        self._polled = polled
+        self._route = Coordinator(GROUP, config.group)
+        self._topics: frozenset[str] = frozenset()
+        self._joined_with: frozenset[str] = frozenset()
+        self._seen: dict[str, int] = {}  # the sizes of topics that the last assignment was made with, where we led
+        self._belonging: Task[KafkaError | None] | None = None
+        self._beating: Task[None] | None = None
+        self._disturbed = Signal()  # something has happened while it stays
+        self._rebalances = False  # it has to join again
+        self._expelled = False  # it is no member any more
+        self._refusal: KafkaError | None = None  # and never will be one: why
+        self._news = Signal()  # there is newer metadata
+
+    @property
+    def membership(self) -> Membership:
+        """For commits."""
+        return Membership(self.id, self.generation, self.config.instance)
+
+    def handle(self, event: MemberEvent) -> None:
+        self.state = TRANSITIONS[self.state][event]
+
+    # -- what the consumer asks, on the driver's thread ----------------------------------------------------------------
+
+    def subscribe(self, topics: Collection[str], now: float) -> None:
+        """Read these; joins the group, or joins again where they are others than before."""
+        self._topics = frozenset(topics)
+        for topic in topics:
+            self._services.metadata.want(topic, now)
+        if self._belonging is None:
+            if self.state is MemberState.CLOSED:
+                self.state = MemberState.UNJOINED
+            self._belonging = Task(self._belong(now), self._ended)
+            self._belonging.start(now)
+        elif self._topics != self._joined_with:
+            self._rejoin(now)
+
+    def leave(self, reason: str, now: float, timeout: float = 5.0) -> Wish[None]:
+        """Be no member any more; a static one only stops, so that it may come back within its session."""
+        self._stop()
+        is_member = bool(self.id) and self.state not in (MemberState.UNJOINED, MemberState.CLOSED)
+        member = self.membership
+        if self.state is not MemberState.CLOSED:
+            self.handle(MemberEvent.CLOSE)
+        self._forget()
+        self.owned = frozenset()
+
+        def start(resume: Callable[[None, float], None], now: float) -> None:
+            if not is_member or member.instance is not None:
+                resume(None, now)
+                return
+            self._services.calls.request(
+                self._route,
+                LeaveGroupRequest,
+                partial(self._leave_request, member, reason),
+                lambda result, now: resume(None, now),
+                now,
+                timeout,
+            )
+
+        return Wish(start)
+
+    def _leave_request(self, member: Membership, reason: str, version: int) -> LeaveGroupRequest:
+        identity = LeaveGroupRequest.MemberIdentity(
+            member_id=member.member_id, group_instance_id=member.instance, reason=reason
+        )
+        return LeaveGroupRequest(
+            group_id=self.config.group,
+            member_id=member.member_id if version < 3 else "",
+            members=[identity] if version >= 3 else [],
+        )
+
+    def _stop(self) -> None:
+        for task in (self._belonging, self._beating):
+            if task is not None:
+                task.cancel()
+        self._belonging = self._beating = None
+        self.changes.clear()
+
+    # -- what the core tells -------------------------------------------------------------------------------------------
+
+    lane = Lane.GROUP
+
+    def on_room(self, node_id: int, now: float) -> None:
+        """Its requests are calls, which find their broker by themselves."""
+
+    def on_node_down(self, node_id: int, error: KafkaError, now: float) -> None:
+        """The same."""
+
+    def tick(self, now: float) -> None:
+        """Its flows have timers."""
+
+    def next_deadline(self) -> float:
+        return float("inf")
+
+    def close(self, error: KafkaError, now: float) -> None:
+        self._stop()
+
+    def on_metadata(self, snapshot: Snapshot, now: float) -> None:
+        """Partitions may have been added, of which only the leader's assignment can make something."""
+        self._news.happens(now)
+        if self.state is MemberState.STABLE and self._seen and self._seen != self._sizes(self._seen):
+            self._rejoin(now)
+
+    def uses(self, topic: str) -> bool:
+        return topic in self._topics or topic in self._seen
+
+    def _rejoin(self, now: float) -> None:
+        self._rebalances = True
+        self._disturbed.happens(now)
+
+    def _sizes(self, topics: Collection[str]) -> dict[str, int]:
+        snapshot = self._services.metadata.snapshot
+        return {topic: size for topic in topics if (size := snapshot.partitions(topic)) > 0}
+
+    # -- the conversation ----------------------------------------------------------------------------------------------
+
+    def _ended(self, error: KafkaError | None, now: float) -> None:
+        self._belonging = None
+        if error is not None:
+            self.error = error
+            self.handle(MemberEvent.REFUSED)
+            self._tell()
+
+    async def _belong(self, now: float) -> KafkaError | None:
+        """Until it is cancelled, or will never be a member: why."""
+        failures = 0
+        while True:
+            if self.owned and not self._is_cooperative:
+                now = await self._hand_over(revoked=self.owned)
+            if self._expelled:  # while the reader was giving up its partitions
+                now = await self._lose(now)
+            if self._refusal is not None:
+                return self._refusal
+            self.handle(MemberEvent.JOIN)
+            self._rebalances = False
+            result, now = await self._join_and_sync(now)
+            if isinstance(result, Err):
+                error = result.error
+                if error.errno in _EXPELLED:
+                    now = await self._lose(now)
+                elif not (error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS):
+                    await self._lose(now)
+                    return error
+                elif error.errno != Code.REBALANCE_IN_PROGRESS:
+                    failures += 1
+                    _, now = await pause(self._services.timers, min(1.0, 0.1 * 2 ** min(failures, 4)))
+                continue
+            failures = 0
+            self.handle(MemberEvent.SYNCED)
+            self._start_beating(now)
+            now = await self._adopt(frozenset(result.value), now)
+            now = await self._stay(now)
+
+    async def _stay(self, now: float) -> float:
+        while not (self._rebalances or self._expelled):
+            _, now = await self._disturbed.wait()
+        if self._expelled:
+            return await self._lose(now)
+        self.handle(MemberEvent.REBALANCE)
+        return now
+
+    async def _adopt(self, share: frozenset[TopicPartition], now: float) -> float:
+        revoked, added = self.owned - share, share - self.owned
+        if revoked:
+            await self._hand_over(revoked=revoked)
+            if self._is_cooperative:
+                self._rebalances = True  # so that those who are to have them get them
+        self.owned = share
+        return await self._hand_over(assigned=added)
+
+    async def _lose(self, now: float) -> float:
+        """It is no member any more: what it had may be others' by now."""
+        self._expelled = False
+        self._rebalances = False
+        if self._beating is not None:
+            self._beating.cancel()
+            self._beating = None
+        self.handle(MemberEvent.LOST)
+        self._forget()
+        if self.owned:
+            now = await self._hand_over(lost=self.owned)
+        return now
+
+    def _forget(self) -> None:
+        self.id, self.generation = "", -1
+        self._seen = {}
+
+    async def _hand_over(
+        self,
+        *,
+        revoked: Collection[TopicPartition] = (),
+        lost: Collection[TopicPartition] = (),
+        assigned: Collection[TopicPartition] | None = None,
+    ) -> float:
+        """Have the reader do this when it polls; waits for that."""
+
+        def start(resume: Callable[[None, float], None], now: float) -> None:
+            self.changes.append(Change(resume, revoked=revoked, lost=lost, assigned=assigned))
+            self._tell()
+
+        _, now = await Wish(start)
+        self.owned -= {*revoked, *lost}
+        return now
+
+    async def _join_and_sync(self, now: float) -> tuple[Result[list[TopicPartition], KafkaError], float]:
+        """What this member is to read."""
+        joined, now = await self._join(now)
+        if isinstance(joined, Err):
+            return joined, now
+        return await self._sync(joined.value, now)
+
+    async def _join(self, now: float) -> tuple[Result[JoinGroupResponse, KafkaError], float]:
+        """Waits until all members have joined."""
+        if self._beating is not None:  # a member that joins is there
+            self._beating.cancel()
+            self._beating = None
+        config = self.config
+        held = config.rebalance_timeout + _HELD
+        while True:
+            self._joined_with = self._topics
+            subscription = Subscription(
+                tuple(self._topics),
+                tuple(sorted(self.owned)),
+                self.generation if self.owned else -1,
+                config.rack,
+            )
+            request = JoinGroupRequest(
+                group_id=config.group,
+                session_timeout_ms=round(config.session_timeout * 1000),
+                rebalance_timeout_ms=round(config.rebalance_timeout * 1000),
+                member_id=self.id,
+                group_instance_id=config.instance,
+                protocol_type=PROTOCOL_TYPE,
+                protocols=[
+                    JoinGroupRequest.JoinGroupRequestProtocol(
+                        name=strategy.name, metadata=encode_subscription(subscription, strategy.version)
+                    )
+                    for strategy in self._strategies
+                ],
+            )
+            result: Result[Answer, KafkaError]
+            result, now = await self._services.calls.ask(
+                self._route,
+                JoinGroupRequest,
+                lambda version, request=request: request,  # type: ignore[misc]
+                held + self._services.config.request_timeout,
+                once=True,
+                takes=(Code.MEMBER_ID_REQUIRED,),
+                lane=Lane.GROUP,
+                answer_within=held + self._services.config.request_timeout,
+            )
+            if isinstance(result, Err):
+                return result, now
+            response = result.value.response
+            self.id = response.member_id
+            if response.error_code != Code.MEMBER_ID_REQUIRED:
+                self.generation = response.generation_id
+                return Ok(response), now
+
+    async def _sync(
+        self, joined: JoinGroupResponse, now: float
+    ) -> tuple[Result[list[TopicPartition], KafkaError], float]:
+        """Waits for what the leader assigns; if that is this member, says it."""
+        name = joined.protocol_name or ""
+        self.strategy = next((each for each in self._strategies if each.name == name), None)
+        if self.strategy is None:
+            return Err(InconsistentGroupProtocolError(f"The group has chosen {name!r}, which was not offered.")), now
+        shares: Shares = {}
+        self._seen = {}
+        if joined.leader == self.id and not joined.skip_assignment:
+            shares, now = await self._assign(self.strategy, joined, now)
+        request = SyncGroupRequest(
+            group_id=self.config.group,
+            generation_id=self.generation,
+            member_id=self.id,
+            group_instance_id=self.config.instance,
+            protocol_type=PROTOCOL_TYPE,
+            protocol_name=name,
+            assignments=[
+                SyncGroupRequest.SyncGroupRequestAssignment(
+                    member_id=id, assignment=encode_share(share, self.strategy.version)
+                )
+                for id, share in shares.items()
+            ],
+        )
+        held = self.config.rebalance_timeout + _HELD + self._services.config.request_timeout
+        result: Result[Answer, KafkaError]
+        result, now = await self._services.calls.ask(
+            self._route, SyncGroupRequest, lambda version: request, held, once=True, lane=Lane.GROUP, answer_within=held
+        )
+        if isinstance(result, Err):
+            return result, now
+        try:
+            return Ok(decode_share(bytes(result.value.response.assignment))), now
+        except ValueError as error:
+            return Err(InconsistentGroupProtocolError(f"The leader's assignment cannot be read: {error}")), now
+
+    async def _assign(self, strategy: Strategy, joined: JoinGroupResponse, now: float) -> tuple[Shares, float]:
+        """What everybody gets; as its leader this member also looks after topics that others read."""
+        members = {
+            each.member_id: decode_subscription(bytes(each.metadata), each.group_instance_id) for each in joined.members
+        }
+        topics = {topic for member in members.values() for topic in member.topics}
+        for topic in topics:
+            self._services.metadata.want(topic, now)
+        deadline = now + self._services.config.request_timeout
+        while now < deadline and any(self._is_unclear(topic) for topic in topics):
+            _, now = await first(self._news.wait(), pause(self._services.timers, deadline - now))
+        self._seen = {topic: self._services.metadata.snapshot.partitions(topic) for topic in topics}
+        return strategy.assign(members, self._sizes(topics)), now
+
+    def _is_unclear(self, topic: str) -> bool:
+        """Whether nothing is known of it, not even that it does not exist."""
+        known = self._services.metadata.snapshot.topics.get(topic)
+        return known is None or (not known.partitions and known.error is None)
+
+    # -- heartbeats ----------------------------------------------------------------------------------------------------
+
+    def _start_beating(self, now: float) -> None:
+        self._beating = Task(self._beat(now), lambda result, now: None)
+        self._beating.start(now)
+
+    async def _beat(self, now: float) -> None:
+        config = self.config
+        request = HeartbeatRequest(
+            group_id=config.group,
+            generation_id=self.generation,
+            member_id=self.id,
+            group_instance_id=config.instance,
+        )
+        heard = now
+        while True:
+            _, now = await pause(self._services.timers, config.heartbeat_interval)
+            if now - self._polled(now) > config.rebalance_timeout:
+                self._give_way(now)
+                return
+            left = heard + config.session_timeout - now
+            result: Result[Answer, KafkaError]
+            result, now = await self._services.calls.ask(
+                self._route, HeartbeatRequest, lambda version: request, max(left, 0.001)
+            )
+            if isinstance(result, Ok):
+                heard = now
+            elif result.error.errno == Code.REBALANCE_IN_PROGRESS:
+                heard = now
+                self._rejoin(now)
+            elif not result.error.retriable or now >= heard + config.session_timeout:
+                # The coordinator says so; or it must have come to that, with no word from it for so long.
+                if result.error.errno not in _EXPELLED and not result.error.retriable:
+                    self._refusal = result.error
+                self._expelled = True
+                self._disturbed.happens(now)
+                return
+
+    def _give_way(self, now: float) -> None:
+        """Nobody has polled for too long: others are to have the partitions, until somebody does."""
+        idle = now - self._polled(now)
+        self._services.notice(
+            "warning",
+            f"Consumer {self.id} leaves group {self.config.group!r}: poll() was not called for {idle:.1f} s, which is"
+            f" more than max_poll_interval_ms ({self.config.rebalance_timeout * 1000:.0f}). Take fewer records a call"
+            " (max_poll_records), or raise max_poll_interval_ms. It joins again with the next poll().",
+        )
+        self._services.calls.request(
+            self._route,
+            LeaveGroupRequest,
+            partial(self._leave_request, self.membership, "max.poll.interval"),
+            lambda result, now: None,
+            now,
+            self._services.config.request_timeout,
+        )
+        self._expelled = True
+        self._disturbed.happens(now)

@@ -1,0 +1,195 @@
+"""How far a group has come: offsets committed to its coordinator, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from kafka.core.cluster.calls import Answer
+from kafka.core.cluster.routes import GROUP, Coordinator
+from kafka.core.flows import pause
+from kafka.core.groups.assignors import by_topic
+from kafka.core.parts import Services
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, for_code
+from kafka.protocol import OffsetCommitRequest, OffsetFetchRequest
+from kafka.protocol.codes import Code
+from kafka.result import Err, Ok, Result
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+# The newest versions that name topics by their names, not their ids.
+COMMIT_BY_NAME, FETCH_BY_NAME = 9, 9
+_MANY_GROUPS = 8  # the first version of OffsetFetch that may ask for several
+
+# The group has gone on without this member.
+_GONE = frozenset((Code.ILLEGAL_GENERATION, Code.UNKNOWN_MEMBER_ID, Code.FENCED_INSTANCE_ID))
+
+
+class Membership(NamedTuple):
+    """Who commits; the defaults are those of somebody who assigns partitions by itself."""
+
+    member_id: str = ""
+    generation: int = -1
+    instance: str | None = None
+
+
+async def commit(
+    services: Services,
+    group: str,
+    member: Membership,
+    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    now: float,
+    timeout: float,
+) -> Result[None, KafkaError]:
+    """Commit these; what may pass is tried again for `timeout` seconds."""
+    deadline = now + timeout
+    left = dict(offsets)
+    while left:
+
+        def build(version: int, left: Mapping[TopicPartition, OffsetAndMetadata] = left) -> OffsetCommitRequest:
+            return _commit_request(group, member, left)
+
+        route = Coordinator(GROUP, group)
+        result: Result[Answer, KafkaError]
+        result, now = await services.calls.ask(
+            route, OffsetCommitRequest, build, max(0.0, deadline - now), newest=COMMIT_BY_NAME
+        )
+        if isinstance(result, Err):
+            return result
+        error = _wrong(result.value.response, left)
+        if error is None:
+            return Ok(None)
+        if not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS:
+            return Err(_told(error, group))
+        if now + services.config.retry_backoff >= deadline:
+            return Err(KafkaTimeoutError(f"Offsets of group {group!r} could not be committed in time: {error}"))
+        _, now = await pause(services.timers, services.config.retry_backoff)
+    return Ok(None)
+
+
+def _commit_request(
+    group: str, member: Membership, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+) -> OffsetCommitRequest:
+    return OffsetCommitRequest(
+        group_id=group,
+        generation_id_or_member_epoch=member.generation,
+        member_id=member.member_id,
+        group_instance_id=member.instance,
+        topics=[
+            OffsetCommitRequest.OffsetCommitRequestTopic(
+                name=topic,
+                partitions=[
+                    OffsetCommitRequest.OffsetCommitRequestPartition(
+                        partition_index=number,
+                        committed_offset=offsets[TopicPartition(topic, number)].offset or 0,
+                        committed_leader_epoch=offsets[TopicPartition(topic, number)].leader_epoch,
+                        committed_metadata=offsets[TopicPartition(topic, number)].metadata or "",
+                    )
+                    for number in numbers
+                ],
+            )
+            for topic, numbers in by_topic(offsets).items()
+        ],
+    )
+
+
+def _wrong(response: Any, left: dict[TopicPartition, OffsetAndMetadata]) -> KafkaError | None:
+    """The worst that was said of a partition; those that were stored are taken out of `left`."""
+    worst: KafkaError | None = None
+    for topic in response.topics:
+        for entry in topic.partitions:
+            error = for_code(entry.error_code)
+            if error is None:
+                left.pop(TopicPartition(topic.name, entry.partition_index), None)
+            elif worst is None or worst.retriable:
+                worst = error
+    return worst
+
+
+def _told(error: KafkaError, group: str) -> KafkaError:
+    if error.errno not in _GONE:
+        return error
+    told = no_member(group, f" ({getattr(error, 'message', error)})")
+    told.__cause__ = error
+    return told
+
+
+def no_member(group: str, why: str = "") -> CommitFailedError:
+    """What who is no member of its group is told when it commits."""
+    return CommitFailedError(
+        f"The offsets were not committed: group {group!r} has gone on without this consumer"
+        f"{why}, and others have its partitions by now. Either poll() was not called"
+        " for max_poll_interval_ms, or no heartbeat reached the coordinator for session_timeout_ms. What was read since"
+        " the last commit is delivered again."
+    )
+
+
+Committed = dict[TopicPartition, OffsetAndMetadata | None]
+
+
+async def fetch_committed(
+    services: Services,
+    group: str,
+    partitions: Collection[TopicPartition],
+    now: float,
+    timeout: float,
+    *,
+    require_stable: bool = True,
+) -> Result[Committed, KafkaError]:
+    """What was committed for each; None for nothing. `require_stable`: transactions under way are waited for."""
+    deadline = now + timeout
+    topics = by_topic(partitions)
+
+    def build(version: int) -> OffsetFetchRequest:
+        if version < _MANY_GROUPS:
+            return OffsetFetchRequest(
+                group_id=group,
+                topics=[
+                    OffsetFetchRequest.OffsetFetchRequestTopic(name=topic, partition_indexes=numbers)
+                    for topic, numbers in topics.items()
+                ],
+                require_stable=require_stable and version >= _STABLE,
+            )
+        asked = OffsetFetchRequest.OffsetFetchRequestGroup(
+            group_id=group,
+            topics=[
+                OffsetFetchRequest.OffsetFetchRequestTopics(name=topic, partition_indexes=numbers)
+                for topic, numbers in topics.items()
+            ],
+        )
+        return OffsetFetchRequest(groups=[asked], require_stable=require_stable)
+
+    if not topics:
+        return Ok({})
+    while True:
+        result: Result[Answer, KafkaError]
+        result, now = await services.calls.ask(
+            Coordinator(GROUP, group), OffsetFetchRequest, build, max(0.0, deadline - now), newest=FETCH_BY_NAME
+        )
+        if isinstance(result, Err):
+            return result
+        response = result.value.response
+        answer = response.groups[0] if result.value.version >= _MANY_GROUPS else response
+        error, found = _read(answer, partitions)
+        if error is None:
+            return Ok(found)
+        if not error.retriable:
+            return Err(error)
+        if now + services.config.retry_backoff >= deadline:
+            return Err(KafkaTimeoutError(f"The committed offsets of group {group!r} did not come in time: {error}"))
+        _, now = await pause(services.timers, services.config.retry_backoff)
+
+
+_STABLE = 7  # the first version of OffsetFetch that can wait for transactions
+
+
+def _read(answer: Any, partitions: Collection[TopicPartition]) -> tuple[KafkaError | None, Committed]:
+    error = for_code(answer.error_code)
+    found: Committed = dict.fromkeys(partitions)
+    for topic in answer.topics:
+        for entry in topic.partitions:
+            error = error or for_code(entry.error_code)
+            if entry.committed_offset >= 0:
+                found[TopicPartition(topic.name, entry.partition_index)] = OffsetAndMetadata(
+                    entry.committed_offset, entry.metadata or "", entry.committed_leader_epoch
+                )
+    return error, found

@@ -1,0 +1,172 @@
+"""The consumer on the real Kafka: sessions, groups with librdkafka's members, what aborted transactions leave."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from broker.cluster import KafkaCluster
+from confluent_kafka import Consumer
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+_names = itertools.count()
+PARTITIONS = 6
+
+
+@pytest.fixture
+def topic(kafka_cluster: KafkaCluster) -> str:
+    name = f"read-{next(_names)}"
+    kafka_cluster.create_topic(name, PARTITIONS)
+    return name
+
+
+@pytest.fixture
+def make(kafka_cluster: KafkaCluster) -> Iterator[Any]:
+    made: list[KafkaConsumer] = []
+
+    def consumer(*topics: str, **configs: Any) -> KafkaConsumer:
+        configs = {"auto_offset_reset": "earliest", "heartbeat_interval_ms": 300, "session_timeout_ms": 6000, **configs}
+        made.append(KafkaConsumer(*topics, bootstrap_servers=kafka_cluster.bootstrap, **configs))
+        return made[-1]
+
+    yield consumer
+    for each in made:
+        each.close(timeout_ms=3000)
+
+
+def produce(cluster: KafkaCluster, topic: str, count: int, first: int = 0, **configs: Any) -> None:
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap, **configs) as producer:
+        for number in range(first, first + count):
+            producer.send(topic, b"%d" % number, partition=number % PARTITIONS)
+
+
+def reads(done: Callable[[list[int]], bool], *consumers: KafkaConsumer, seconds: float = 60.0) -> list[int]:
+    read: list[int] = []
+    deadline = time.monotonic() + seconds
+    while not done(read):
+        assert time.monotonic() < deadline, f"read {len(read)}: it did not come to that"
+        for consumer in consumers:
+            for records in consumer.poll(50).values():
+                read += [int(record.value) for record in records]
+    return read
+
+
+@pytest.mark.parametrize("codec", [None, "gzip", "lz4", "zstd"])
+def test_all_of_a_topic_once_and_in_order(
+    kafka_cluster: KafkaCluster, topic: str, make: Any, codec: str | None
+) -> None:
+    produce(kafka_cluster, topic, 6000, compression_type=codec)
+    consumer = make(topic)
+    read: dict[int, list[int]] = {number: [] for number in range(PARTITIONS)}
+    for _ in range(6000):
+        record = next(consumer)
+        read[record.partition].append(int(record.value))
+    assert read == {number: list(range(number, 6000, PARTITIONS)) for number in range(PARTITIONS)}
+    assert all(consumer.position(TopicPartition(topic, number)) == 1000 for number in range(PARTITIONS))
+
+
+def test_a_session_says_only_what_has_changed(kafka_cluster: KafkaCluster, topic: str, make: Any) -> None:
+    produce(kafka_cluster, topic, 60)
+    consumer = make(topic)
+    assert sorted(reads(lambda read: len(read) >= 60, consumer)) == list(range(60))
+    sessions = list(consumer._fetch._sessions.values())
+    assert any(session._id != 0 for session in sessions)
+    for first in range(60, 90, 6):  # incremental from here on
+        produce(kafka_cluster, topic, 6, first)
+        assert sorted(reads(lambda read: len(read) >= 6, consumer)) == list(range(first, first + 6))
+    consumer.seek(TopicPartition(topic, 1), 3)
+    assert sorted(reads(lambda read: len(read) >= 12, consumer)) == list(range(19, 90, 6))
+    consumer.pause(TopicPartition(topic, 0))
+    produce(kafka_cluster, topic, 6, 90)
+    assert sorted(reads(lambda read: len(read) >= 5, consumer)) == list(range(91, 96))
+    consumer.resume(TopicPartition(topic, 0))
+    assert reads(lambda read: bool(read), consumer) == [90]
+
+
+@pytest.mark.parametrize("strategy", ["range", "roundrobin", "sticky", "cooperative-sticky"])
+def test_a_group_that_grows_and_shrinks(kafka_cluster: KafkaCluster, topic: str, make: Any, strategy: str) -> None:
+    configs = {"group_id": topic, "partition_assignment_strategy": [strategy]}
+    one = make(topic, **configs)
+    produce(kafka_cluster, topic, 60)
+    read = reads(lambda read: len(read) >= 60, one)
+    two = make(topic, **configs)
+    read += reads(lambda _: len(one.assignment()) == len(two.assignment()) == 3, one, two)
+    produce(kafka_cluster, topic, 60, 60)
+    left = 120 - len(read)
+    read += reads(lambda read: len(read) >= left, one, two)
+    one.close()
+    read += reads(lambda _: len(two.assignment()) == 6, two)
+    produce(kafka_cluster, topic, 60, 120)
+    left = 180 - len(read)
+    read += reads(lambda read: len(read) >= left, two)
+    assert sorted(read) == list(range(180))
+    two.close()
+    assert [make(group_id=topic).committed(TopicPartition(topic, number)) for number in range(PARTITIONS)] == [30] * 6
+
+
+@pytest.mark.parametrize("strategy", ["range", "roundrobin", "cooperative-sticky"])
+def test_a_group_with_a_member_of_librdkafka(kafka_cluster: KafkaCluster, topic: str, make: Any, strategy: str) -> None:
+    theirs = Consumer(
+        {
+            "bootstrap.servers": kafka_cluster.bootstrap,
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": strategy,
+            "heartbeat.interval.ms": 300,
+            "session.timeout.ms": 6000,
+        }
+    )
+    read: list[int] = []
+    share: list[Any] = []
+    over = threading.Event()
+
+    def poll_theirs() -> None:
+        theirs.subscribe([topic])
+        while not over.is_set():
+            share[:] = theirs.assignment()  # asked from another thread it may wait for ever
+            message = theirs.poll(0.05)
+            if message is not None and message.error() is None:
+                read.append(int(message.value()))
+
+    thread = threading.Thread(target=poll_theirs)
+    thread.start()
+    try:
+        ours = make(topic, group_id=topic, partition_assignment_strategy=[strategy])
+        mine = reads(lambda _: len(ours.assignment()) == 3 and len(share) == 3, ours)
+        produce(kafka_cluster, topic, 600)
+        mine += reads(lambda more: len(mine) + len(more) + len(read) >= 600, ours)
+        assert sorted(mine + read) == list(range(600))
+        assert len(mine) == 300
+    finally:
+        over.set()
+        thread.join()
+        theirs.close()
+    mine = reads(lambda _: len(ours.assignment()) == 6, ours)
+    produce(kafka_cluster, topic, 60, 600)
+    assert set(range(600, 660)) <= set(mine + reads(lambda more: len(more) >= 60, ours))
+
+
+def test_read_committed(kafka_cluster: KafkaCluster, topic: str, make: Any) -> None:
+    with KafkaProducer(bootstrap_servers=kafka_cluster.bootstrap, transactional_id=topic) as producer:
+        producer.init_transactions()
+        for number in range(20):
+            producer.begin_transaction()
+            producer.send(topic, b"%d" % number, partition=number % 2)
+            producer.commit_transaction() if number % 3 else producer.abort_transaction()
+        wanted = [number for number in range(20) if number % 3]
+        consumer = make(topic, isolation_level="read_committed")
+        assert sorted(reads(lambda read: len(read) >= len(wanted), consumer)) == wanted
+        ends = consumer.end_offsets(consumer.assignment())
+        reads(lambda _: all(consumer.position(tp) == ends[tp] for tp in ends), consumer)  # behind the last marker
+        producer.begin_transaction()
+        producer.send(topic, b"100", partition=0).get(10)
+        assert consumer.poll(500) == {}
+        producer.commit_transaction()
+        assert reads(lambda read: bool(read), consumer) == [100]

@@ -1,0 +1,244 @@
+"""Members of a classic group against simulated brokers: they come, go, die and stall, and coordinators move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from kafka.core.config import Config
+from kafka.core.groups.assignors import STRATEGIES
+from kafka.core.groups.membership import Change, GroupConfig, Member
+from kafka.core.groups.states import MemberState
+from kafka.protocol import (
+    HeartbeatRequest,
+    JoinGroupRequest,
+    LeaveGroupRequest,
+    OffsetCommitRequest,
+    OffsetFetchRequest,
+    SyncGroupRequest,
+)
+from kafka.result import Ok
+from kafka.structs import TopicPartition
+from kafka.testing.simulator import SimDriver
+from tests.sim.world import World
+
+GROUP = (
+    JoinGroupRequest,
+    SyncGroupRequest,
+    HeartbeatRequest,
+    LeaveGroupRequest,
+    OffsetCommitRequest,
+    OffsetFetchRequest,
+)
+PARTITIONS = 7
+
+
+class GroupWorld(World):
+    def __init__(self, seed: int, strategy: str = "range") -> None:
+        super().__init__(seed)
+        self.cluster.offer(*GROUP)
+        self.cluster.create_topic("t", PARTITIONS)
+        self.strategy = strategy
+        self.members: list[SimMember] = []
+        self.group = self.cluster.groups.get("g")
+
+    def add(self, **options: Any) -> SimMember:
+        member = SimMember(self, len(self.members), **options)
+        self.members.append(member)
+        return member
+
+    def alive(self) -> list[SimMember]:
+        return [member for member in self.members if not member.gone]
+
+    def settled(self) -> bool:
+        """Whether everything is read, by members that know it."""
+        alive = self.alive()
+        held = [tp for member in alive for tp in member.held]
+        return (
+            all(member.member.state is MemberState.STABLE and not member.member.changes for member in alive)
+            and len(held) == len(set(held)) == (PARTITIONS if alive else 0)
+            and {member.member.generation for member in alive} == {self.group.generation}
+        )
+
+
+class SimMember:
+    """A consumer's part in the group; its reader polls every 50 ms, unless it is `busy`."""
+
+    def __init__(
+        self, world: GroupWorld, number: int, *, instance: str | None = None, poll_interval: float = 20.0
+    ) -> None:
+        self.world = world
+        self.name = f"m{number}"
+        self.driver = SimDriver(world.network, Config(bootstrap=world.cluster.bootstrap, client_id=self.name))
+        self.held: set[TopicPartition] = set()
+        self.told: list[tuple[str, int]] = []
+        self.gone = False
+        self.busy = False
+        self.polled = world.now
+        config = GroupConfig(
+            "g", instance, session_timeout=6.0, rebalance_timeout=poll_interval, heartbeat_interval=0.5
+        )
+        strategies = [STRATEGIES[world.strategy]]
+        self.member = Member(self.driver.core.services, config, strategies, lambda: None, lambda now: self.polled)
+        self.driver.core.attach(self.member)
+        self.member.subscribe(["t"], world.now)
+        self.driver.turn()
+        self.poll()
+
+    def poll(self) -> None:
+        if self.gone:
+            return
+        if not self.busy:
+            self.polled = self.world.now
+            assert self.member.error is None, self.member.error
+            while self.member.changes:
+                self.carry_out(self.member.changes.popleft())
+            self.driver.turn()
+        self.world.simulation.after(0.05, self.poll)
+
+    def carry_out(self, change: Change) -> None:
+        for what, partitions in (("revoked", change.revoked), ("lost", change.lost)):
+            if partitions:
+                assert set(partitions) <= self.held
+                self.held -= set(partitions)
+                self.told.append((what, len(partitions)))
+        if change.assigned is not None:
+            assert not self.held & set(change.assigned)
+            self.held |= set(change.assigned)
+            self.told.append(("assigned", len(change.assigned)))
+            for other in self.world.alive():
+                if other is not self and other.member.generation == self.member.generation:
+                    assert not other.held & self.held, "two of a generation have the same partition"
+        change.done(self.world.now)
+
+    def leave(self) -> None:
+        left: list[None] = []
+        self.member.leave("leaves", self.world.now).start(lambda _, now: left.append(None), self.world.now)
+        self.driver.turn()
+        self.held.clear()
+        self.gone = True
+        self.world.simulation.after(6.0, self.die)
+
+    def die(self) -> None:
+        self.gone = True
+        self.held.clear()
+        self.driver.stopped = True
+
+
+def until(world: GroupWorld, done: Callable[[], bool], seconds: float) -> None:
+    assert world.simulation.run(world.now + seconds, done), [
+        (m.name, m.member.state, m.member.generation, len(m.held)) for m in world.alive()
+    ] + [world.group.state, world.group.generation]
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_members_come_and_go(strategy: str) -> None:
+    w = GroupWorld(1, strategy)
+    assert isinstance(w.bootstrap(), Ok)
+    for _ in range(3):
+        w.add()
+        until(w, w.settled, 10.0)
+    assert sorted(len(member.held) for member in w.members) == [2, 2, 3]
+    w.members[0].leave()
+    until(w, w.settled, 5.0)  # within a heartbeat of the others, not a session
+    w.members[1].die()
+    until(w, w.settled, 15.0)
+    assert len(w.members[2].held) == PARTITIONS
+
+
+def test_whoever_stays_reads_on_where_the_group_cooperates() -> None:
+    w = GroupWorld(2, "cooperative-sticky")
+    first = w.add()
+    until(w, w.settled, 10.0)
+    w.add()
+    until(w, w.settled, 10.0)
+    assert first.told == [("assigned", 7), ("revoked", 3), ("assigned", 0), ("assigned", 0)]
+
+
+def test_a_coordinator_that_moves_takes_nobody_out_of_the_group() -> None:
+    w = GroupWorld(3)
+    for _ in range(3):
+        w.add()
+    until(w, w.settled, 15.0)
+    generation = w.group.generation
+    for _ in range(5):
+        w.cluster.move_coordinator("g")
+        w.run(2.0)
+    assert w.settled() and w.group.generation == generation
+
+
+def test_who_does_not_poll_gives_way_and_comes_back() -> None:
+    w = GroupWorld(4)
+    slow, other = w.add(poll_interval=6.0), w.add(poll_interval=6.0)
+    until(w, w.settled, 15.0)
+    slow.busy = True
+    until(w, lambda: len(other.held) == PARTITIONS, 20.0)
+    assert slow.held  # it has not been told yet
+    slow.busy = False
+    until(w, w.settled, 10.0)
+    assert ("lost", 4) in slow.told or ("lost", 3) in slow.told
+
+
+def test_who_is_thrown_out_is_told_and_joins_again() -> None:
+    w = GroupWorld(7)
+    one = w.add()
+    until(w, w.settled, 10.0)
+    assert w.group.leave(one.member.id, None) == 0
+    until(w, lambda: len(one.told) == 3, 5.0)
+    assert one.told == [("assigned", 7), ("lost", 7), ("assigned", 7)]
+
+
+def test_a_reader_that_takes_its_time_to_give_up_partitions_stays_a_member() -> None:
+    w = GroupWorld(5)
+    first = w.add()
+    until(w, w.settled, 10.0)
+    first.busy = True  # longer than a session, less than it may
+    w.add()
+    w.run(12.0)
+    assert first.member.id in w.group.members
+    first.busy = False
+    until(w, w.settled, 10.0)
+    assert [what for what, _ in first.told] == ["assigned", "revoked", "assigned"]
+
+
+def test_partitions_that_are_added_are_given_out() -> None:
+    w = GroupWorld(6)
+    w.add()
+    w.add()
+    until(w, w.settled, 10.0)
+    topic = w.cluster.topics["t"]
+    topic.partitions.append(w.cluster.new_partition(topic, PARTITIONS, [0, 1, 2]))
+    for member in w.members:
+        member.driver.core.metadata.refresh("t", w.now)
+        member.driver.turn()
+    until(w, lambda: sum(len(member.held) for member in w.members) == PARTITIONS + 1, 20.0)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_whatever_happens_the_group_comes_to_rest(seed: int) -> None:
+    w = GroupWorld(seed, sorted(STRATEGIES)[seed % 4])
+    chance = w.simulation.random
+    for _ in range(2):
+        w.add()
+    for _ in range(25):
+        alive = w.alive()
+        what: Sequence[str] = ["add", "leave", "die", "busy", "idle", "move", "reset", "nothing"]
+        step = chance.choice(what)
+        if step == "add" and len(alive) < 5:
+            w.add()
+        elif step in ("leave", "die") and len(alive) > 1:
+            getattr(chance.choice(alive), step)()
+        elif step in ("busy", "idle"):
+            chance.choice(alive).busy = step == "busy"
+        elif step == "move":
+            w.cluster.move_coordinator("g")
+        elif step == "reset":
+            for link in [link for link in w.network.links if all(link.open)]:
+                if chance.random() < 0.3:
+                    link.reset()
+        w.run(chance.uniform(0.01, 3.0))
+    for member in w.alive():
+        member.busy = False
+    until(w, w.settled, 60.0)
