@@ -25,8 +25,15 @@ C_WORLD = ("posix", "libc.time", "libc.signal", "cpython.pythread", "time.h", "s
 RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("kafka", ("codegen", "tests", "bench", "tools"), ()),
     # kafka-python's defaults, which kafka.config repeats, name a selector class and socket options. The command line
-    # waits for standard input, which is no socket of ours.
-    ("kafka", SOCKETS, ("kafka.drivers", "kafka.testing", "kafka.security", "kafka.config", "kafka.cli.streams")),
+    # waits for standard input, which is no socket of ours. A listener may have coroutines, which are run to their end.
+    (
+        "kafka",
+        SOCKETS,
+        (
+            "kafka.drivers", "kafka.testing", "kafka.security", "kafka.config", "kafka.cli.streams",
+            "kafka.consumer.membership",
+        ),
+    ),
     ("kafka.core", WORLD, ()),
     (
         "kafka.core",
