@@ -81,7 +81,7 @@ def test_dropped_with_a_frozen_broker_the_end_says_what_is_left_and_why(cluster:
     assert (
         "<KafkaProducer mine> was dropped without close(): DeliveryFailed: 7 records could not be delivered" in warning
     )
-    assert "t[0]: IllegalStateError: <KafkaProducer mine> was dropped without close(), and this was not" in warning
+    assert "IllegalStateError: t[0]: <KafkaProducer mine> was dropped without close(), and this was not" in warning
     assert "Traceback" not in log
 
 
@@ -101,7 +101,7 @@ def test_dropped_and_refused_says_why(cluster: ScriptedCluster) -> None:
     _, log = script.end()
     (warning,) = [line for line in log.splitlines() if line.startswith("LOG")]
     assert "was dropped without close(): DeliveryFailed: 1 record could not be delivered" in warning
-    assert "t[0]: [Error 29] TopicAuthorizationFailedError" in warning, warning
+    assert "[Error 29] TopicAuthorizationFailedError: t[0]: " in warning, warning
 
 
 def test_a_finalizer_neither_waits_nor_logs(cluster: ScriptedCluster) -> None:

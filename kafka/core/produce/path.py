@@ -233,6 +233,7 @@ class Produce:
             topic.unbound = None
             for partition in topic.partitions:
                 partition.let_go()
+        self._waiters.let_go()
         del self.accumulator
 
     def is_settled(self) -> bool:

@@ -18,7 +18,7 @@ Waiter = Callable[[KafkaError | None], None]  # called with None once they are, 
 class Waiters:
     def __init__(self, metadata: Metadata, accumulator: Accumulator) -> None:
         self._metadata = metadata
-        self._accumulator = accumulator
+        self._accumulator: Accumulator | None = accumulator  # None once it is closed
         self._wanting: dict[Topic, None] = {}  # topics of which somebody wants more partitions than are known
 
     def add(self, topic: Topic, least: int, waiter: Waiter, now: float) -> None:
@@ -34,7 +34,7 @@ class Waiters:
 
     def answer(self, topic: Topic, error: KafkaError | None) -> None:
         """Tell those whose partitions are known; and the others, too, where there is an error."""
-        known = self._accumulator.partition_count(topic.name)
+        known = 0 if self._accumulator is None else self._accumulator.partition_count(topic.name)
         waiters, topic.waiters = topic.waiters, []
         for least, waiter in waiters:
             if least <= known or error is not None:
@@ -45,6 +45,10 @@ class Waiters:
             self._wanting[topic] = None
         else:
             self._wanting.pop(topic, None)
+
+    def let_go(self) -> None:
+        """The accumulator's memory is not to wait for a collector, which finds what refers to itself in circles."""
+        self._accumulator = None
 
     def ask_again(self, now: float) -> None:
         """Metadata has come, and has not told enough: it is asked for with growing pauses."""
