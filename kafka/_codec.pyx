@@ -38,6 +38,7 @@ include "_native/produce/deferred.pxi"
 include "_native/produce/producer.pxi"
 include "_native/consume/page.pxi"
 include "_native/consume/record.pxi"
+include "_native/consume/reading.pxi"
 include "_native/consume/fetched.pxi"
 
 cdef extern from *:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +12,17 @@ from kafka.client import Client
 from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
 from kafka.consumer.membership import GroupMethods
+from kafka.consumer.questions import Questions, checked
 from kafka.consumer.reading import Reading, rules
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, ConsumerRebalanceListener
-from kafka.core.cluster.routes import ANY
 from kafka.core.consume.deliveries import Deliveries
 from kafka.core.consume.fetch import Fetch, FetchConfig
-from kafka.core.consume.offsets import EARLIEST, LATEST, Found, list_offsets
-from kafka.core.flows import Task
+from kafka.core.consume.offsets import EARLIEST, LATEST
 from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import IllegalStateError
-from kafka.protocol import MetadataRequest
-from kafka.result import Err
-from kafka.structs import OffsetAndTimestamp, TopicPartition
+from kafka.structs import TopicPartition
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -38,7 +35,7 @@ FOR_EVER = 1e9
 
 
 @described_by(ConsumerConfig)
-class KafkaConsumer(ConsumerBase, GroupMethods, Client):
+class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     """Reads records from Kafka, which a thread in the background fetches ahead. Use it from one thread at a time.
 
     `topics` are subscribed to. Unknown arguments raise an error that names the nearest; those that are not implemented
@@ -109,7 +106,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Client):
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """Read these partitions and no others; `[]` ends it. IllegalStateError after `subscribe`."""
         self._check_open()
-        wanted = list(dict.fromkeys(_checked(tp) for tp in partitions))
+        wanted = list(dict.fromkeys(checked(tp) for tp in partitions))
         if self._topics is not None:
             raise IllegalStateError(_EXCLUSIVE)
         self._assign(wanted)
@@ -332,7 +329,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Client):
     # -- where -----------------------------------------------------------------------------------------------------
 
     def _position(self, tp: TopicPartition, error: type[Exception] = IllegalStateError) -> ReadPosition:
-        position = self._positions.get(_checked(tp))
+        position = self._positions.get(checked(tp))
         if position is None:
             raise error(
                 f"{tp.topic}[{tp.partition}] is not assigned; assign it, or wait until subscribe() has brought it."
@@ -398,83 +395,6 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Client):
         known = self._position(partition).high_watermark
         return None if known < 0 else known
 
-    # -- asking --------------------------------------------------------------------------------------------------------
-
-    def beginning_offsets(
-        self, partitions: Iterable[TopicPartition], timeout_ms: float | None = None
-    ) -> dict[TopicPartition, int]:
-        """The offset of the first record of each partition."""
-        found = self._list_offsets(dict.fromkeys(map(_checked, partitions), EARLIEST), timeout_ms)
-        return {tp: place.offset for tp, place in found.items()}
-
-    def end_offsets(
-        self, partitions: Iterable[TopicPartition], timeout_ms: float | None = None
-    ) -> dict[TopicPartition, int]:
-        """The offset after the last record of each partition; with read_committed, of the first undecided one."""
-        found = self._list_offsets(dict.fromkeys(map(_checked, partitions), LATEST), timeout_ms)
-        return {tp: place.offset for tp, place in found.items()}
-
-    def offsets_for_times(
-        self, timestamps: Mapping[TopicPartition, int], timeout_ms: float | None = None
-    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
-        """For each partition the first record at or after a time (ms since 1970); None where there is none."""
-        wanted = {_checked(tp): int(timestamp) for tp, timestamp in timestamps.items()}
-        for tp, timestamp in wanted.items():
-            if timestamp < 0:
-                raise ValueError(f"the time for {tp.topic}[{tp.partition}] must be 0 or more: {timestamp}")
-        found = self._list_offsets(wanted, timeout_ms)
-        return {
-            tp: None if place.offset < 0 else OffsetAndTimestamp(place.offset, place.timestamp, place.epoch)
-            for tp, place in found.items()
-        }
-
-    def _list_offsets(
-        self, wanted: Mapping[TopicPartition, int], timeout_ms: float | None
-    ) -> dict[TopicPartition, Found]:
-        if not wanted:
-            return {}
-        timeout = (self._checked.request_timeout_ms if timeout_ms is None else timeout_ms) / 1000
-        isolation = self._checked.isolation_level
-
-        def question(answer: Any, now: float) -> None:
-            Task(list_offsets(self._core.services, wanted, isolation, now, timeout), answer).start(now)
-
-        places = self._ask(question, timeout + 5, "the offsets of partitions")
-        for tp, place in places.items():
-            if isinstance(place, Err):
-                raise place.error.about(f"{tp.topic}[{tp.partition}]")
-        return {tp: places[tp].value for tp in wanted}
-
-    def topics(self) -> set[str]:
-        """The names of all topics that may be seen; asks the cluster each time."""
-        response = self._metadata_of(None)
-        return {
-            topic.name
-            for topic in response.topics
-            if topic.error_code == 0 and not (topic.is_internal and self._checked.exclude_internal_topics)
-        }
-
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        """The partitions of a topic; an empty set where there is no such topic."""
-        known = self._core.snapshot.partitions(topic)
-        if known:
-            return set(range(known))
-        return {
-            partition.partition_index for found in self._metadata_of([topic]).topics for partition in found.partitions
-        }
-
-    def _metadata_of(self, names: list[str] | None) -> Any:
-        timeout = self._checked.request_timeout_ms / 1000
-        request = MetadataRequest(
-            topics=None if names is None else [MetadataRequest.MetadataRequestTopic(name=name) for name in names],
-            allow_auto_topic_creation=False,
-        )
-
-        def question(answer: Any, now: float) -> None:
-            self._core.calls.request(ANY, MetadataRequest, lambda version: request, answer, now, timeout)
-
-        return self._obtain(question, timeout + 5, "topics")
-
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self, autocommit: bool = True, timeout_ms: float | None = None) -> None:
@@ -524,9 +444,3 @@ _EXCLUSIVE = (
 def _time_of(reset: int | float) -> int:
     """What to look up for a policy: a place, or for so many seconds ago (a float) the time in ms since 1970."""
     return reset if isinstance(reset, int) else round((time.time() - reset) * 1000)
-
-
-def _checked(tp: Any) -> TopicPartition:
-    if not isinstance(tp, TopicPartition):
-        raise TypeError(f"partitions must be kafka.TopicPartition, not {tp!r}")
-    return tp

@@ -1,0 +1,106 @@
+"""What a consumer can ask the cluster: topics, their partitions, and where these begin and end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from kafka.core.cluster.routes import ANY
+from kafka.core.consume.offsets import EARLIEST, LATEST, Found, list_offsets
+from kafka.core.flows import Task
+from kafka.protocol import MetadataRequest
+from kafka.result import Err
+from kafka.structs import OffsetAndTimestamp, TopicPartition
+
+if TYPE_CHECKING:
+    from kafka.client import Client
+    from kafka.consumer.config import ConsumerConfig
+
+    Base = Client
+else:
+    Base = object
+
+
+def checked(tp: Any) -> TopicPartition:
+    if not isinstance(tp, TopicPartition):
+        raise TypeError(f"partitions must be kafka.TopicPartition, not {tp!r}")
+    return tp
+
+
+class Questions(Base):
+    _checked: ConsumerConfig
+
+    def beginning_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, int]:
+        """The offset of the first record of each partition."""
+        found = self._list_offsets(dict.fromkeys(map(checked, partitions), EARLIEST), timeout_ms)
+        return {tp: place.offset for tp, place in found.items()}
+
+    def end_offsets(
+        self, partitions: Iterable[TopicPartition], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, int]:
+        """The offset after the last record of each partition; with read_committed, of the first undecided one."""
+        found = self._list_offsets(dict.fromkeys(map(checked, partitions), LATEST), timeout_ms)
+        return {tp: place.offset for tp, place in found.items()}
+
+    def offsets_for_times(
+        self, timestamps: Mapping[TopicPartition, int], timeout_ms: float | None = None
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """For each partition the first record at or after a time (ms since 1970); None where there is none."""
+        wanted = {checked(tp): int(timestamp) for tp, timestamp in timestamps.items()}
+        for tp, timestamp in wanted.items():
+            if timestamp < 0:
+                raise ValueError(f"the time for {tp.topic}[{tp.partition}] must be 0 or more: {timestamp}")
+        found = self._list_offsets(wanted, timeout_ms)
+        return {
+            tp: None if place.offset < 0 else OffsetAndTimestamp(place.offset, place.timestamp, place.epoch)
+            for tp, place in found.items()
+        }
+
+    def _list_offsets(
+        self, wanted: Mapping[TopicPartition, int], timeout_ms: float | None
+    ) -> dict[TopicPartition, Found]:
+        if not wanted:
+            return {}
+        timeout = (self._checked.request_timeout_ms if timeout_ms is None else timeout_ms) / 1000
+        isolation = self._checked.isolation_level
+
+        def question(answer: Any, now: float) -> None:
+            Task(list_offsets(self._core.services, wanted, isolation, now, timeout), answer).start(now)
+
+        places = self._ask(question, timeout + 5, "the offsets of partitions")
+        for tp, place in places.items():
+            if isinstance(place, Err):
+                raise place.error.about(f"{tp.topic}[{tp.partition}]")
+        return {tp: places[tp].value for tp in wanted}
+
+    def topics(self) -> set[str]:
+        """The names of all topics that may be seen; asks the cluster each time."""
+        response = self._metadata_of(None)
+        return {
+            topic.name
+            for topic in response.topics
+            if topic.error_code == 0 and not (topic.is_internal and self._checked.exclude_internal_topics)
+        }
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        """The partitions of a topic; an empty set where there is no such topic."""
+        known = self._core.snapshot.partitions(topic)
+        if known:
+            return set(range(known))
+        return {
+            partition.partition_index for found in self._metadata_of([topic]).topics for partition in found.partitions
+        }
+
+    def _metadata_of(self, names: list[str] | None) -> Any:
+        timeout = self._checked.request_timeout_ms / 1000
+        request = MetadataRequest(
+            topics=None if names is None else [MetadataRequest.MetadataRequestTopic(name=name) for name in names],
+            allow_auto_topic_creation=False,
+        )
+
+        def question(answer: Any, now: float) -> None:
+            self._core.calls.request(ANY, MetadataRequest, lambda version: request, answer, now, timeout)
+
+        return self._obtain(question, timeout + 5, "topics")
