@@ -264,7 +264,7 @@ PRODUCING = (
         "wrong record fails",
         "a record error (KIP-467) reaches another record of the batch",
         "produce.outcomes",
-        (("errors[entry.batch_index] = own", "errors[(entry.batch_index + 1) % count] = own"),),
+        (("errors[entry.batch_index] = own", "errors[(entry.batch_index + 1) % batch.records] = own"),),
     ),
     Mutant(
         "epochs without end",
