@@ -352,7 +352,8 @@ def test_certificates_are_replaced_under_load(
         producer.flush(30)
         assert all(future.succeeded() for future in futures)
     assert sorted(int(record.value) for record in cluster.records("t")) == list(range(len(futures)))
-    levels = [record.levelname for record in caplog.records]
+    # The driver may have its word about a connection that was cut in mid-request.
+    levels = [record.levelname for record in caplog.records if record.name == "kafka.security"]
     assert levels == ["WARNING", "INFO"]
 
 
