@@ -261,6 +261,13 @@ class UnknownPartitionError(KafkaTimeoutError, ValueError):
     hint = "Partitions are numbered from 0. Add partitions to the topic, or leave out `partition`."
 
 
+class CredentialsError(KafkaError):
+    """What the client was to authenticate with could not be had: whoever was asked for it failed, or has not answered.
+
+    `__cause__` is what was raised, if anything was.
+    """
+
+
 class NoBrokersAvailable(KafkaTimeoutError):
     """No bootstrap server could be reached (kafka-python 2.x has this name)."""
 

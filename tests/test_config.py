@@ -55,8 +55,8 @@ def test_a_transactional_id_needs_idempotence():
 
 
 def test_a_falsy_value_is_not_mistaken_for_the_default():
-    with pytest.raises(NotImplementedError, match="sasl_mechanism"):
-        parse(sasl_mechanism="")
+    with pytest.raises(NotImplementedError, match="sasl_kerberos_name"):
+        parse(sasl_kerberos_name="")
     refused("ssl_check_hostname must be True or False", ssl_check_hostname=0)
 
 

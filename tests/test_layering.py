@@ -47,6 +47,7 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("kafka.drivers", ("kafka.client", "kafka.config", *CLIENTS, "kafka.testing"), ()),
     ("kafka.drivers", ("kafka._codec",), ()),  # what a client shares with its IO thread comes as a `Desk`
     ("kafka.drivers.base", WORLD, ()),
+    ("kafka.security", ("kafka.client", "kafka.config", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
     ("kafka.config", ("kafka.client", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
     (
         "kafka.security",

@@ -142,7 +142,7 @@ def versions(counts: Counts) -> None:
 
 
 def secured(counts: Counts) -> None:
-    """Clients of a real Kafka that speaks TLS, and what it refuses."""
+    """Clients of a real Kafka that speaks TLS, or wants to know who they are, and what it refuses."""
     all_of(counts, "secured", "secured", "tests/broker", workers=1)
 
 
@@ -321,6 +321,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "tests/certificates.py",
         "tests/kafka_jars.py",
         "kafka/core/net/*",
+        "kafka/core/sasl/*",
         "kafka/drivers/*",
         "kafka/security/*",
     ),

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kafka.config.keys import ConnectionKeys, ObservationKeys, addresses
-from kafka.config.security import PROTOCOLS, SecurityKeys
+from kafka.config.security import HIDDEN, PASSWORDS, PROTOCOLS, SecurityKeys
 from kafka.core.config import Config
 from kafka.errors import ConfigurationValueError
-from kafka.security.keys import contexts
+from kafka.security.keys import contexts, mechanism
 from kafka.version import __version__
 
 if TYPE_CHECKING:
+    from kafka.security.sasl import Make
     from kafka.security.tls import Contexts
 
 _RENAMED = {"api_version_auto_timeout_ms": "bootstrap_timeout_ms"}  # kafka-python 2's names
@@ -23,7 +24,8 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
     """The checked configuration of one client; attributes are the keys that work.
 
     Durations stay in milliseconds, as given; they may be float("inf") where waiting for ever makes sense.
-    `values` is the plain dict that `client.config` shows: every key, with what was given or the default.
+    `values` is the plain dict that `client.config` shows: every key, with what was given or the default; but no
+    passwords.
 
     A client with keys of its own has a subclass, which defines them.
 
@@ -38,6 +40,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
 
     values: dict[str, Any]
     tls: Contexts | None  # None: in plain text
+    sasl: Make | None  # None: nobody authenticates
 
     def __init__(self, configs: Mapping[str, Any]) -> None:
         self._refuse_unknown(configs)
@@ -49,8 +52,12 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
         self._settle(configs)
         given = [name for name in self.KEYS if name in configs and not self.KEYS[name].is_default(configs[name])]
         self.tls = contexts(self.security_protocol, self.values, given)
+        self.sasl = mechanism(self.security_protocol, self.values)
         for name in self.UNDERSTOOD:
             self.values[name] = getattr(self, name)
+        for name in PASSWORDS:
+            if self.values[name] is not None:
+                self.values[name] = HIDDEN
 
     def _settle(self, configs: Mapping[str, Any]) -> None:
         """What depends on several keys."""
@@ -101,6 +108,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
             client_id=self.client_id,
             software=("kafka-turbo", __version__),
             tls=self.tls is not None,
+            sasl=self.sasl,
             request_timeout=self.request_timeout_ms / 1000,
             reconnect_backoff=self.reconnect_backoff_ms / 1000,
             reconnect_backoff_max=self.reconnect_backoff_max_ms / 1000,

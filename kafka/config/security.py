@@ -1,8 +1,8 @@
-"""The keys of security, which every client has. `ssl_cafile_password` and `ssl_minimum_version` are added to
-kafka-python's.
+"""The keys of security, which every client has. `ssl_cafile_password`, `ssl_minimum_version` and `sasl_scram_tokenauth`
+are added to kafka-python's.
 
 What is wrong with a file is found when the context is made, which is when the client is. No message has a value in it
-that may be a secret.
+that may be a secret, and `client.config` has none of the passwords.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from kafka.config.key import Configuration, Key, Kind, Unwanted, boolean, choice
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
-_any_protocol = choice(*PROTOCOLS)
+PASSWORDS = ("ssl_password", "ssl_cafile_password", "sasl_plain_password")
 
 
-def _protocol(value: Any) -> str:
-    found: str = _any_protocol.understand(value)
-    if found.startswith("SASL_"):
-        raise NotImplementedError(
-            f"kafka-turbo does not implement security_protocol={found!r} yet, only 'PLAINTEXT' and 'SSL'."
-        )
-    return found
+class _Hidden:
+    """Stands for a secret."""
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
+HIDDEN = _Hidden()
+
+
+def _known(value: Any) -> Any:
+    if value is HIDDEN:
+        raise Unwanted(" was given what stands for it in the `config` of another client: give the real one.")
+    return value
 
 
 def _context(value: Any) -> Any:
@@ -39,7 +46,25 @@ def _material(value: Any) -> Any:
 
 
 def _secret(value: Any) -> Any:
-    if not isinstance(value, (str, bytes, bytearray)) and not callable(value):
+    if not isinstance(_known(value), (str, bytes, bytearray)) and not callable(value):
+        raise Unwanted
+    return value
+
+
+def _text(value: Any) -> Any:
+    if not isinstance(_known(value), str) and not callable(value):
+        raise Unwanted
+    return value
+
+
+def _mechanism(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise Unwanted
+    return value
+
+
+def _provider(value: Any) -> Any:
+    if isinstance(value, type) or not (callable(value) or callable(getattr(value, "token", None))):
         raise Unwanted
     return value
 
@@ -61,14 +86,19 @@ def _password(otherwise: str) -> Kind[Any]:
     return or_none(Kind(hint, wanted, _secret, secret=True), otherwise)
 
 
+def _text_or_function(otherwise: str) -> Kind[Any]:
+    wanted = "a string, a function that returns one"
+    return or_none(Kind("str | Callable[[], str]", wanted, _text, secret=True), otherwise)
+
+
 class SecurityKeys(Configuration):
     TITLE = "Security"
 
     security_protocol = Key(
-        Kind(_any_protocol.hint, _any_protocol.wanted, _protocol),
+        choice(*PROTOCOLS),
         "PLAINTEXT",
-        "Whether connections are encrypted, which is 'SSL', and whether the client authenticates, which is not "
-        "implemented yet. Set it to what the brokers' listener has.",
+        "Whether connections are encrypted (SSL), and whether the client authenticates (SASL). Set it to what the "
+        "brokers' listener has.",
     )
     ssl_cafile = Key(
         _file("the system's authorities"),
@@ -124,19 +154,26 @@ class SecurityKeys(Configuration):
         "used as it is. Set it for what no key says.",
     )
     sasl_mechanism = Key(
-        unchecked("str | None", "a mechanism's name, such as 'SCRAM-SHA-512', or None"),
+        or_none(Kind("str", "a mechanism's name, such as 'SCRAM-SHA-512'", _mechanism), "no SASL"),
         None,
-        "How the client proves who it is, where `security_protocol` begins with SASL.",
-        implemented=False,
+        "How the client proves who it is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, "
+        "SCRAM-SHA-512, OAUTHBEARER, or one that was registered. Set it to one that the brokers' listener offers.",
     )
     sasl_plain_username = Key(
-        unchecked("str | None", "a string, or None"), None, "The user's name, for PLAIN and SCRAM.", implemented=False
+        _text_or_function("no user"),
+        None,
+        "The user's name, for PLAIN and SCRAM. A function is called for each connection.",
     )
     sasl_plain_password = Key(
-        unchecked("str | None", "a string, or None"),
+        _text_or_function("no password"),
         None,
-        "The user's password, for PLAIN and SCRAM.",
-        implemented=False,
+        "The user's password, for PLAIN and SCRAM. A function is called for each connection, on a thread of its own, "
+        "so a password that has changed needs no new client.",
+    )
+    sasl_scram_tokenauth = Key(
+        boolean,
+        False,
+        "Whether user name and password are the id and the HMAC (in base64) of a delegation token, for SCRAM.",
     )
     sasl_kerberos_name = Key(
         unchecked("Any", "a gssapi.Name, a string, or None"), None, "The brokers' name in Kerberos.", implemented=False
@@ -151,8 +188,16 @@ class SecurityKeys(Configuration):
         implemented=False,
     )
     sasl_oauth_token_provider = Key(
-        unchecked("AbstractTokenProvider | None", "a kafka.net.sasl.oauth.AbstractTokenProvider, or None"),
+        or_none(
+            Kind(
+                "AbstractTokenProvider | Callable[[], str | tuple[str, float]]",
+                "an object with a method token(), a function that returns a token",
+                _provider,
+                secret=True,
+            ),
+            "no tokens",
+        ),
         None,
-        "What gives the client its tokens, for OAUTHBEARER.",
-        implemented=False,
+        "What gives the client its tokens, for OAUTHBEARER. It is called on a thread of its own, when there is no "
+        "token and before one expires.",
     )

@@ -1,6 +1,13 @@
 """What the core can be told. Times are seconds, sizes bytes."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from kafka.core.net.network import Network
+    from kafka.core.sasl import Mechanism
 
 
 class Config(NamedTuple):
@@ -8,8 +15,9 @@ class Config(NamedTuple):
     client_id: str = "kafka-turbo"
     software: tuple[str, str] = ("kafka-turbo", "0")  # name and version, as brokers see them in their metrics (KIP-511)
     tls: bool = False
+    sasl: Callable[[Network], Mechanism] | None = None  # makes the client's mechanism
     request_timeout: float = 30.0  # an answer later than this closes the connection
-    connection_setup_timeout: float = 10.0  # name lookup, TCP and ApiVersions, each address; doubles with each failure
+    connection_setup_timeout: float = 10.0  # each step from the name to a ready connection; doubles with each failure
     connection_setup_timeout_max: float = 30.0
     reconnect_backoff: float = 0.05
     reconnect_backoff_max: float = 1.0

@@ -48,6 +48,50 @@ def pause(timers: Timers, seconds: float) -> Wish[None]:
     return Wish(start)
 
 
+def until(timers: Timers, moment: float) -> Wish[None]:
+    """Waits for clock second `moment`; not at all where that is over."""
+
+    def start(resume: Resume[None], now: float) -> Callable[[], None] | None:
+        if now < moment:
+            return timers.at(moment, lambda now: resume(None, now)).cancel
+        resume(None, now)
+        return None
+
+    return Wish(start)
+
+
+def within(timers: Timers, seconds: float, wish: Wish[T]) -> Wish[T | None]:
+    """What comes of a wish, or None where nothing does for so long; it is then taken back."""
+
+    def start(resume: Resume[T | None], now: float) -> Callable[[], None]:
+        is_over = False
+        taken_back: Callable[[], None] | None = None
+
+        def withdraw() -> None:
+            nonlocal is_over
+            is_over = True
+            timer.cancel()
+            if taken_back is not None:
+                taken_back()
+
+        def granted(value: T, now: float) -> None:
+            nonlocal is_over
+            if not is_over:
+                is_over = True
+                timer.cancel()
+                resume(value, now)
+
+        def late(now: float) -> None:
+            withdraw()
+            resume(None, now)
+
+        timer = timers.at(now + seconds, late)
+        taken_back = wish.start(granted, now)
+        return withdraw
+
+    return Wish(start)
+
+
 class Signal:
     """Something a flow waits for that others make happen. What happens while nobody waits is not remembered."""
 

@@ -155,9 +155,8 @@ class ProducerArguments(TypedDict, total=False):
     kafka_client: Callable[..., Any] | None
     """Not implemented. What makes kafka-python's own network client; there is none here."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-    """'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'; 'PLAINTEXT' by default. Whether connections are encrypted,
-    which is 'SSL', and whether the client authenticates, which is not implemented yet. Set it to what the brokers'
-    listener has."""
+    """'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'; 'PLAINTEXT' by default. Whether connections are encrypted
+    (SSL), and whether the client authenticates (SASL). Set it to what the brokers' listener has."""
     ssl_cafile: str | bytes | os.PathLike[str] | None
     """The path of a file, PEM text ('-----BEGIN ...'), or None for the system's authorities; None by default. The
     authorities that are trusted, and no others. Any certificate in it is trusted, an intermediate one or the broker's
@@ -194,19 +193,29 @@ class ProducerArguments(TypedDict, total=False):
     the last word: the other `ssl_` keys have no effect beside it, and it is used as it is. Set it for what no key
     says."""
     sasl_mechanism: str | None
-    """Not implemented. How the client proves who it is, where `security_protocol` begins with SASL."""
-    sasl_plain_username: str | None
-    """Not implemented. The user's name, for PLAIN and SCRAM."""
-    sasl_plain_password: str | None
-    """Not implemented. The user's password, for PLAIN and SCRAM."""
+    """A mechanism's name, such as 'SCRAM-SHA-512', or None for no SASL; None by default. How the client proves who it
+    is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, or one that was
+    registered. Set it to one that the brokers' listener offers."""
+    sasl_plain_username: str | Callable[[], str] | None
+    """A string, a function that returns one, or None for no user; None by default. The user's name, for PLAIN and
+    SCRAM. A function is called for each connection."""
+    sasl_plain_password: str | Callable[[], str] | None
+    """A string, a function that returns one, or None for no password; None by default. The user's password, for PLAIN
+    and SCRAM. A function is called for each connection, on a thread of its own, so a password that has changed needs no
+    new client."""
+    sasl_scram_tokenauth: bool
+    """True or False; False by default. Whether user name and password are the id and the HMAC (in base64) of a
+    delegation token, for SCRAM."""
     sasl_kerberos_name: Any
     """Not implemented. The brokers' name in Kerberos."""
     sasl_kerberos_service_name: str
     """Not implemented. The brokers' service in Kerberos."""
     sasl_kerberos_domain_name: str | None
     """Not implemented. The brokers' host in Kerberos."""
-    sasl_oauth_token_provider: AbstractTokenProvider | None
-    """Not implemented. What gives the client its tokens, for OAUTHBEARER."""
+    sasl_oauth_token_provider: AbstractTokenProvider | Callable[[], str | tuple[str, float]] | None
+    """An object with a method token(), a function that returns a token, or None for no tokens; None by default. What
+    gives the client its tokens, for OAUTHBEARER. It is called on a thread of its own, when there is no token and before
+    one expires."""
     metrics_enabled: bool
     """True or False; True by default. Whether the client measures itself, for `metrics()` and reporters. It takes a
     microsecond a batch; turn it off where nobody reads them."""

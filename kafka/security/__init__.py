@@ -1,1 +1,1 @@
-"""How connections are secured: what of the configuration keys becomes an SSL context."""
+"""How connections are secured: what of the configuration keys becomes an SSL context, or a SASL mechanism."""

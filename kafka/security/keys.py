@@ -1,4 +1,4 @@
-"""The configuration keys about TLS: what they mean together."""
+"""The configuration keys about security: what they mean together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kafka._log import Log
 from kafka.errors import ConfigurationValueError
 
 if TYPE_CHECKING:
+    from kafka.security.sasl import Make
     from kafka.security.tls import Contexts
 
 log = Log("kafka.security")
@@ -34,3 +35,23 @@ def contexts(protocol: str, values: Mapping[str, Any], given: Collection[str]) -
     from kafka.security.tls import Contexts, Settings
 
     return Contexts(Settings(**{name: values[f"ssl_{name}"] for name in Settings._fields}))
+
+
+def mechanism(protocol: str, values: Mapping[str, Any]) -> Make | None:
+    """What makes the mechanism by which clients with this `security_protocol` authenticate; None: they do not.
+
+    `values`: all keys, checked. Raises ConfigurationValueError, NotImplementedError.
+    """
+    name = values["sasl_mechanism"]
+    if not protocol.startswith("SASL_"):
+        if name is not None:
+            raise ConfigurationValueError(
+                f"sasl_mechanism needs security_protocol 'SASL_SSL' or 'SASL_PLAINTEXT'; with {protocol!r} nobody would"
+                " authenticate."
+            )
+        return None
+    if name is None:
+        raise ConfigurationValueError(f"security_protocol {protocol!r} needs a sasl_mechanism.")
+    from kafka.security.sasl import Settings, maker
+
+    return maker(Settings(**{field: values[f"sasl_{field}"] for field in Settings._fields}), values)

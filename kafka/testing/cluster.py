@@ -9,6 +9,7 @@ import random
 import re
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -19,6 +20,7 @@ from typing import TypeVar
 from kafka.records import Record, read_batches
 from kafka.testing.model.cluster import Cluster, Partition, Topic
 from kafka.testing.model.log import Log
+from kafka.testing.model.sasl import Sasl
 from kafka.testing.node import Node
 from kafka.testing.storage import FolderStorage, MemoryStorage
 
@@ -58,9 +60,12 @@ class EmbeddedCluster(Cluster):
     topic creates it, with `default_partitions`. With `tls`, a context for servers, clients have to speak TLS; one that
     requires certificates of them does so here.
 
+    With `users` (passwords by name) clients have to authenticate: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or OAUTHBEARER
+    with a token that nobody has signed. `cluster.sasl` has more: sessions that end, refusals, how long they take.
+
     What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, idempotence and transactions,
-    DescribeProducers, FindCoordinator, groups of the classic protocol with their offsets, DescribeCluster, ApiVersions.
-    Configuration, SASL, ACLs and quotas are not.
+    DescribeProducers, FindCoordinator, groups of the classic protocol with their offsets, DescribeCluster, ApiVersions,
+    SASL. Configuration, ACLs and quotas are not.
     """
 
     world: _World
@@ -70,6 +75,7 @@ class EmbeddedCluster(Cluster):
         nodes: int = 1,
         *,
         topics: Mapping[str, int] | None = None,
+        users: Mapping[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         folder: str | os.PathLike[str] | None = None,
@@ -88,6 +94,7 @@ class EmbeddedCluster(Cluster):
             if not self.is_valid_name(name) or count < 1:
                 raise ValueError(f"there can be no topic {name!r} with {count} partitions")
         super().__init__(_World(), base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode())
+        self.sasl = None if users is None else Sasl(users, self.world, time.time)
         self.discards = discard
         self.auto_create = auto_create
         self.default_partitions = default_partitions

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kafka.protocol import decode_request, encode_response
 from kafka.protocol._message import Response
 from kafka.result import Err, Result
+from kafka.testing.model.sasl import Session
 from kafka.testing.model.serving import START, serve
 from kafka.testing.model.world import Hangup, Later
 
@@ -40,6 +41,7 @@ class Connection(asyncio.BufferedProtocol):
         self._frame: memoryview | None = None  # a frame of which bytes are missing
         self._filled = 0
         self._reused = bytearray()
+        self._session = Session()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -116,7 +118,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _serve(self, frame: memoryview) -> None:
         try:
-            answer, version, correlation_id = serve(self.node, frame, _decode)
+            answer, version, correlation_id = serve(self.node, frame, self._session, _decode)
             if isinstance(answer, Later):
                 self.holds = True
                 self.transport.pause_reading()
@@ -125,7 +127,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._answer(answer, version, correlation_id)
         except Hangup as hangup:
             log.info("%s: closing a connection: %s", self.node, hangup)
-            self.transport.abort()
+            self.transport.close()  # behind what was answered before
         except Exception:
             log.exception("%s: no answer to %r: closing the connection", self.node, bytes(frame[:64]))
             self.transport.abort()
@@ -137,9 +139,12 @@ class Connection(asyncio.BufferedProtocol):
             response = later.complete()
             if response is not None:
                 self._answer(response, version, correlation_id)
+            if later.is_last:
+                self.transport.close()
+                return
         except Hangup as hangup:
             log.info("%s: closing a connection: %s", self.node, hangup)
-            self.transport.abort()
+            self.transport.close()
             return
         except Exception:
             log.exception("%s: an answer that was held back failed: closing the connection", self.node)

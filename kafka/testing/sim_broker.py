@@ -21,6 +21,8 @@ from kafka.protocol import (
     ListOffsetsRequest,
     MetadataRequest,
     ProduceRequest,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
     decode_request,
     encode_response,
 )
@@ -31,6 +33,7 @@ from kafka.testing.model.cluster import Cluster, Partition, Topic
 from kafka.testing.model.handlers import HIGHEST
 from kafka.testing.model.log import Log
 from kafka.testing.model.producers import Producers
+from kafka.testing.model.sasl import Sasl, Session
 from kafka.testing.model.serving import START, serve
 from kafka.testing.model.transactions import Transactions
 from kafka.testing.model.world import Hangup, Later
@@ -41,6 +44,7 @@ from kafka.testing.sim_produce import ProducesBadly
 
 __all__ = ["HANDLERS", "ForeignPeer", "Injection", "SimBroker", "SimCluster"]
 
+EPOCH = 1_700_000_000.0  # seconds since 1970 when the simulation begins
 _SIZE = struct.Struct(">i")
 
 
@@ -91,6 +95,12 @@ class SimCluster(Cluster):
             for request in requests:
                 lowest, highest = request.VERSIONS
                 broker.versions.setdefault(request.API_KEY, (lowest, HIGHEST.get(request, highest)))
+
+    def authenticate(self, users: Mapping[str, str]) -> Sasl:
+        """From now on clients have to. Tokens expire by the simulation's time, which begins with `EPOCH`."""
+        self.offer(SaslHandshakeRequest, SaslAuthenticateRequest)
+        self.sasl = Sasl(users, self.world, lambda: EPOCH + self.simulation.now)
+        return self.sasl
 
     def alive(self) -> list[SimBroker]:
         return [broker for broker in self.brokers if broker.is_up]
@@ -305,6 +315,7 @@ class _Served:
         self.link = link
         self.buffer = bytearray()
         self.busy = False
+        self.session = Session()
 
     def on_bytes(self, link: Link, data: bytes) -> None:
         self.buffer += data
@@ -348,16 +359,24 @@ class _Served:
             self.link.reset()
             return
         try:
-            answer, version, correlation_id = serve(broker, memoryview(frame), _decode)
+            answer, version, correlation_id = serve(broker, memoryview(frame), self.session, _decode)
         except Hangup:
-            self.link.reset()
+            self._hang_up()
             return
         if isinstance(answer, Later):
-            answer.when_ready(
-                lambda: self._when_awake(lambda: self._finish(answer.complete(), version, correlation_id))
-            )
+            answer.when_ready(lambda: self._when_awake(lambda: self._complete(answer, version, correlation_id)))
         else:
             self._finish(answer, version, correlation_id)
+
+    def _complete(self, later: Later, version: int, correlation_id: int) -> None:
+        self._finish(later.complete(), version, correlation_id)
+        if later.is_last:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Behind what was answered before."""
+        self.broker.connections.pop(self.link, None)
+        self.link.close(1)
 
     def _finish(self, response: Any, version: int, correlation_id: int) -> None:
         if response is not None:

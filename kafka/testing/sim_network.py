@@ -177,7 +177,8 @@ class Network:
         self.cuts: tuple[int, ...] = (0, 0, 0, 0, 1, 2, 7, 100, 1000)  # piece sizes; 0: all the rest
         self.watcher: Watcher | None = None
         self.dns_delay = 0.001
-        self.most_work = 0.01  # seconds that what runs beside the client takes
+        # Seconds that the next call beside the client takes; infinity: it hangs.
+        self.work_takes: Callable[[], float] = lambda: simulation.random.uniform(0.0, 0.01)
 
     def latency(self) -> float:
         return self.simulation.random.uniform(self.least_latency, self.most_latency)

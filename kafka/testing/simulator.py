@@ -163,7 +163,10 @@ class SimDriver(BaseDriver):
                 self.core.worked(effect.work_id, result, self.simulation.now)
                 self.turn()
 
-        self.simulation.after(self.simulation.random.uniform(0.0, self.network.most_work), happens)
+        seconds = self.network.work_takes()
+        self.simulation.note("work", effect.work_id, round(seconds, 6))
+        if seconds < float("inf"):
+            self.simulation.after(seconds, happens)
 
     def _written(self, id: int) -> Any:
         def happens() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kafka.core.flows import Flow, Resume, Signal, Task, Wish, first, pause
+from kafka.core.flows import Flow, Resume, Signal, Task, Wish, first, pause, until, within
 from kafka.core.timers import Timers
 
 
@@ -282,3 +282,51 @@ def test_one_of_them_at_once() -> None:
 
     _, results = run(flow())
     assert results == [(0.0, 0.0)] and timers.next_deadline() == float("inf")
+
+
+def test_until_a_moment_and_not_at_all_where_it_is_over() -> None:
+    timers = Timers()
+
+    async def flow() -> float:
+        _, now = await until(timers, 2.0)
+        _, now = await until(timers, 1.0)
+        return now
+
+    task, results = run(flow())
+    timers.fire(1.9)
+    assert results == []
+    timers.fire(2.5)
+    assert results == [(2.5, 2.5)] and timers.next_deadline() == float("inf")
+    task = run(flow())[0]
+    task.cancel()
+    assert timers.next_deadline() == float("inf")
+
+
+def test_a_wish_within_a_time() -> None:
+    timers, desk = Timers(), Desk()
+
+    async def flow() -> Any:
+        return await within(timers, 2.0, desk.wish("a"))
+
+    _, results = run(flow())
+    desk.grant("in time", 1.0)
+    timers.fire(5.0)
+    assert results == [(("in time", 1.0), 1.0)] and desk.withdrawn == [] and timers.next_deadline() == float("inf")
+    _, results = run(flow())
+    timers.fire(2.0)
+    assert results == [((None, 2.0), 2.0)] and desk.withdrawn == ["a"]
+    desk.grant("late", 3.0)
+    task, none = run(flow())
+    task.cancel()
+    assert len(results) == 1 and none == [] and desk.withdrawn == ["a", "a"]
+    assert timers.next_deadline() == float("inf")
+
+
+def test_a_wish_that_is_granted_at_once() -> None:
+    timers = Timers()
+
+    async def flow() -> Any:
+        return await within(timers, 2.0, at_once("x"))
+
+    _, results = run(flow())
+    assert results == [(("x", 0.0), 0.0)] and timers.next_deadline() == float("inf")

@@ -92,6 +92,7 @@ def test_only_a_negotiated_connection_is_ready() -> None:
     assert into_ready == [
         (ConnectionState.NEGOTIATING, ConnectionEvent.NEGOTIATED),
         (ConnectionState.AUTHENTICATING, ConnectionEvent.AUTHENTICATED),
+        (ConnectionState.REAUTHENTICATING, ConnectionEvent.AUTHENTICATED),
     ]
     with pytest.raises(KeyError):
         TRANSITIONS[ConnectionState.CONNECTING][ConnectionEvent.NEGOTIATED]

@@ -720,7 +720,11 @@ def test_unknown_and_unfinished_keys() -> None:
     with pytest.raises(ValueError, match="linger_ms") as caught:
         KafkaProducer(bootstrap_servers="127.0.0.1:1", linger_mss=5)
     assert isinstance(caught.value, KafkaConfigurationError)
-    for key, value in {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "socks5_proxy": "x"}.items():
+    for key, value in {
+        "client_dns_lookup": "resolve_canonical_bootstrap_servers_only",
+        "sasl_kerberos_name": "kafka",
+        "socks5_proxy": "x",
+    }.items():
         with pytest.raises(NotImplementedError, match=key):
             KafkaProducer(bootstrap_servers="127.0.0.1:1", **{key: value})
 

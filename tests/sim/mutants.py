@@ -21,6 +21,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, NamedTuple
 
+from tests.sim.mutants_authenticating import AUTHENTICATING
 from tests.sim.mutants_reading import READING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,7 +205,7 @@ PRODUCING = (
         "throttle ignored",
         "librdkafka: requests are written to a channel that the broker does not read (KIP-219)",
         "net.channel",
-        (("return self.throttle is None and not self.moved and self.is_ready", "return self.is_ready"),),
+        (("if self.throttle is not None or self.moved or not self.is_ready:", "if not self.is_ready:"),),
     ),
     Mutant(
         "45 taken for delivered",
@@ -480,7 +481,7 @@ PRODUCING = (
         "one address takes all the time",
         "Java's clients: a silent address takes its whole set-up timeout from a user who waits for less",
         "net.channel",
-        (("        if now < self._network.awaited_until:\n", "        if False:\n"),),
+        (("        if now < self.network.awaited_until:\n", "        if False:\n"),),
         tests="tests/sim/test_core.py",
     ),
     Mutant(
@@ -613,7 +614,7 @@ def changed(mutant: Mutant) -> str:
     return text
 
 
-MUTANTS = (*PRODUCING, *(Mutant(*row) for row in READING))
+MUTANTS = (*PRODUCING, *(Mutant(*row) for row in (*READING, *AUTHENTICATING)))
 
 
 class Death(NamedTuple):

@@ -44,6 +44,7 @@ class Scenario:
             request_timeout=self.request_timeout,
             connection_setup_timeout=choose.choice((0.5, 2.0)),
             retry_backoff=choose.choice((0.01, 0.1)),
+            **self.config(),
         )
         self.simulation = self.world.simulation
         self.simulation.most_steps = 300_000
@@ -64,6 +65,7 @@ class Scenario:
             self.cluster.create_topic(topic, partitions)
         if choose.random() < 0.4:
             self.cluster.limits["t1"] = choose.choice((600, 2000))
+        self.secure()
         self.world.bootstrap().unwrap()
         compression = random.Random(f"compression {seed}").choice((None, None, None, "gzip", "lz4", "zstd"))
         self.producer = SimProducer(
@@ -78,6 +80,13 @@ class Scenario:
         self.accumulator: Accumulator = self.producer.accumulator
         self.ledger = Ledger(self.cluster, by_name=newest < 13)
         self.wire = self.world.network.watcher = Wire(self.cluster)
+
+    def config(self) -> dict[str, Any]:
+        """More for the core."""
+        return {}
+
+    def secure(self) -> None:
+        """What brokers want of clients."""
 
     def play(self) -> None:
         for topic in self.partitions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 
 import confluent_kafka
@@ -197,3 +198,49 @@ def java_tools(cluster):
         yield tools
     finally:
         tools.stop()
+
+
+USERS = {"alice": "alice-secret"}
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
+def test_confluent_kafka_authenticates(mechanism):
+    """And does so again: a session of two seconds is renewed by it, too."""
+    configs = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": mechanism,
+        "sasl.username": "alice",
+        "sasl.password": "alice-secret",
+    }
+    with EmbeddedCluster(nodes=2, topics={"t": 2}, users=USERS) as cluster:
+        cluster.sasl.lifetime = 2.0
+        records = [(b"%d" % n, b"x") for n in range(100)]
+        assert produce(cluster, "t", records, **configs) == 100
+        producer = confluent_kafka.Producer({"bootstrap.servers": cluster.bootstrap, **configs})
+        delivered = []
+        until = time.monotonic() + 30
+        while cluster.sasl.counts["renewed"] < 2:
+            assert time.monotonic() < until
+            producer.produce("t", b"x", on_delivery=lambda error, message: delivered.append(error))
+            producer.poll(0.05)
+        assert producer.flush(30) == 0
+        assert not any(delivered)
+        assert not cluster.sasl.counts["refused"]
+
+
+def test_confluent_kafka_is_refused():
+    configs = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "SCRAM-SHA-256",
+        "sasl.username": "alice",
+        "sasl.password": "wrong",
+    }
+    with EmbeddedCluster(nodes=1, users=USERS) as cluster:
+        errors = []
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": cluster.bootstrap, "error_cb": errors.append, "log_level": 0, **configs}
+        )
+        until = time.monotonic() + 30
+        while not any("invalid credentials" in str(error) for error in errors):
+            assert time.monotonic() < until, errors
+            producer.poll(0.1)

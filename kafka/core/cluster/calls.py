@@ -17,7 +17,7 @@ from kafka.core.config import Config
 from kafka.core.flows import Resume, Wish
 from kafka.core.net.channel import Channel
 from kafka.core.net.connection import Callback
-from kafka.core.net.failures import unreachable
+from kafka.core.net.failures import is_final, refusal, refused_by, unreachable
 from kafka.core.net.lanes import CONNECTION_OF, Lane
 from kafka.core.net.node import Node
 from kafka.core.net.nodes import Nodes
@@ -41,8 +41,7 @@ class Call:
     __slots__ = (
         "route", "message_class", "build", "callback", "started", "deadline", "patience", "newest", "name", "refuse",
         "once", "avoid", "lane", "answer_within", "takes", "node", "attempt", "failures", "tried", "errors", "silent",
-        "timer",
-        "pause", "parked", "done",
+        "timer", "pause", "parked", "done",
     )  # fmt: skip
 
     def __init__(
@@ -197,7 +196,7 @@ class Calls:
             if node is None and error is not None:
                 self._finish(call, Err(error), now)
                 return
-        self._arm(call, self._attempt_ends(call, now) if node is not None else call.deadline)
+        self._arm(call, self._attempt_ends(call, node, now) if node is not None else call.deadline)
         if node is None:
             if isinstance(call.route, AnyBroker):
                 call.route.forget(self._view, now)
@@ -212,7 +211,7 @@ class Calls:
             self._park(call, self._for_channel.setdefault(channel, {}))
             channel.ensure(now)
 
-    def _attempt_ends(self, call: Call, now: float) -> float:
+    def _attempt_ends(self, call: Call, node: Node, now: float) -> float:
         if not isinstance(call.route, AnyBroker) or call.route.controller:
             return call.deadline
         # Doubled with each round, for a cluster where all are slow; an answer that comes late counts all the same.
@@ -221,7 +220,11 @@ class Calls:
             untried = sum(node.id not in call.tried for node in self._candidates(call.route))
             seconds = min(seconds, (call.deadline - now) / max(untried, 1))
         held = max(call.answer_within - self._config.request_timeout, 0.0)
-        return min(call.deadline, now + seconds + held)
+        ends = min(call.deadline, now + seconds + held)
+        refused = self._refusals(call)
+        if refused and node.id not in refused:
+            ends = min(ends, max(now, call.started + call.patience))  # whoever waits is to hear of the refusal
+        return ends
 
     def _choose(self, call: Call, route: AnyBroker, now: float) -> Node | None:
         """One that was not tried in this round; None: there is none, or (nothing was tried) no broker is known."""
@@ -348,7 +351,8 @@ class Calls:
         if errors and all(isinstance(error, UnsupportedVersionError) for error in errors):
             self._finish(call, Err(errors[0]), now)  # all there are were heard, and none knows such a request
             return
-        if now - call.started >= call.patience and not self._is_kept_waiting(call):
+        in_vain = any(is_final(*found) for found in self._refusals(call).values())
+        if in_vain or (now - call.started >= call.patience and not self._is_kept_waiting(call)):
             self._expire(call, now)
             return
         if call.patience < float("inf") and all(_is_mistake(error) for error in call.errors.values()):
@@ -358,6 +362,17 @@ class Calls:
         if isinstance(call.route, AnyBroker) and call.route.advertised:
             call.route.forget(self._view, now)  # they may all have moved
         self._pause(call, now)
+
+    def _refusals(self, call: Call) -> dict[int, tuple[KafkaError, int]]:
+        """Who refuses this client: why, and how often so far. For who starts it, who can mend that; for others none."""
+        found: dict[int, tuple[KafkaError, int]] = {}
+        if call.patience < float("inf") and isinstance(call.route, AnyBroker):
+            for node in self._candidates(call.route):
+                channel = node.channel(call.lane)
+                why = refusal(channel.error) if channel.failed_at >= call.started else None
+                if why is not None:
+                    found[node.id] = (refused_by(node.name, why), channel.refusals)
+        return found
 
     def _is_kept_waiting(self, call: Call) -> bool:
         """Whether a node that it asked has neither answered nor refused to: it may yet."""
@@ -462,11 +477,16 @@ class Calls:
         call.timer = None
         if call.done:
             return
-        if now < call.deadline:  # this broker has had its chance
+        if now < call.deadline:
             node = call.node
             assert node is not None
-            self._unpark(call)
-            call.errors[node.name] = node.channel(call.lane).pending_error(call.started, now)
+            channel = node.channel(call.lane)
+            ends = self._attempt_ends(call, node, now)
+            if channel.waits_for is not None and now < ends:  # the client is not ready, whichever broker it would ask
+                self._arm(call, ends)
+                return
+            self._unpark(call)  # this broker has had its chance
+            call.errors[node.name] = channel.pending_error(call.started, now)
             call.tried[node.id] = None
             call.silent[node.id] = now
             self._route(call, now)  # the next broker, at once
@@ -480,6 +500,9 @@ class Calls:
             kept_waiting.append(call.node)
         for node in kept_waiting:
             call.errors[node.name] = node.channel(call.lane).pending_error(call.started, now)
+        if refused := self._refusals(call):
+            self._finish(call, Err(max(refused.values(), key=lambda found: is_final(*found))[0]), now)
+            return
         what = f"{call.name} did not succeed within {waited:.1f} s"
         metadata_error = self._view.metadata.error
         if call.errors:

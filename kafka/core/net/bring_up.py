@@ -1,22 +1,25 @@
 """How a connection comes up: the name's addresses in turn, and at each TCP, then what the peers agree on.
 
-Between TCP and ApiVersions the driver secures the connection, where TLS is wanted (SECURING). Where SASL belongs:
-between ApiVersions and the first request the client authenticates (AUTHENTICATING).
+Between TCP and ApiVersions the driver secures the connection, where TLS is wanted (SECURING); between ApiVersions and
+the first request the client authenticates, where SASL is (AUTHENTICATING). One frame at a time, always: over TLS a
+broker lets each that comes early wait for 0.3 s.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.effects import Address
-from kafka.core.flows import Wish
+from kafka.core.backoff import Random
+from kafka.core.effects import Address, Resolve, Secure, Send
+from kafka.core.flows import Resume, Task, Wish
+from kafka.core.net.authenticate import Session
 from kafka.core.net.connection import Connection
-from kafka.core.net.failures import BRING_UP, connection_error
+from kafka.core.net.failures import BRING_UP, DNS, SASL, connection_error, describe, name_hint
 from kafka.core.net.states import ConnectionEvent
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.protocol import ApiVersionsRequest
 from kafka.protocol.codes import Code
-from kafka.result import Err, Result
+from kafka.result import Err, Ok, Result
 
 if TYPE_CHECKING:
     from kafka.core.net.channel import Channel
@@ -26,15 +29,125 @@ if TYPE_CHECKING:
 API_VERSIONS_FALL_BACK = (ApiVersionsRequest.VERSIONS[1], 3, 0)
 
 
-async def bring_up(channel: Channel, now: float) -> list[KafkaConnectionError]:
+class Attempt:
+    """One try to get a channel a connection, and what it waits for: the driver's word, if it is no answer."""
+
+    __slots__ = ("_channel", "_network", "_task", "_resume", "_looking_up")
+
+    def __init__(self, channel: Channel, done: Resume[list[KafkaConnectionError]], now: float) -> None:
+        self._channel = channel
+        self._network = channel.network
+        self._resume: Resume[Any] | None = None
+        self._looking_up: tuple[str, int] | None = None  # the name whose addresses it waits for
+        self._task = Task(bring_up(self, channel, now), done)
+
+    def start(self, now: float) -> None:
+        self._task.start(now)
+
+    @property
+    def waits_for_answer(self) -> bool:
+        return self._resume is None
+
+    def cancel(self) -> None:
+        self._task.cancel()
+        self._resume = None
+        self._stop_looking_up()
+
+    def fail(self, error: KafkaError, now: float) -> None:
+        """What it waits for, other than an answer, will not be."""
+        self._stop_looking_up()
+        self.go_on(Err(error), now)
+
+    def go_on(self, value: Result[Any, KafkaError], now: float) -> None:
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            resume(value, now)
+
+    # -- what it waits for ---------------------------------------------------------------------------------------------
+
+    def look_up(self) -> Wish[Result[list[Address], KafkaConnectionError]]:
+        """The addresses of the broker's name, best first."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            node = self._channel.node
+            self._resume = resume
+            self._channel.arm_setup(now)
+            place = self._looking_up = (node.host, node.port)
+            waiting = self._network.looking_up.setdefault(place, {})
+            waiting[self] = None
+            if len(waiting) == 1:
+                self._network.effects.append(Resolve(*place))
+
+        return Wish(start)
+
+    def on_looked_up(self, place: tuple[str, int], result: list[Address] | BaseException, now: float) -> None:
+        if self._looking_up != place:
+            return  # given up in the meantime
+        self._looking_up = None
+        self._channel.cancel_timer()
+        if isinstance(result, BaseException) or not result:
+            cause = describe(result) if result else "the name has no address"
+            node = self._channel.node
+            self.go_on(Err(connection_error(node.name, DNS, cause, name_hint(result, node))), now)
+        else:
+            troubles = self._channel.troubles
+            self._channel.troubles = {address: troubles[address] for address in result if address in troubles}
+            self.go_on(Ok(result), now)
+
+    def _stop_looking_up(self) -> None:
+        if self._looking_up is not None:
+            self._network.looking_up.get(self._looking_up, {}).pop(self, None)
+            self._looking_up = None
+
+    def opened(self) -> Wish[Result[None, KafkaConnectionError]]:
+        """The socket is open, or why it is not."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            self._resume = resume
+
+        return Wish(start)
+
+    def secured(self, connection: Connection) -> Wish[Result[None, KafkaConnectionError]]:
+        """Hands were shaken (TLS), or what went wrong. The peer must be who the broker says it is, by name."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            self._resume = resume
+            self._network.effects.append(Secure(connection.id, self._channel.node.host))
+
+        return Wish(start)
+
+    def versions(self, connection: Connection, version: int) -> Wish[Result[Any, KafkaError]]:
+        """The answer to ApiVersions. Its deadline is that of the set-up."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            buffers = connection.negotiate(version, resume, now)
+            self._network.effects.append(Send(connection.id, buffers))
+
+        return Wish(start)
+
+    def authenticated(self, session: Session) -> Wish[Result[None, KafkaError]]:
+        """The broker knows who the client is, or what went wrong."""
+
+        def start(resume: Resume[Any], now: float) -> None:
+            self._resume = resume
+
+            def done(error: KafkaError | None, now: float) -> None:
+                self.go_on(Ok(None) if error is None else Err(error), now)
+
+            session.start(done, now)
+
+        return Wish(start)
+
+
+async def bring_up(attempt: Attempt, channel: Channel, now: float) -> list[KafkaConnectionError]:
     """Gives the channel a connection that is ready; or returns what is wrong with each of the broker's addresses."""
-    found, now = await channel.look_up()
+    found, now = await attempt.look_up()
     if isinstance(found, Err):
         return [found.error]
     errors: list[KafkaConnectionError] = []
-    addresses = channel.rotated(found.value)
+    addresses = _rotated(found.value, channel.network.random)
     for tried, address in enumerate(addresses):
-        error, now = await _reach(channel, address, len(addresses) - tried, now)
+        error, now = await _reach(attempt, channel, address, len(addresses) - tried, now)
         if error is None:
             return []
         channel.troubles[address] = error
@@ -42,35 +155,41 @@ async def bring_up(channel: Channel, now: float) -> list[KafkaConnectionError]:
     return errors
 
 
+def _rotated(addresses: list[Address], random: Random) -> list[Address]:
+    """A fixed order would send every client to the same one of several addresses first."""
+    start = random.randrange(len(addresses))
+    return [*addresses[start:], *addresses[:start]]
+
+
 async def _reach(
-    channel: Channel, address: Address, addresses: int, now: float
+    attempt: Attempt, channel: Channel, address: Address, addresses: int, now: float
 ) -> tuple[KafkaConnectionError | None, float]:
     """What is wrong with this address, the first of so many that are left, if anything; and the time."""
     for version in API_VERSIONS_FALL_BACK:
         connection = channel.open(address, addresses, now)
-        error, now = await _introduce(channel, connection, version)
+        error, now = await _introduce(attempt, channel, connection, version)
         if error is None or not connection.was_refused:
             break
     return error, now
 
 
 async def _introduce(
-    channel: Channel, connection: Connection, version: int
+    attempt: Attempt, channel: Channel, connection: Connection, version: int
 ) -> tuple[KafkaConnectionError | None, float]:
     """What is wrong with this connection, if anything; and the time."""
-    opened, now = await channel.opened()
+    opened, now = await attempt.opened()
     if isinstance(opened, Err):
         return opened.error, now
-    if channel.speaks_tls:
+    if channel.network.config.tls:
         connection.handle(ConnectionEvent.SECURE)
-        secured, now = await channel.secured(connection)
+        secured, now = await attempt.secured(connection)
         if isinstance(secured, Err):
             return secured.error, now
         connection.handle(ConnectionEvent.SECURED)
     else:
         connection.handle(ConnectionEvent.CONNECTED)
     while True:
-        result, now = await _ask_versions(channel, connection, version)
+        result, now = await attempt.versions(connection, version)
         if isinstance(result, Err):
             return _failure(channel, connection, result.error, now), now
         answer = result.value
@@ -81,20 +200,26 @@ async def _introduce(
         elif answer.error_code != Code.NONE:
             return _failure(channel, connection, answer.error, now), now
         else:
-            connection.negotiated(answer)
-            return None, now
-
-
-def _ask_versions(channel: Channel, connection: Connection, version: int) -> Wish[Result[Any, KafkaError]]:
-    # Its deadline is that of the set-up.
-    return Wish(lambda resume, now: channel.write(connection, connection.negotiate(version, resume, now)))
+            break
+    mechanism = channel.network.mechanism
+    if mechanism is None:
+        connection.negotiated(answer)
+        return None, now
+    connection.negotiated(answer, ConnectionEvent.AUTHENTICATE)
+    session = connection.session = Session(channel, connection, mechanism)
+    known, now = await attempt.authenticated(session)
+    if isinstance(known, Err):
+        return _failure(channel, connection, known.error, now), now
+    connection.handle(ConnectionEvent.AUTHENTICATED)
+    return None, now
 
 
 def _failure(channel: Channel, connection: Connection, error: KafkaError, now: float) -> KafkaConnectionError:
     """The error of a connection that has ended, or is ended here because of it."""
     failure = error
     if not isinstance(failure, KafkaConnectionError):  # an answer that cannot be read, or says no
-        failure = connection_error(connection.name, BRING_UP, error)
+        stage = BRING_UP if connection.session is None else SASL
+        failure = connection_error(connection.name, stage, error)
     if not connection.is_closed:
         channel.end(connection, failure, now)
     return failure

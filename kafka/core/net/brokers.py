@@ -28,9 +28,9 @@ class Brokers:
         return 0 if channel is None else channel.room
 
     def connection_id(self, node_id: int) -> int:
-        """The id of this broker's ready connection, -1 if there is none. No two connections ever share one."""
+        """The id of this broker's connection that is up, -1 if there is none. No two connections ever share one."""
         channel = self._channel(node_id)
-        return channel.connection.id if channel is not None and channel.is_ready else -1  # type: ignore[union-attr]
+        return channel.connection.id if channel is not None and channel.is_up else -1  # type: ignore[union-attr]
 
     def is_failing(self, node_id: int) -> bool:
         """Whether this broker could not be reached when that was last tried, or is not known."""
@@ -46,7 +46,7 @@ class Brokers:
     def version_for(self, node_id: int, message_class: Any, newest: int | None = None) -> int | UnsupportedVersionError:
         """The version in which `send` would send such a request; an error value if there is none in common."""
         channel = self._channel(node_id)
-        if channel is None or not channel.is_ready:
+        if channel is None or not channel.is_up:
             return UnsupportedVersionError(f"Broker {node_id} is not connected; its versions are not known.")
         return channel.connection.version_for(message_class, newest)  # type: ignore[union-attr]
 

@@ -6,17 +6,15 @@ is its own; but a lane that comes up shows that the broker can be reached, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.effects import Address, Buffer, Close, Connect, Resolve, Secure, Send
-from kafka.core.flows import Resume, Task, Wish
-from kafka.core.net.bring_up import bring_up
+from kafka.core.effects import Address, Buffer, Close, Connect, Notice, Send
+from kafka.core.net.bring_up import Attempt
 from kafka.core.net.connection import Callback, Connection
 from kafka.core.net.failures import (
-    DNS,
     REQUEST,
+    SASL,
     STAGES,
     all_addresses_failed,
     closed_at_once_hint,
@@ -24,10 +22,12 @@ from kafka.core.net.failures import (
     connect_hint,
     connection_error,
     describe,
+    hung_up_hint,
     is_by_peer,
     late_answer,
-    name_hint,
     no_answer,
+    refusal,
+    wants_sasl_hint,
 )
 from kafka.core.net.lanes import Lane
 from kafka.core.net.network import Network
@@ -35,7 +35,7 @@ from kafka.core.net.states import ConnectionState
 from kafka.core.net.tls_failures import is_tls, tls_error
 from kafka.core.timers import Timer
 from kafka.errors import KafkaConnectionError, KafkaError
-from kafka.result import Err, Ok, Result
+from kafka.result import Err, Ok
 
 if TYPE_CHECKING:
     from kafka.core.net.node import Node
@@ -45,7 +45,7 @@ class Channel:
     __slots__ = (
         "node", "lane", "connection", "connecting_since", "retry_at", "failures", "failing_since", "failed_at", "error",
         "moved", "throttled_until", "throttle", "throttles", "throttle_seconds", "troubles", "tried_since",
-        "was_silent", "_network", "_attempt", "_resume", "_looking_up", "_timer",
+        "was_silent", "refusals", "network", "_attempt", "_timer",
     )  # fmt: skip
 
     def __init__(self, node: Node, lane: Lane, network: Network) -> None:
@@ -66,24 +66,32 @@ class Channel:
         self.troubles: dict[Address, KafkaConnectionError] = {}  # what was last wrong with each of the name's addresses
         self.was_silent = False  # no answer came in time, when it was last tried
         self.tried_since = 0.0  # the present step: the name's look-up, or one address
-        self._network = network
-        self._attempt: Task[list[KafkaConnectionError]] | None = None  # to get a connection
-        self._resume: Resume[Any] | None = None  # what the attempt waits for, where that is no answer
-        self._looking_up: tuple[str, int] | None = None  # the name whose addresses it waits for
+        self.refusals = 0  # how often in a row the broker did not take this client
+        self.network = network
+        self._attempt: Attempt | None = None  # to get a connection
         self._timer: Timer | None = None  # of connection set-up, of the next attempt, or of the requests in flight
 
     def __repr__(self) -> str:
         return f"{self.lane.name} of {self.node.name}"
 
     @property
-    def is_ready(self) -> bool:
+    def is_up(self) -> bool:
+        """Whether requests are answered: it is ready, or authenticates behind them."""
         connection = self.connection  # read once: `health` is for other threads too
+        return connection is not None and connection.is_up
+
+    @property
+    def is_ready(self) -> bool:
+        connection = self.connection
         return connection is not None and connection.state is ConnectionState.READY
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes requests now: ready, and neither throttled nor moved."""
-        return self.throttle is None and not self.moved and self.is_ready
+        """Whether it takes requests now: ready, neither throttled nor moved, and its session goes on."""
+        if self.throttle is not None or self.moved or not self.is_ready:
+            return False
+        session = self.connection.session  # type: ignore[union-attr]
+        return session is None or not session.is_due
 
     @property
     def is_connecting(self) -> bool:
@@ -106,61 +114,27 @@ class Channel:
     # -- bringing a connection up --------------------------------------------------------------------------------------
 
     def ensure(self, now: float) -> None:
-        """Sees to it that there is a connection: at once, or when the backoff is over."""
-        if self.connection is not None or self._attempt is not None or self._network.closed:
+        """Sees to it that there is a connection that takes requests: at once, or when the backoff is over."""
+        if self.connection is not None or self._attempt is not None or self.network.closed:
+            if self.throttle is None:
+                self._want_session(now)
             return
         if now < self.retry_at:
             if self._timer is None:
-                self._timer = self._network.timers.at(self.retry_at, self._retry)
+                self._timer = self.network.timers.at(self.retry_at, self._retry)
             return
         self.connecting_since = now
         self.was_silent = False
-        self._attempt = Task(bring_up(self, now), self._brought_up)
+        self._attempt = Attempt(self, self._brought_up, now)
         self._attempt.start(now)
 
     def _retry(self, now: float) -> None:
         self._timer = None
         self.ensure(now)
 
-    def look_up(self) -> Wish[Result[list[Address], KafkaConnectionError]]:
-        """The addresses of the broker's name, best first."""
-
-        def start(resume: Resume[Any], now: float) -> None:
-            self._resume = resume
-            self._arm_setup(now)
-            place = self._looking_up = (self.node.host, self.node.port)
-            waiting = self._network.looking_up.setdefault(place, {})
-            waiting[self] = None
-            if len(waiting) == 1:
-                self._network.effects.append(Resolve(*place))
-
-        return Wish(start)
-
-    def on_looked_up(self, place: tuple[str, int], result: list[Address] | BaseException, now: float) -> None:
-        if self._looking_up != place:
-            return  # given up in the meantime
-        self._looking_up = None
-        self._cancel_timer()
-        if isinstance(result, BaseException) or not result:
-            cause = describe(result) if result else "the name has no address"
-            self._go_on(Err(connection_error(self.node.name, DNS, cause, name_hint(result, self.node))), now)
-        else:
-            self.troubles = {address: self.troubles[address] for address in result if address in self.troubles}
-            self._go_on(Ok(result), now)
-
-    def _stop_looking_up(self) -> None:
-        if self._looking_up is not None:
-            self._network.looking_up.get(self._looking_up, {}).pop(self, None)
-            self._looking_up = None
-
-    def rotated(self, addresses: list[Address]) -> list[Address]:
-        """A fixed order would send every client to the same one of several addresses first."""
-        start = self._network.random.randrange(len(addresses))
-        return [*addresses[start:], *addresses[:start]]
-
     def open(self, address: Address, addresses: int, now: float) -> Connection:
         """A new connection, which the driver is to open; `addresses`: how many are left to try, this one included."""
-        network, node = self._network, self.node
+        network, node = self.network, self.node
         config, events = network.config, network.events
         connection = self.connection = Connection(
             network.next_id(),
@@ -177,54 +151,15 @@ class Channel:
         )
         self.moved = False
         network.by_connection[connection.id] = self
-        self._arm_setup(now, addresses)
+        self.arm_setup(now, addresses)
         network.effects.append(Connect(connection.id, address, node.host, node.port))
         return connection
 
-    @property
-    def speaks_tls(self) -> bool:
-        return self._network.config.tls
-
-    def opened(self) -> Wish[Result[None, KafkaConnectionError]]:
-        """The socket is open, or why it is not."""
-
-        def start(resume: Resume[Any], now: float) -> None:
-            self._resume = resume
-
-        return Wish(start)
-
     def on_connected(self, now: float) -> None:
-        self._go_on(Ok(None), now)
+        if self._attempt is not None:
+            self._attempt.go_on(Ok(None), now)
 
-    def secured(self, connection: Connection) -> Wish[Result[None, KafkaConnectionError]]:
-        """Hands were shaken (TLS), or what went wrong. The peer must be who the broker says it is, by name."""
-
-        def start(resume: Resume[Any], now: float) -> None:
-            self._resume = resume
-            self._network.effects.append(Secure(connection.id, self.node.host))
-
-        return Wish(start)
-
-    def on_secured(self, now: float) -> None:
-        self._go_on(Ok(None), now)
-
-    def work(self, function: Callable[[], Any]) -> Wish[Result[Any, BaseException]]:
-        """`Network.work`, and an error of the connection where that ends first."""
-
-        def start(resume: Resume[Any], now: float) -> Callable[[], None] | None:
-            self._resume = resume
-            work = self._network.work(function)
-            return work.start(lambda result, now: self._go_on(result, now) if self._resume is resume else None, now)
-
-        return Wish(start)
-
-    def write(self, connection: Connection, buffers: Any) -> None:
-        self._network.effects.append(Send(connection.id, buffers))
-
-    def _go_on(self, value: Any, now: float) -> None:
-        resume, self._resume = self._resume, None
-        if resume is not None:
-            resume(value, now)
+    on_secured = on_connected
 
     def _brought_up(self, errors: list[KafkaConnectionError], now: float) -> None:
         self._attempt = None
@@ -234,15 +169,15 @@ class Channel:
             self._up(now)
 
     def _up(self, now: float) -> None:
-        network, node, connection = self._network, self.node, self.connection
+        network, node, connection = self.network, self.node, self.connection
         assert connection is not None
         if connection.features_epoch > network.features_epoch:  # brokers learn of changes one by one
             network.features, network.features_epoch = connection.features, connection.features_epoch
         failing_since = node.failing_since
-        node.was_reached = True
-        self.troubles.clear()
         if network.events.connected is not None:
             network.events.connected(node, now - self.connecting_since, now)
+        node.was_reached = True
+        self.troubles.clear()
         self._forget_failures()
         # Those that failed after this attempt began have shown something that it does not disprove.
         others = [c for c in node.channels.values() if c.connection is None and c.failed_at < self.connecting_since]
@@ -253,15 +188,17 @@ class Channel:
             if network.events.recovered is not None:
                 network.events.recovered(node, now - failing_since, now)
         self._arm_requests(now + network.config.connections_max_idle)
+        if connection.session is not None:
+            connection.session.begin(now)
         if self.is_open:
             network.owner.on_open(self, now)
         for channel in others:
             if channel._timer is not None and not channel.is_connecting:  # it waited for its backoff to be over
-                channel._cancel_timer()
+                channel.cancel_timer()
                 channel.ensure(now)
 
     def _forget_failures(self) -> None:
-        self.failures = 0
+        self.failures = self.refusals = 0
         self.failing_since = None
         self.error = None
         self.retry_at = 0.0
@@ -285,33 +222,52 @@ class Channel:
         encoded = connection.send(message, version, callback, now, answer_within, answered=answered, timed=timed)
         if isinstance(encoded, Err):
             return encoded.error
-        self._network.effects.append(Send(connection.id, encoded.value, not answered))
+        self.network.effects.append(Send(connection.id, encoded.value, not answered))
         if now + answer_within < self._timer.deadline:  # type: ignore[union-attr]
             self._arm_requests(now + answer_within)
         return None
+
+    def ask(self, message: Any, version: int, callback: Callback, now: float) -> None:
+        """Sends what a session is made of, on a connection that comes up or is up. The callback is called once."""
+        connection, patience = self.connection, self.network.config.request_timeout
+        assert connection is not None
+        encoded = connection.send(message, version, callback, now, patience)
+        if isinstance(encoded, Err):
+            callback(encoded, now)
+            return
+        self.network.effects.append(Send(connection.id, encoded.value))
+        if not connection.is_up:
+            self.arm_setup(now)
+        elif now + patience < self._timer.deadline:  # type: ignore[union-attr]
+            self._arm_requests(now + patience)
+
+    def await_own_work(self) -> None:
+        """It is not the broker that is waited for."""
+        if not self.is_up:
+            self.cancel_timer()
 
     def on_written(self, now: float) -> None:
         assert self.connection is not None
         self.connection.written(now)
         self._leave_old_place(now)
         if self.is_open:
-            self._network.owner.on_answers(self, now)
+            self.network.owner.on_answers(self, now)
 
     def on_received(self, data: Buffer, now: float) -> None:
-        was_ready = self.is_ready
+        was_up = self.is_up
         connection = self.connection
         assert connection is not None
         error = connection.receive(data, now)
         if error is not None:
             self.fail(error, now)
-        elif was_ready:
+        elif was_up:
             if connection.is_earlier:
                 connection.is_earlier = False
-                if self.is_ready and connection.deadline() < self._timer.deadline:  # type: ignore[union-attr]
+                if self.is_up and connection.deadline() < self._timer.deadline:  # type: ignore[union-attr]
                     self._arm_requests(connection.deadline())
             self._leave_old_place(now)
             if self.is_open:
-                self._network.owner.on_answers(self, now)
+                self.network.owner.on_answers(self, now)
 
     # -- throttling ----------------------------------------------------------------------------------------------------
 
@@ -320,7 +276,7 @@ class Channel:
 
         It stops reading from it, so what is in flight there gets that much more time.
         """
-        network = self._network
+        network = self.network
         before = max(self.throttled_until, now)
         self.throttled_until = max(before, now + seconds)
         longer = self.throttled_until - before
@@ -335,14 +291,41 @@ class Channel:
             network.events.throttled(self.node, seconds, now)
 
     def await_throttle(self) -> None:
-        self.throttle = self._network.timers.at(self.throttled_until, self._throttle_over)
+        self.throttle = self.network.timers.at(self.throttled_until, self._throttle_over)
 
     def _throttle_over(self, now: float) -> None:
         self.throttle = None
         if now < self.throttled_until:
             self.await_throttle()
         elif self.is_ready:
-            self._network.owner.on_open(self, now)
+            self._want_session(now)
+            self.network.owner.on_open(self, now)
+
+    # -- its session (SASL) --------------------------------------------------------------------------------------------
+
+    @property
+    def waits_for(self) -> str | None:
+        """What is being done on this side before the connection can be used, if anything."""
+        connection = self.connection
+        return None if connection is None or connection.session is None else connection.session.waits_for
+
+    def _want_session(self, now: float) -> None:
+        if self.connection is not None and self.connection.session is not None:
+            self.connection.session.want(now)
+
+    def on_reauthenticated(self, now: float) -> None:
+        if self.is_open:
+            self.network.owner.on_open(self, now)
+
+    def on_session_lost(self, error: KafkaError, now: float) -> None:
+        """It could not be renewed. A new connection may do better: on this one the client can be nobody else."""
+        connection = self.connection
+        assert connection is not None
+        failure = connection_error(connection.name, SASL, error)
+        self.network.note(Notice("info", f"A session could not be renewed, so a new connection is made. {failure}"))
+        self.retry_at = now + self.network.reconnect.delay(1)
+        self.end(connection, failure, now, told=failure)
+        self.network.owner.on_down(self, failure, now)
 
     # -- the end of a connection ---------------------------------------------------------------------------------------
 
@@ -350,13 +333,17 @@ class Channel:
         """The driver reports that it could not be opened or has ended; cause None: an orderly end."""
         connection, hint = self.connection, None
         assert connection is not None
+        by_peer = connection.is_up and is_by_peer(cause)
         if connection.state is ConnectionState.CONNECTING:
             hint = connect_hint(cause, self.node)
         elif connection.state is ConnectionState.NEGOTIATING and not connection.heard and not is_tls(cause):
             connection.was_refused = True
-            hint = closed_at_once_hint(self.node.was_reached, self.speaks_tls)
-        by_peer = connection.state is ConnectionState.READY and is_by_peer(cause)
-        if by_peer:
+            hint = closed_at_once_hint(self.node.was_reached, self.network.config.tls)
+        elif connection.state is ConnectionState.AUTHENTICATING:
+            hint = hung_up_hint()
+        elif by_peer and connection.is_busy and self.network.mechanism is None and not self.network.was_answered():
+            hint = wants_sasl_hint(self.network.config.tls)
+        elif by_peer:
             hint = closed_hint()
         # With TLS 1.3 the broker looks at our certificate when to us the handshake is over.
         if connection.state is ConnectionState.SECURING or (is_tls(cause) and not connection.heard):
@@ -364,12 +351,12 @@ class Channel:
         else:
             error = connection_error(connection.name, STAGES[connection.state], describe(cause), hint)
         error.closed_by_peer = by_peer
-        if connection.state is ConnectionState.READY and not connection.is_busy:
+        if connection.is_up and not connection.is_busy:
             # Brokers and balancers drop idle connections. If more is wrong, the next attempt will tell.
-            self.retry_at = now + self._network.reconnect.delay(1)
+            self.retry_at = now + self.network.reconnect.delay(1)
             self._drop(connection, None, now)
             connection.close(error, now)
-            self._network.owner.on_down(self, error, now)
+            self.network.owner.on_down(self, error, now)
         else:
             self._lost(connection, error, now)
 
@@ -403,14 +390,14 @@ class Channel:
 
     def end(self, connection: Connection, error: KafkaError, now: float, told: KafkaError | None = None) -> None:
         """Closes it, whatever its state; what is in flight fails with `error`. `told`: what the listeners hear."""
-        self._network.effects.append(Close(connection.id))
+        self.network.effects.append(Close(connection.id))
         self._drop(connection, told, now)
         connection.close(error, now)
 
     def close(self, error: KafkaError, now: float, told: KafkaError | None = None) -> None:
         """Ends all there is of it."""
         self._give_up_attempt()
-        self._cancel_timer()
+        self.cancel_timer()
         if self.throttle is not None:
             self.throttle.cancel()
             self.throttle = None
@@ -420,69 +407,73 @@ class Channel:
     def fail(self, error: KafkaError, now: float) -> None:
         """Ends the connection as if it had broken, or the attempt to get one as if it had failed."""
         if self.connection is not None:
-            self._network.effects.append(Close(self.connection.id))
+            self.network.effects.append(Close(self.connection.id))
             self._lost(self.connection, error, now)
-        elif self._looking_up is not None:
-            self._stop_looking_up()
-            self._go_on(Err(error), now)
+        elif self._attempt is not None:
+            self._attempt.fail(error, now)
 
     def _drop(self, connection: Connection, told: KafkaError | None, now: float) -> None:
         """Settles the channel's own state, before any callback can look at it."""
-        del self._network.by_connection[connection.id]
+        del self.network.by_connection[connection.id]
         self.connection = None
-        self._cancel_timer()
-        if connection.state is ConnectionState.READY and self._network.events.disconnected is not None:
-            self._network.events.disconnected(self.node, told, now)
+        self.cancel_timer()
+        if connection.session is not None:
+            connection.session.end()
+        self.network.answered |= connection.heard > 1
+        if connection.is_up and self.network.events.disconnected is not None:
+            self.network.events.disconnected(self.node, told, now)
 
     def _lost(self, connection: Connection, error: KafkaError, now: float) -> None:
-        state = connection.state
+        was_up = connection.is_up
         self._drop(connection, error, now)
-        if state is ConnectionState.READY:
+        if was_up:
             self._note_failure([error], now)  # type: ignore[list-item]
             connection.close(error, now)
-            self._network.owner.on_down(self, self.error or error, now)
+            self.network.owner.on_down(self, self.error or error, now)
         else:  # the attempt goes on, with the next address
-            waits_for_answer = self._resume is None
+            attempt = self._attempt
+            waits_for_answer = attempt is None or attempt.waits_for_answer
             connection.close(error, now)  # whose callback lets it go on where it waits for an answer
-            if not waits_for_answer:
-                self._go_on(Err(error), now)
+            if attempt is not None and not waits_for_answer:
+                attempt.go_on(Err(error), now)
 
     def _give_up_attempt(self) -> None:
         if self._attempt is not None:
             self._attempt.cancel()
-            self._attempt = self._resume = None
-            self._cancel_timer()
-            self._stop_looking_up()
+            self._attempt = None
+            self.cancel_timer()
 
     def _failed(self, errors: list[KafkaConnectionError], now: float) -> None:
-        self._cancel_timer()
+        self.cancel_timer()
         self._note_failure(errors, now)
         assert self.error is not None
-        self._network.owner.on_down(self, self.error, now)
+        self.network.owner.on_down(self, self.error, now)
 
     def _note_failure(self, errors: list[KafkaConnectionError], now: float) -> None:
-        network, node = self._network, self.node
+        network, node = self.network, self.node
         self.failures += 1
-        self.retry_at = now + network.reconnect.delay(self.failures)
         is_first = node.failing_since is None
         if self.failing_since is None:
             self.failing_since = now
         self.failed_at = now
         self.error = all_addresses_failed(node.name, errors)
+        self.refusals = self.refusals + 1 if refusal(self.error) is not None else 0
+        backoff = network.refused if self.refusals else network.reconnect
+        self.retry_at = now + backoff.delay(self.failures)
         network.note(node.reporter.failed(node, now))
         if network.events.failing is not None and is_first:
             network.events.failing(node, self.error, now)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
-    def _arm_setup(self, now: float, addresses: int = 1) -> None:
+    def arm_setup(self, now: float, addresses: int = 1) -> None:
         """Gives what begins now its time; `addresses`: how many have yet to get theirs, this one included."""
-        self._cancel_timer()
-        timeout = self._network.setup.delay(self.failures + 1)
-        if now < self._network.awaited_until:
-            timeout = min(timeout, (self._network.awaited_until - now) / addresses)
+        self.cancel_timer()
+        timeout = self.network.setup.delay(self.failures + 1)
+        if now < self.network.awaited_until:
+            timeout = min(timeout, (self.network.awaited_until - now) / addresses)
         self.tried_since = now
-        self._timer = self._network.timers.at(now + timeout, self._setup_timed_out)
+        self._timer = self.network.timers.at(now + timeout, self._setup_timed_out)
 
     def _setup_timed_out(self, now: float) -> None:
         self._timer = None
@@ -498,8 +489,8 @@ class Channel:
         return all_addresses_failed(self.node.name, [*others, no_answer(self, since, now)])
 
     def _arm_requests(self, deadline: float) -> None:
-        self._cancel_timer()
-        self._timer = self._network.timers.at(deadline, self._check)
+        self.cancel_timer()
+        self._timer = self.network.timers.at(deadline, self._check)
 
     def _check(self, now: float) -> None:
         """One timer a connection, moved only when it fires: one per request would cost more than the request."""
@@ -507,7 +498,7 @@ class Channel:
         connection = self.connection
         if connection is None:
             return
-        max_idle = self._network.config.connections_max_idle
+        max_idle = self.network.config.connections_max_idle
         deadline = connection.deadline()
         if deadline <= now:
             late = next((entry for entry in connection.in_flight if entry.deadline <= now), None)
@@ -522,7 +513,7 @@ class Channel:
         else:
             self._arm_requests(connection.used + max_idle)
 
-    def _cancel_timer(self) -> None:
+    def cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kafka.core.effects import Address, Buffer
 from kafka.core.net.failures import BRING_UP, REQUEST, connection_error, foreign_peer_hint, frame_hint
@@ -20,6 +20,9 @@ from kafka.errors import CorrelationError, KafkaError, ProtocolError, Unsupporte
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_response, encode_request
 from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
+
+if TYPE_CHECKING:
+    from kafka.core.net.authenticate import Session
 
 Callback = Callable[[Result[Any, KafkaError], float], None]
 
@@ -33,6 +36,7 @@ _THROTTLES_FROM = {
     22: 1, 24: 1, 25: 1, 26: 1, 28: 1, 29: 1, 30: 1, 31: 1, 32: 2, 33: 1, 34: 1, 35: 1, 37: 1, 38: 1, 39: 1, 40: 1,
     41: 1, 42: 1,
 }  # fmt: skip
+_UP = (ConnectionState.READY, ConnectionState.REAUTHENTICATING)
 _JUST_UNSUPPORTED = b"\0\x23\0\0\0\0"  # an ApiVersionsResponse v0 of nothing but the error
 
 
@@ -80,6 +84,7 @@ class Connection:
         "is_earlier",
         "was_refused",
         "window",
+        "session",
         "_answered",
         "_patience",
         "_client_id",
@@ -121,11 +126,12 @@ class Connection:
         # The cluster's features and the level each is finalized at (KIP-584), as of `features_epoch`; -1: not told.
         self.features: dict[str, int] = {}
         self.features_epoch = -1
-        self.heard = False  # whether the peer ever sent a byte
+        self.heard = 0  # how many frames the peer has sent
         self.used = 0.0  # when the last request was sent
         self.is_earlier = False  # the requests in flight time out earlier than they did before an answer came
         self.was_refused = False  # the peer closed it on the first request, without a word
         self.window = Window(most_in_flight)
+        self.session: Session | None = None  # who the client is there, where it authenticates
         self._answered = 0.0  # when the last answer came
         self._patience = patience  # seconds an answer may take that the broker has no right to hold back
         self._client_id = client_id
@@ -145,6 +151,11 @@ class Connection:
     @property
     def is_closed(self) -> bool:
         return self.state is ConnectionState.CLOSED
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it carries requests, though it may take no new ones just now."""
+        return self.state in _UP
 
     @property
     def is_busy(self) -> bool:
@@ -193,11 +204,12 @@ class Connection:
         )
         return self.send(request, version, callback, now, self._patience).unwrap()
 
-    def negotiated(self, response: Any) -> None:
+    def negotiated(self, response: Any, event: ConnectionEvent = ConnectionEvent.NEGOTIATED) -> None:
+        """`event`: whether anything follows."""
         self.versions = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
         self.features = {feature.name: feature.max_version_level for feature in response.finalized_features}
         self.features_epoch = response.finalized_features_epoch
-        self.handle(ConnectionEvent.NEGOTIATED)
+        self.handle(event)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
@@ -268,7 +280,7 @@ class Connection:
                 break
             frame = view[position + 4 : stop]
             position = stop
-            self.heard = True
+            self.heard += 1
             if not in_flight:
                 return CorrelationError(f"{self.name} sent response {correlation_id}, but nothing was asked.")
             entry = in_flight[0]
@@ -280,6 +292,8 @@ class Connection:
             self._answered = now
             if now < entry.due:
                 self._go_on_early(now)
+            if self.session is not None and not entry.held:
+                self.session.answered(now - entry.sent, now)
             response_class, version = entry.response_class, entry.version
             if (
                 response_class is ApiVersionsResponse
@@ -333,7 +347,7 @@ class Connection:
                 return error
             if not 4 <= size <= self._limit:
                 cause = f"the peer announced a frame of {size} bytes; allowed are 4 to {self._limit}"
-                hint = frame_hint(size, self.heard)
+                hint = frame_hint(size, self.heard > 0)
                 return connection_error(self.name, REQUEST if self.heard else BRING_UP, cause, hint)
             self._needed = size + 4
         if left:

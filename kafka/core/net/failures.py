@@ -7,7 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.net.states import ConnectionState
-from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
+from kafka.errors import (
+    CredentialsError,
+    KafkaConnectionError,
+    KafkaError,
+    NoBrokersAvailable,
+    SaslAuthenticationFailedError,
+)
 
 if TYPE_CHECKING:
     from kafka.core.net.channel import Channel
@@ -28,6 +34,7 @@ STAGES = {
     ConnectionState.NEGOTIATING: BRING_UP,
     ConnectionState.AUTHENTICATING: SASL,
     ConnectionState.READY: REQUEST,
+    ConnectionState.REAUTHENTICATING: SASL,
 }
 
 _SPEAKS_TLS = "The peer speaks TLS: use security_protocol='SSL', or the port of its plaintext listener."
@@ -51,6 +58,14 @@ _QUOTA = "Raise the quota of this user or client_id at the brokers, or send less
 _CLOSED_AT_ONCE_TLS = (
     "The peer shakes hands but closes the connection on the first request: usually a listener that expects SASL"
     " (security_protocol='SASL_SSL'), or a certificate of this client (ssl_certfile)."
+)
+_HUNG_UP = (
+    "A broker that refuses usually says so; one that hangs up in the middle of the SASL conversation may have met an"
+    " error of its own: its log says why."
+)
+_WANTS_SASL = (
+    "The peer answers ApiVersions but closes the connection on the next request: usually a listener that expects SASL"
+    " (security_protocol='{}')."
 )
 _SILENT = "The peer accepts connections but does not answer: a hung broker, a proxy without one, or no Kafka at all."
 _WAS_REACHED = (
@@ -139,6 +154,8 @@ def no_answer(channel: Channel, since: float, now: float) -> KafkaConnectionErro
         return connection_error(
             node.name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s", _QUOTA
         )
+    if channel.waits_for is not None:
+        return connection_error(node.name, SASL, f"{channel.waits_for} has not returned yet, after {waited:.1f} s")
     hint = None if connection.heard else _SILENT
     if connection.state is ConnectionState.CONNECTING:
         hint = connect_hint(None, node)
@@ -165,25 +182,61 @@ def closed_at_once_hint(was_reached: bool, tls: bool) -> str:
     return _CLOSED_AT_ONCE_TLS if tls else _CLOSED_AT_ONCE
 
 
+def hung_up_hint() -> str:
+    return _HUNG_UP
+
+
+def wants_sasl_hint(tls: bool) -> str:
+    return _WANTS_SASL.format("SASL_SSL" if tls else "SASL_PLAINTEXT")
+
+
 def connection_error(
     address: str, stage: str, cause: BaseException | str, hint: str | None = None
 ) -> KafkaConnectionError:
-    return KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint)
+    error = KafkaConnectionError(address=address, stage=stage, cause=cause, hint=hint)
+    if isinstance(cause, BaseException):
+        error.__cause__ = cause
+    return error
 
 
 def all_addresses_failed(name: str, errors: Sequence[KafkaConnectionError]) -> KafkaConnectionError:
-    """One error for a broker of which every address was tried in vain."""
-    if len(errors) == 1:
-        return errors[0]
+    """One error for a broker of which every address was tried in vain; that of one which refused the client counts."""
+    refused = [error for error in errors if refusal(error) is not None]
+    if len(errors) == 1 or refused:
+        return [*refused, *errors][0]
     causes = "; ".join(str(error).rstrip(".") for error in errors)
     error = KafkaConnectionError(address=name, stage=errors[-1].stage, cause=causes)
     error.is_mistake = any(each.is_mistake for each in errors)  # others of one name are often of another family
     return error
 
 
+def refusal(error: BaseException | None) -> KafkaError | None:
+    """Where an error comes of this, why a broker does not take this client, or why it had nothing to show."""
+    while error is not None:
+        if isinstance(error, KafkaConnectionError):
+            cause = error.cause
+            is_one = error.stage == SASL and isinstance(cause, KafkaError) and not cause.retriable
+            return cause if is_one else None  # type: ignore[return-value]
+        error = error.__cause__
+    return None
+
+
+def is_final(refused: KafkaError, times: int) -> bool:
+    """Whether another try would be in vain, after so many. A broker may not have heard yet of a user or a token."""
+    return times > 1 or not isinstance(refused, SaslAuthenticationFailedError)
+
+
+def refused_by(name: str, refused: KafkaError) -> KafkaError:
+    """The same, naming the broker, if it is the broker's word."""
+    return refused.fresh() if isinstance(refused, CredentialsError) else refused.about(name)
+
+
 def unreachable(summary: str, errors: Iterable[KafkaError]) -> NoBrokersAvailable:
-    """One error for all that was tried in vain: the summary, then a line for each address."""
-    return NoBrokersAvailable("\n".join([summary, *(f"  {error}" for error in errors)]))
+    """One error for all that was tried in vain: the summary, then a line for each address, refusals first."""
+    errors = sorted(errors, key=lambda error: refusal(error) is None)
+    found = NoBrokersAvailable("\n".join([summary, *(f"  {error}" for error in errors)]))
+    found.__cause__ = errors[0] if errors and refusal(errors[0]) is not None else None
+    return found
 
 
 def is_by_peer(cause: object) -> bool:

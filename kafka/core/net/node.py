@@ -66,7 +66,7 @@ class Node:
         connections = [found for channel in channels if (found := channel.connection) is not None]
         waiting_since = min((connection.waiting_since for connection in connections), default=float("inf"))
         throttled = [channel.throttled_until for channel in channels if channel.throttle is not None]
-        is_ready = any(channel.is_ready for channel in channels)
+        is_ready = any(channel.is_up for channel in channels)
         is_connecting = any(channel.is_connecting for channel in channels)
         # While the broker answers on one lane, the failure of another one counts only if that is tried again.
         failing = [

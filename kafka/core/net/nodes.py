@@ -115,13 +115,13 @@ class Nodes:
 
     def connection_count(self) -> int:
         """How many connections are up. For any thread."""
-        return sum(channel.is_ready for node in list(self.nodes.values()) for channel in list(node.channels.values()))
+        return sum(channel.is_up for node in list(self.nodes.values()) for channel in list(node.channels.values()))
 
     # -- what the driver reports -----------------------------------------------------------------------------------
 
     def resolved(self, host: str, port: int, result: list[Address] | BaseException, now: float) -> None:
-        for channel in self._network.looking_up.pop((host, port), {}):
-            channel.on_looked_up((host, port), result, now)
+        for attempt in self._network.looking_up.pop((host, port), {}):
+            attempt.on_looked_up((host, port), result, now)
 
     def connected(self, connection_id: int, now: float) -> None:
         if (channel := self._network.by_connection.get(connection_id)) is not None:

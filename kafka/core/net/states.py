@@ -9,6 +9,7 @@ SECURING        the driver and the peer shake hands (TLS)
 NEGOTIATING     ApiVersions is under way; nothing else may be sent
 AUTHENTICATING  SaslHandshake and SaslAuthenticate are under way; nothing else may be sent
 READY           requests flow
+REAUTHENTICATING  the same as AUTHENTICATING, behind requests that are still answered
 CLOSED          for ever; a new attempt is a new connection with a new id
 """
 
@@ -23,6 +24,7 @@ class ConnectionState(enum.Enum):
     NEGOTIATING = "negotiating"
     AUTHENTICATING = "authenticating"
     READY = "ready"
+    REAUTHENTICATING = "reauthenticating"
     CLOSED = "closed"
 
     def __repr__(self) -> str:
@@ -37,6 +39,7 @@ class ConnectionEvent(enum.Enum):
     NEGOTIATED = "negotiated"  # the peer's versions are known
     AUTHENTICATE = "negotiated, SASL follows"
     AUTHENTICATED = "authenticated"
+    REAUTHENTICATE = "the session ends soon"
     CLOSE = "close"  # closed by either side, or given up
 
     def __repr__(self) -> str:
@@ -63,7 +66,14 @@ TRANSITIONS: dict[ConnectionState, dict[ConnectionEvent, ConnectionState]] = {
         ConnectionEvent.AUTHENTICATED: ConnectionState.READY,
         ConnectionEvent.CLOSE: ConnectionState.CLOSED,
     },
-    ConnectionState.READY: {ConnectionEvent.CLOSE: ConnectionState.CLOSED},
+    ConnectionState.READY: {
+        ConnectionEvent.REAUTHENTICATE: ConnectionState.REAUTHENTICATING,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
+    },
+    ConnectionState.REAUTHENTICATING: {
+        ConnectionEvent.AUTHENTICATED: ConnectionState.READY,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
+    },
     ConnectionState.CLOSED: {},
 }
 

@@ -1,4 +1,4 @@
-"""The interface through which OAUTHBEARER gets its tokens. The mechanism itself is still to come."""
+"""The interface through which OAUTHBEARER gets its tokens."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import Any
 
 
 class AbstractTokenProvider(ABC):
-    """Passed as `sasl_oauth_token_provider`; asked for a token on each new connection and before one expires."""
+    """Passed as `sasl_oauth_token_provider`, and asked for a token when there is none, and before one expires.
+
+    What is called runs on a thread of its own, once at a time for a client: it may wait.
+    """
 
     def __init__(self, **config: Any) -> None:  # noqa: B027 - subclasses pass their arguments on
         pass
 
     @abstractmethod
     def token(self) -> str:
-        """A token that is valid now: the same one again until it is about to expire."""
+        """A token that is valid now, or that and when it expires (seconds since the epoch).
+
+        Of a JWT that is known anyhow; a token of which it is not known is asked for by each connection.
+        """
 
     def extensions(self) -> dict[str, str]:
         """Names and values that go along with the token (KIP-342)."""

@@ -13,6 +13,7 @@ from kafka.testing.model.producers import Appended, Producers, header_of, is_tra
 if TYPE_CHECKING:
     from kafka.testing.model.cluster import Cluster, Partition, Topic
     from kafka.testing.model.produce import Pending
+    from kafka.testing.model.sasl import Sasl
     from kafka.testing.model.world import Handler
 
 
@@ -28,6 +29,7 @@ class Broker:
         self.advertised = (host, port)
         self.rack: str | None = None
         self.is_up = True
+        self.own_sasl: Sasl | None = None  # how clients authenticate with it, where that is not as with the others
         self.handlers: dict[int, Handler] = {request.API_KEY: handler for request, handler in HANDLERS.items()}
         self.versions: dict[int, tuple[int, int]] = {
             request.API_KEY: (request.VERSIONS[0], HIGHEST.get(request, request.VERSIONS[1])) for request in HANDLERS

@@ -10,6 +10,7 @@ from kafka.protocol.codes import Code
 from kafka.testing.model.groups import Groups
 from kafka.testing.model.log import Log
 from kafka.testing.model.producers import Appended, codec_of
+from kafka.testing.model.sasl import Sasl
 from kafka.testing.model.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class Cluster:
         self.first_epoch = 0  # of new producer ids
         self.transactions = Transactions(self)
         self.groups = Groups(world)
+        self.sasl: Sasl | None = None  # how clients authenticate, where they have to
 
     def broker(self, id: int) -> Broker:
         return next(broker for broker in self.brokers if broker.id == id)

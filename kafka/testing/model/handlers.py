@@ -22,11 +22,13 @@ from kafka.protocol import (
     OffsetCommitRequest,
     OffsetFetchRequest,
     ProduceRequest,
+    SaslAuthenticateRequest,
+    SaslHandshakeRequest,
     SyncGroupRequest,
     TxnOffsetCommitRequest,
 )
 from kafka.protocol._message import Request
-from kafka.testing.model import admin, group_apis, offsets, transaction_apis
+from kafka.testing.model import admin, group_apis, offsets, sasl, transaction_apis
 from kafka.testing.model.fetch import fetch
 from kafka.testing.model.produce import produce
 from kafka.testing.model.world import Handler
@@ -53,6 +55,8 @@ HANDLERS: dict[type[Request], Handler] = {
     LeaveGroupRequest: group_apis.leave,
     OffsetCommitRequest: group_apis.commit,
     OffsetFetchRequest: group_apis.fetch,
+    SaslHandshakeRequest: sasl.refuse_handshake,
+    SaslAuthenticateRequest: sasl.refuse_authentication,
 }
 # What the schemas have, but Kafka 4.3 keeps to itself unless unstable versions are enabled; what only brokers send.
 HIGHEST: dict[type[Request], int] = {InitProducerIdRequest: 5, AddPartitionsToTxnRequest: 3}

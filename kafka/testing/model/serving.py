@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafka.protocol import ApiVersionsRequest, ApiVersionsResponse, decode_request
 from kafka.protocol.codes import Code
 from kafka.result import Err, Result
+from kafka.testing.model.sasl import SASL_APIS, Session
 from kafka.testing.model.world import Answer, Hangup
 
 if TYPE_CHECKING:
@@ -24,10 +25,19 @@ class Served(NamedTuple):
 
 
 def serve(
-    broker: Broker, frame: memoryview, decode: Callable[[memoryview], Result[Any, Any]] = decode_request
+    broker: Broker,
+    frame: memoryview,
+    session: Session,
+    decode: Callable[[memoryview], Result[Any, Any]] = decode_request,
 ) -> Served:
-    """`frame`: a request without its size, of at least `START.size` bytes. Hangup if the connection is to be closed."""
+    """`frame`: a request without its size, of at least `START.size` bytes; `session`: its connection's.
+
+    Hangup if the connection is to be closed.
+    """
     api_key, version, correlation_id = START.unpack_from(frame)
+    sasl = broker.own_sasl or broker.cluster.sasl
+    if sasl is not None:
+        session.admit(sasl, api_key)
     lowest, highest = broker.versions.get(api_key, (0, -1))
     if not lowest <= version <= highest:
         if api_key != ApiVersionsRequest.API_KEY:
@@ -38,4 +48,9 @@ def serve(
     if isinstance(decoded, Err):
         raise Hangup(str(decoded.error))
     header, request = decoded.value
+    if sasl is not None:
+        if api_key in SASL_APIS or session.is_talking:
+            return Served(session.answer(sasl, request), version, correlation_id)
+        if api_key == ApiVersionsRequest.API_KEY:
+            session.asked_versions()
     return Served(broker.handlers[api_key](broker, header, request), version, correlation_id)

@@ -33,8 +33,9 @@ class Later:
     response, but only if the connection still stands and its broker is awake; None is no answer at all.
     """
 
-    def __init__(self, complete: Callable[[], Response | None]) -> None:
+    def __init__(self, complete: Callable[[], Response | None], *, is_last: bool = False) -> None:
         self.complete = complete
+        self.is_last = is_last  # the connection ends right behind it
         self._deliver: Callable[[], None] | None = None  # the connection's
         self.is_ready = False
 

@@ -1,0 +1,169 @@
+"""From configuration keys to the mechanism by which a client authenticates (SASL); what users' own code is called with.
+
+Whatever is called here runs on a thread of its own: it may read clocks, ask servers, and take its time.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kafka.core.sasl import Mechanism
+from kafka.core.sasl.registered import Registered
+from kafka.errors import ConfigurationValueError
+
+if TYPE_CHECKING:
+    from kafka.core.net.network import Network
+    from kafka.core.sasl.oauthbearer import Token
+
+Make = Callable[["Network"], Mechanism]
+
+SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+BUILT_IN = ("PLAIN", *SCRAM, "OAUTHBEARER")
+TO_COME = ("GSSAPI", "AWS_MSK_IAM")
+
+_registered: dict[str, Any] = {}  # classes by name
+
+
+class Settings(NamedTuple):
+    """The configuration keys `sasl_*`, by the rest of their names."""
+
+    mechanism: str
+    plain_username: str | Callable[[], str] | None = None
+    plain_password: str | Callable[[], str] | None = None
+    scram_tokenauth: bool = False
+    oauth_token_provider: Any = None
+
+    def __repr__(self) -> str:
+        return f"<{self.mechanism}>"  # not the password
+
+
+def register(name: str, steps: Any, overwrite: bool = False) -> None:
+    """Has `sasl_mechanism=name` use this class. See `kafka.net.sasl.SaslMechanism`."""
+    if not overwrite and (name in _registered or name in BUILT_IN):
+        raise ValueError(f"there is a SASL mechanism {name} already; pass overwrite=True to use another one")
+    _registered[name] = steps
+
+
+def maker(settings: Settings, values: Mapping[str, Any]) -> Make:
+    """What makes the mechanism of a core. `values`: all keys of the client, for mechanisms of the user's own.
+
+    Raises ConfigurationValueError where what it needs was not given, and NotImplementedError.
+    """
+    name = settings.mechanism
+    if name in _registered:
+        steps, config = _registered[name], dict(values)
+        return lambda network: Registered(name, lambda host: steps(**{**config, "host": host}))
+    if name in TO_COME:
+        raise NotImplementedError(f"kafka-turbo does not implement sasl_mechanism {name!r} yet.")
+    if name not in BUILT_IN:
+        raise ConfigurationValueError(
+            f"sasl_mechanism must be {', '.join(BUILT_IN)}, or a registered one, not {name!r}."
+        )
+    if settings.scram_tokenauth and name not in SCRAM:
+        raise ConfigurationValueError(f"sasl_scram_tokenauth is for {' and '.join(SCRAM)}, not for {name}.")
+    if name == "OAUTHBEARER":
+        from kafka.core.sasl.oauthbearer import OAuthBearer
+
+        provider = _provider(settings.oauth_token_provider)
+        return lambda network: OAuthBearer(network, provider)
+    given = _credentials(settings)
+    if name == "PLAIN":
+        from kafka.core.sasl.plain import Plain
+
+        return lambda network: Plain(network, given)
+    from kafka.core.sasl.scram import Scram
+
+    is_token = settings.scram_tokenauth
+    return lambda network: Scram(network, name, given, _nonce, is_token=is_token)
+
+
+def _nonce() -> str:
+    return secrets.token_urlsafe(24)
+
+
+# -- user name and password --------------------------------------------------------------------------------------------
+
+
+def _credentials(settings: Settings) -> tuple[str, str] | Callable[[], tuple[str, str]]:
+    user, password = settings.plain_username, settings.plain_password
+    for key, value in (("sasl_plain_username", user), ("sasl_plain_password", password)):
+        if value is None:
+            raise ConfigurationValueError(f"{key} is needed for sasl_mechanism {settings.mechanism!r}.")
+        if not callable(value) and (wrong := _not_text(value)):
+            raise ConfigurationValueError(f"{key} {wrong}.")
+    if isinstance(user, str) and isinstance(password, str):
+        return user, password
+    return lambda: (_current("sasl_plain_username", user), _current("sasl_plain_password", password))
+
+
+def _current(key: str, given: Any) -> str:
+    value = given() if callable(given) else given
+    if wrong := _not_text(value):
+        raise ValueError(f"what {key} returned {wrong}")
+    text: str = value
+    return text
+
+
+def _not_text(value: object) -> str | None:
+    """What is wrong with a name or a password, without it."""
+    if not isinstance(value, str):
+        return f"must be a string, not {type(value).__name__}"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "cannot be written in UTF-8"
+    return "must not be empty, nor have a NUL character in it" if not value or "\0" in value else None
+
+
+# -- tokens ------------------------------------------------------------------------------------------------------------
+
+
+def _provider(given: Any) -> Callable[[], Token]:
+    from kafka.core.sasl.oauthbearer import Token
+
+    if given is None:
+        raise ConfigurationValueError("sasl_oauth_token_provider is needed for sasl_mechanism 'OAUTHBEARER'.")
+    method = getattr(given, "token", None)
+    provide: Callable[[], Any] = method if callable(method) else given
+    extensions = getattr(given, "extensions", None)
+
+    def fetch() -> Token:
+        value, expires = _read(provide())
+        more = (extensions() if callable(extensions) else None) or {}
+        if not all(isinstance(part, str) for pair in more.items() for part in pair):
+            raise TypeError("extensions() has something in it that is no string")
+        return Token(value, None if expires is None else expires - time.time(), dict(more))
+
+    return fetch
+
+
+def _read(found: Any) -> tuple[str, float | None]:
+    """The token, and when it expires (seconds since the epoch) where that is known."""
+    if inspect.iscoroutine(found):
+        found.close()
+        raise TypeError("it is a coroutine function; a token is asked for on a thread of its own, where it may wait")
+    if isinstance(found, tuple) and len(found) == 2:
+        value, expires = found
+    else:
+        value, expires = found, None
+    if not isinstance(value, str):
+        raise TypeError(f"it returned a {type(value).__name__} where a token, a string, was wanted")
+    return value, expiry_of(value) if expires is None else float(expires)
+
+
+def expiry_of(token: str) -> float | None:
+    """What a JWT says of itself, unverified; None for what is no JWT, or says nothing."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims["exp"])
+    except (ValueError, KeyError, TypeError):
+        return None
