@@ -47,13 +47,9 @@ RULES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
     ("kafka.drivers", ("kafka.client", "kafka.config", *CLIENTS, "kafka.testing"), ()),
     ("kafka.drivers", ("kafka._codec",), ()),  # what a client shares with its IO thread comes as a `Desk`
     ("kafka.drivers.base", WORLD, ()),
-    ("kafka.security", ("kafka.client", "kafka.config", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
     ("kafka.config", ("kafka.client", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
-    (
-        "kafka.security",
-        ("kafka.client", "kafka.config", "kafka.core", "kafka.drivers", *CLIENTS, "kafka.testing"),
-        (),
-    ),
+    ("kafka.security", ("kafka.client", "kafka.config", "kafka.drivers", *CLIENTS, "kafka.testing"), ()),
+    ("kafka.security", ("kafka.core",), ("kafka.security.sasl",)),  # which makes mechanisms of the core
     ("kafka.client", ("kafka._codec", *CLIENTS, "kafka.testing"), ()),
     ("kafka.leaving", ("kafka._codec", "kafka.client", *CLIENTS, "kafka.testing"), ()),
     # What the one extension `kafka._codec` is made of. Batches take their checksum from kafka.records, which is above:

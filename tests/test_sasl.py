@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from certificates import PASSWORD, Certificates
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.config import HIDDEN, ClientConfig
@@ -79,6 +80,16 @@ class Provider(AbstractTokenProvider):
 
 
 # -- mechanisms ------------------------------------------------------------------------------------------------------
+
+
+def test_over_tls(certificates: Certificates) -> None:
+    with EmbeddedCluster(topics={"t": 1}, users=USERS, tls=certificates.server()) as cluster:
+        more = {"security_protocol": "SASL_SSL", "ssl_cafile": certificates["ca.pem"]}
+        produce(**keys(cluster, "SCRAM-SHA-256", **more))
+        with pytest.raises(SaslAuthenticationFailedError):
+            produce(**keys(cluster, **more, sasl_plain_password="wrong"))
+        with pytest.raises(NoBrokersAvailable, match="security_protocol='SASL_SSL'"):
+            produce(bootstrap_servers=cluster.bootstrap, **{**more, "security_protocol": "SSL"})
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
@@ -186,7 +197,7 @@ SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
 @pytest.mark.parametrize(
     ("configs", "said"),
     [
-        ({"sasl_mechanism": "PLAIN"}, "needs security_protocol 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ({"sasl_mechanism": "PLAIN"}, "needs security_protocol 'SASL_SSL' or 'SASL_PLAINTEXT'"),
         ({"security_protocol": "SASL_PLAINTEXT"}, "needs a sasl_mechanism"),
         (SASL, "sasl_plain_username is needed"),
         ({**SASL, "sasl_plain_username": "a"}, "sasl_plain_password is needed"),
@@ -196,9 +207,12 @@ SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
         ({**SASL, "sasl_plain_username": "a", "sasl_plain_password": "\ud800"}, "cannot be written in UTF-8"),
         ({**SASL, "sasl_mechanism": "PLANE"}, "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"),
         ({**SASL, "sasl_mechanism": 5}, "sasl_mechanism must be a mechanism's name"),
-        ({**SASL, "sasl_mechanism": "OAUTHBEARER"}, "sasl_oauth_token_provider must be an object with a method token"),
+        ({**SASL, "sasl_mechanism": "OAUTHBEARER"}, "sasl_oauth_token_provider is needed"),
         ({**SASL, "sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": "abc"}, "not str"),
-        ({**SASL, "sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": Provider}, "not a class"),
+        (
+            {**SASL, "sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": Provider},
+            "sasl_oauth_token_provider must be an object with a method token",
+        ),
         ({**SASL, "sasl_scram_tokenauth": True}, "sasl_scram_tokenauth is for SCRAM-SHA-256 and SCRAM-SHA-512"),
         ({**SASL, "sasl_plain_username": "a", "sasl_plain_password": HIDDEN}, "give the real one"),
     ],
@@ -206,6 +220,17 @@ SASL = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN"}
 def test_what_does_not_go_together(configs: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigurationValueError, match=said):
         ClientConfig(configs)
+
+
+def test_no_password_is_shown(certificates: Certificates) -> None:
+    given = {"ssl_cafile": certificates["trust.p12"], "ssl_cafile_password": PASSWORD, "ssl_password": None}
+    config = ClientConfig({**SASL, "security_protocol": "SASL_SSL", "sasl_plain_username": "a", **given,
+                           "sasl_plain_password": SECRET})  # fmt: skip
+    assert config.values["sasl_plain_password"] is HIDDEN and config.values["ssl_cafile_password"] is HIDDEN
+    assert config.values["ssl_password"] is None and config.values["sasl_plain_username"] == "a"
+    for key in ("ssl_password", "ssl_cafile_password"):
+        with pytest.raises(ConfigurationValueError, match=f"{key} was given what stands for it"):
+            ClientConfig({"security_protocol": "SSL", key: HIDDEN})
 
 
 @pytest.mark.parametrize("mechanism", ["GSSAPI", "AWS_MSK_IAM"])
@@ -389,13 +414,14 @@ def test_sessions_that_end(cluster: EmbeddedCluster, mechanism: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_consumer_reads_on_while_its_sessions_end(cluster: EmbeddedCluster) -> None:
+@pytest.mark.parametrize("group", [None, "g"])
+def test_a_consumer_reads_on_while_its_sessions_end(cluster: EmbeddedCluster, group: str | None) -> None:
     """Its long polls are held back past the end of one."""
     assert cluster.sasl is not None
     cluster.sasl.lifetime = 1.5
     found = 0
     with KafkaProducer(**keys(cluster)) as producer:
-        consumer = KafkaConsumer("t", **keys(cluster, "SCRAM-SHA-256"), auto_offset_reset="earliest")
+        consumer = KafkaConsumer("t", **keys(cluster, "SCRAM-SHA-256"), auto_offset_reset="earliest", group_id=group)
         until = time.monotonic() + 30.0
         sent = 0
         while cluster.sasl.counts["renewed"] < 8:
@@ -433,7 +459,7 @@ def test_secrets_show_nowhere(cluster: EmbeddedCluster, mechanism: str, caplog: 
     good = {"sasl_oauth_token_provider": lambda: bearer} if mechanism == "OAUTHBEARER" else {}
     with KafkaProducer(**keys(cluster, mechanism, **good)) as producer:
         producer.send("t", b"x").get(10)
-        show(producer, producer.config, producer._checked, producer._checked._sasl, vars(producer._core))
+        show(producer, producer.config, producer._checked, producer._checked.sasl, vars(producer._core))
         show(producer._core.config, producer._core.nodes._network.mechanism, producer.metrics(), producer.health())
         modules = ("kafka.core.net", "kafka.core.sasl", "kafka.security")
         show(*[each for each in gc.get_objects() if str(type(each).__module__).startswith(modules)])

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from certificates import Certificates
+
 from kafka.core.cluster.routes import CONTROLLER
 from kafka.protocol import AlterUserScramCredentialsRequest
 from tests.broker.cluster import _CONFIGS, KafkaCluster, _free_ports
@@ -15,6 +17,7 @@ PLAIN_USERS = {"alice": "alice-secret", "bob": "bob,=secret"}
 SCRAM_USERS = {"alice": "alice-secret", "a,b=c": "x", "carol": "pässwört"}
 SESSION = 6.0  # seconds, on the listener "short"
 
+_LISTENERS = {"SASL": "SASL_PLAINTEXT", "SHORT": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "SHORTTLS": "SASL_SSL"}
 _MODULE = "org.apache.kafka.common.security"
 _PLAIN = " ".join(f'user_{name}="{password}"' for name, password in PLAIN_USERS.items())
 _JAAS = {
@@ -28,38 +31,42 @@ _HASHES = {1: "sha256", 2: "sha512"}  # by the number of the mechanism
 
 
 class SecuredKafka(KafkaCluster):
-    """`bootstrap` is its listener without SASL, `sasl` one with all mechanisms, `short` one whose sessions end soon."""
+    """`bootstrap` is its listener without SASL, `sasl` one with all mechanisms, `short` one whose sessions end soon;
+    `sasl_tls` and `short_tls` are the same over TLS.
+    """
 
-    def __init__(self, configs: Mapping[str, str] | None = None) -> None:
+    def __init__(self, certificates: Certificates) -> None:
         super().__init__()
-        self._more = dict(configs or {})
-        self.sasl = self.short = ""
+        self._certificates = certificates
+        self.sasl = self.short = self.sasl_tls = self.short_tls = ""
 
     def _format(self) -> None:
         (node,) = self.nodes
-        ports = _free_ports(2)
-        self.sasl, self.short = (f"127.0.0.1:{port}" for port in ports)
-        listeners = f"PLAINTEXT://{node.address},SASL://{self.sasl},SHORT://{self.short}"
+        addresses = dict(zip(_LISTENERS, (f"localhost:{port}" for port in _free_ports(4)), strict=True))
+        self.sasl, self.short, self.sasl_tls, self.short_tls = addresses.values()
+        listeners = f"PLAINTEXT://{node.address}"
+        listeners += "".join(f",{name}://{address}" for name, address in addresses.items())
+        protocols = "".join(f",{name}:{protocol}" for name, protocol in _LISTENERS.items())
         self._configs = {
             **_CONFIGS,
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{node.controller_port}",
             "advertised.listeners": listeners,
-            "listener.security.protocol.map": (
-                "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SHORT:SASL_PLAINTEXT"
-            ),
+            "listener.security.protocol.map": f"CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self._certificates["server.pem"],
             "inter.broker.listener.name": "PLAINTEXT",
             "sasl.enabled.mechanisms": ",".join(_JAAS).upper(),
             "delegation.token.secret.key": "a secret of the test cluster",
             **{
                 f"listener.name.{listener}.{mechanism}.sasl.jaas.config": jaas
-                for listener in ("sasl", "short")
+                for listener in map(str.lower, _LISTENERS)
                 for mechanism, jaas in _JAAS.items()
             },
             **{
-                f"listener.name.short.{mechanism}.connections.max.reauth.ms": str(int(SESSION * 1000))
+                f"listener.name.{listener}.{mechanism}.connections.max.reauth.ms": str(int(SESSION * 1000))
+                for listener in ("short", "shorttls")
                 for mechanism in _JAAS
             },
-            **self._more,
         }
         super()._format()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from certificates import Certificates
 
 from kafka import KafkaProducer
 from kafka.config import ClientConfig
@@ -37,9 +38,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.secured]
 
 
 @pytest.fixture(scope="module")
-def kafka() -> Iterator[SecuredKafka]:
-    with SecuredKafka() as found:
-        for topic in ("t", "principals", "long", *SESSIONS):
+def kafka(certificates: Certificates) -> Iterator[SecuredKafka]:
+    with SecuredKafka(certificates) as found:
+        for topic in ("t", "principals", "long", *SESSIONS, *(f"{topic}-tls" for topic in SESSIONS)):
             found.create_topic(topic)
         yield found
 
@@ -83,6 +84,18 @@ class Provider:
 )
 def test_each_mechanism(kafka: SecuredKafka, mechanism: str, more: Any) -> None:
     produce(**keys(kafka.sasl, mechanism, **more))
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"])
+def test_over_tls(kafka: SecuredKafka, certificates: Certificates, mechanism: str) -> None:
+    produce(**over_tls(kafka.sasl_tls, certificates, mechanism, sasl_oauth_token_provider=token))
+
+
+def over_tls(address: str, certificates: Certificates, mechanism: str, **more: Any) -> Any:
+    return keys(address, mechanism, **more) | {
+        "security_protocol": "SASL_SSL",
+        "ssl_cafile": certificates["ca.pem"],
+    }
 
 
 def test_as_many_iterations_as_kafka_stores(kafka: SecuredKafka) -> None:
@@ -138,6 +151,13 @@ def test_refused_credentials(kafka: SecuredKafka, mechanism: str, more: Any, sai
     assert time.monotonic() - started < 20.0
 
 
+def test_refused_over_tls(kafka: SecuredKafka, certificates: Certificates) -> None:
+    with pytest.raises(SaslAuthenticationFailedError, match="Invalid username or password"):
+        produce(**over_tls(kafka.sasl_tls, certificates, "PLAIN", password="wrong"))
+    with pytest.raises(NoBrokersAvailable, match="security_protocol='SASL_SSL'"):
+        produce(bootstrap_servers=kafka.sasl_tls, security_protocol="SSL", ssl_cafile=certificates["ca.pem"])
+
+
 def test_a_listener_that_does_not_offer_it(kafka: SecuredKafka) -> None:
     from kafka.net.sasl import register_sasl_mechanism
     from kafka.security import sasl
@@ -172,9 +192,9 @@ SESSIONS = {
 }
 
 
-def load(address: str, topic: str, mechanism: str, more: Any, seconds: float, sent: dict[str, int]) -> None:
+def load(topic: str, configs: Any, seconds: float, sent: dict[str, int]) -> None:
     futures = []
-    with KafkaProducer(**keys(address, mechanism, **more), linger_ms=2) as producer:
+    with KafkaProducer(**configs, linger_ms=2) as producer:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             futures += [producer.send(topic, b"%d" % len(futures)) for _ in range(20)]
@@ -190,18 +210,21 @@ def disconnects(producer: KafkaProducer) -> int:
     return sum(broker.failures for broker in producer.health())
 
 
-def test_sessions_that_end_under_load(kafka: SecuredKafka) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_sessions_that_end_under_load(kafka: SecuredKafka, certificates: Certificates, tls: bool) -> None:
     """A session is renewed on its connection: 20 seconds, all mechanisms at once, nothing lost or doubled."""
     sent: dict[str, int] = {}
-    threads = [
-        threading.Thread(target=load, args=(kafka.short, topic, mechanism, more, 20.0, sent))
-        for topic, (mechanism, more) in SESSIONS.items()
-    ]
+    threads = []
+    for topic, (mechanism, more) in SESSIONS.items():
+        configs = keys(kafka.short, mechanism, **more)
+        if tls:
+            configs = over_tls(kafka.short_tls, certificates, mechanism, **more)
+        threads.append(threading.Thread(target=load, args=(f"{topic}-tls" if tls else topic, configs, 20.0, sent)))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sent.keys() == SESSIONS.keys()
+    assert len(sent) == len(SESSIONS)
     for topic, count in sent.items():
         assert sum(kafka.end_offsets(topic).values()) == count
 
@@ -211,7 +234,7 @@ def test_a_principal_that_changes(kafka: SecuredKafka) -> None:
     numbers = itertools.count()
     sent: dict[str, int] = {}
     more = {"sasl_oauth_token_provider": lambda: token(f"user{next(numbers)}", 4.0)}
-    load(kafka.short, "principals", "OAUTHBEARER", more, 12.0, sent)
+    load("principals", keys(kafka.short, "OAUTHBEARER", **more), 12.0, sent)
     assert sum(kafka.end_offsets("principals").values()) == sent["principals"]
     assert next(numbers) >= 4
 
