@@ -156,7 +156,7 @@ class Steps(SaslMechanism):
         self.done = False
 
     def auth_bytes(self) -> bytes:
-        assert threading.current_thread().name == "kafka-worker" and self.config["host"] == "127.0.0.1"
+        assert threading.current_thread().name == "kafka-worker" and self.config["host"] in ("127.0.0.1", "localhost")
         return f"\0{self.config['sasl_plain_username']}\0{self.config['sasl_plain_password']}".encode()
 
     def receive(self, auth_bytes: bytes) -> None:

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from kafka.core.backoff import Backoff, Random
-from kafka.core.cluster.calls import Answer, Calls
+from kafka.core.cluster.call import Answer
+from kafka.core.cluster.calls import Calls
 from kafka.core.cluster.routes import ADVERTISED, Coordinator
 from kafka.core.config import Config
 from kafka.core.flows import Task, pause

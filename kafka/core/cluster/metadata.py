@@ -14,7 +14,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from kafka.core.backoff import Backoff, Random
-from kafka.core.cluster.calls import Answer, Calls
+from kafka.core.cluster.call import Answer
+from kafka.core.cluster.calls import Calls
 from kafka.core.cluster.routes import ANY
 from kafka.core.cluster.snapshot import (
     EMPTY,

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from kafka._codec import Fetched, ReadPosition, ReadRules
-from kafka.core.cluster.calls import Answer
+from kafka.core.cluster.call import Answer
 from kafka.core.cluster.routes import ToBroker
 from kafka.core.cluster.snapshot import NO_ID, Snapshot
 from kafka.core.consume.answers import Answers

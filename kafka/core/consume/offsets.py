@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from kafka.core.cluster.calls import Answer
+from kafka.core.cluster.call import Answer
 from kafka.core.cluster.routes import Leader
 from kafka.core.flows import Wish, all_of, pause
 from kafka.core.parts import Services

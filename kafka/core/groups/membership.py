@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from kafka.core.cluster.calls import Answer
+from kafka.core.cluster.call import Answer
 from kafka.core.cluster.routes import GROUP, Coordinator
 from kafka.core.cluster.snapshot import Snapshot
 from kafka.core.flows import Signal, Task, Wish, first, pause

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from kafka.core.cluster.calls import Answer
+from kafka.core.cluster.call import Answer
 from kafka.core.cluster.routes import GROUP, Coordinator
 from kafka.core.flows import pause
 from kafka.core.groups.assignors import by_topic

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kafka.core.cluster.calls import Answer, Calls
+from kafka.core.cluster.call import Answer
+from kafka.core.cluster.calls import Calls
 from kafka.core.cluster.routes import ToBroker
 from kafka.core.produce.partitions import SEQUENCES, Partition
 from kafka.errors import KafkaError, OutOfOrderSequenceNumberError
