@@ -1,7 +1,8 @@
 """Clients that nobody closed: dropped, left to the end of a process, or inherited by the child of a fork.
 
 Only the end of a process waits, and at most EXIT_PATIENCE: in `atexit`, and where that does not run in a
-`multiprocessing.util.Finalize`. Neither runs after `os._exit` or a signal that kills; `docs/delivery.md` has the list.
+`multiprocessing.util.Finalize`, or in Celery's signal. None of them runs after `os._exit` or a signal that kills:
+`docs/delivery.md` has the list.
 """
 
 from __future__ import annotations
@@ -86,15 +87,30 @@ def forget(client: Client) -> None:
 
 
 def on_start() -> None:
-    """A client starts in this process; multiprocessing forgets in each child what was registered before."""
+    """A client starts in this process, which is to tell of its end; a child forgets what was registered before."""
     global _finalized_in
-    process = sys.modules.get("multiprocessing.process")
-    if process is None or process.parent_process() is None or _finalized_in == os.getpid():
+    if _finalized_in == os.getpid():
         return
-    from multiprocessing.util import Finalize
+    if _is_child():
+        from multiprocessing.util import Finalize
 
-    _finalized_in = os.getpid()
-    Finalize(None, close_behind_threads, exitpriority=-1000)  # last
+        _finalized_in = os.getpid()
+        Finalize(None, close_behind_threads, exitpriority=-1000)  # last
+    # The workers of Celery's process pools end with os._exit(), a second after this signal.
+    if (celery := sys.modules.get("celery.signals")) is not None:
+        celery.worker_process_shutdown.connect(_worker_ends, weak=False)
+
+
+def _is_child() -> bool:
+    """Whether multiprocessing has started this process, or billiard, Celery's copy of it, with the same finalizers."""
+    if (process := sys.modules.get("multiprocessing.process")) is not None and process.parent_process() is not None:
+        return True
+    billiard = sys.modules.get("billiard.process")
+    return billiard is not None and billiard.current_process()._parent_pid is not None
+
+
+def _worker_ends(**_: object) -> None:
+    close_all()
 
 
 def close_behind_threads() -> None:

@@ -343,6 +343,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "kafka/producer/*",
         "kafka/consumer/*",
         "kafka/client.py",
+        "kafka/leaving.py",
         "kafka/*future.pxi",
         "kafka/serializer/wrapper.py",
     ),
