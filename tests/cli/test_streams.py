@@ -329,6 +329,10 @@ def test_a_fault_of_ours_is_one_line_too(monkeypatch, capfd):
         raise RuntimeError("of\nours")
 
     monkeypatch.setattr(kafka.cli.produce, "run", fail)
+    if sys.flags.dev_mode:  # where the line sends whoever wants to know more
+        with pytest.raises(RuntimeError, match="of\nours"):
+            kafka.cli.main(["produce", "t"])
+        return
     assert kafka.cli.main(["produce", "t"]) == 1
     out, err = capfd.readouterr()
     assert out == "" and err.startswith("kafka-turbo produce: ") and "RuntimeError: of ours" in err
