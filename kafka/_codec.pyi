@@ -1,7 +1,7 @@
 """What `_codec.pyx` has, for type checkers."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, SupportsIndex, TypeVar, overload
 
 from typing_extensions import Buffer
 
@@ -442,6 +442,42 @@ class Fetched:
     def is_stale(self) -> bool: ...
     def take(self, most: int) -> list[ConsumerRecord]: ...
     def finish(self) -> None: ...
+
+class BytesColumn:
+    data: memoryview
+    starts: memoryview
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> bytes | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes | None]: ...
+    def __iter__(self) -> Iterator[bytes | None]: ...
+    def __len__(self) -> int: ...
+
+class HeadersColumn:
+    starts: memoryview
+    keys: BytesColumn
+    values: BytesColumn
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> list[tuple[str, bytes | None]]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[list[tuple[str, bytes | None]]]: ...
+    def __iter__(self) -> Iterator[list[tuple[str, bytes | None]]]: ...
+    def __len__(self) -> int: ...
+
+class RecordColumns:
+    topic: str
+    partition: int
+    offsets: memoryview
+    timestamps: memoryview
+    keys: BytesColumn
+    values: BytesColumn
+    headers: HeadersColumn
+    nbytes: int
+    def __len__(self) -> int: ...
+    def __arrow_c_schema__(self) -> object: ...
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+
+def take_columns(fetched: Fetched, most: int, enough: int) -> RecordColumns | None: ...
 
 class ConsumerBase:
     attention: bool

@@ -40,6 +40,8 @@ include "_native/consume/page.pxi"
 include "_native/consume/record.pxi"
 include "_native/consume/reading.pxi"
 include "_native/consume/fetched.pxi"
+include "_native/consume/columns.pxi"
+include "_native/consume/arrow.pxi"
 
 cdef extern from *:
     """
@@ -56,7 +58,8 @@ cdef extern from *:
 
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
 for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
-                  Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page):
+                  Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page,
+                  Column, BytesColumn, HeadersColumn, RecordColumns):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here
 

@@ -67,6 +67,9 @@ producer.send("v", b"v", b"key").defer(deferred.append)
 made += deferred
 full = producer.send_many("t", [bytes(20000)])
 full.queue_up(print)
+from tests.consumer.batches import batch, fetched
+columns = codec.take_columns(fetched(batch([(b"k", None, [("h", b"1")])])), 10, 10)
+made += [columns, columns.keys, columns.headers, columns.offsets.obj]
 made += [full, codec.RecordWriter(), codec.Record(0, 0, 0, None, None)]
 made += [attempt(copy.copy, thing) for thing in made]
 names = set()
@@ -92,8 +95,9 @@ def test_whatever_is_called_on_whatever_can_be_made() -> None:
 
 
 EMPTY_INSIDE = (
-    "Batch", "Block", "Cell", "Deferred", "Failures", "Future", "FutureRecordMetadata", "FutureRecords", "Ledger",
-    "Memory", "Page", "Plan", "Unsent", "UnsentCall", "UnsentRecord", "UnsentRecords",
+    "Batch", "Block", "BytesColumn", "Cell", "Column", "Deferred", "Failures", "Future", "FutureRecordMetadata",
+    "FutureRecords", "HeadersColumn", "Ledger", "Memory", "Page", "Plan", "RecordColumns", "Unsent", "UnsentCall",
+    "UnsentRecord", "UnsentRecords",
 )  # fmt: skip
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition
+from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition, RecordColumns, take_columns
 from kafka.client import Client
 from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 # The longest a reader sleeps: a bound on how long a lost wake-up could go unnoticed.
 LONGEST_SLEEP = 1.0
 FOR_EVER = 1e9
+# Where a call of poll_batches() ends that says nothing else: a few answers of the largest size.
+BATCHES_SIZE = 64 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 @described_by(ConsumerConfig)
@@ -238,15 +244,46 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
 
         What has been fetched is returned at once; else this waits for at most `timeout_ms`, and returns {} then.
         """
+        deadline, most = self._asked_for(timeout_ms, max_records, self._checked.max_poll_records)
+        return self._poll_once(deadline, most)
+
+    def poll_batches(self, timeout_ms: float = 0, max_records: int | None = None) -> list[RecordColumns]:
+        """The next records as columns, for Arrow's libraries and whoever wants no object for each record.
+
+        Waits as `poll()` does, and returns [] where that returns {}. Each `RecordColumns` is of one partition;
+        `pyarrow.record_batch(columns)` takes it without a copy. They hold at most `max_records` records in all
+        (default: what has been fetched), and end with the first batch of Kafka's past 64 MiB. Keys and values are
+        bytes: ValueError where the consumer has deserializers.
+        """
+        if self._checked.key_deserializer is not None or self._checked.value_deserializer is not None:
+            raise ValueError(
+                "poll_batches() gives keys and values as bytes: make the consumer without key_deserializer and"
+                " value_deserializer."
+            )
+        deadline, left = self._asked_for(timeout_ms, max_records, sys.maxsize)
+        batches: list[RecordColumns] = []
+        room = BATCHES_SIZE
+        self._attend()
+        while left > 0 and room > 0:
+            columns = self._taken(deadline, bool(batches), partial(take_columns, most=left, enough=room))
+            if columns is None:
+                break
+            batches.append(columns)
+            left -= len(columns)
+            room -= columns.nbytes
+        return batches
+
+    def _asked_for(self, timeout_ms: float, max_records: int | None, default: int) -> tuple[float, int]:
+        """Until when to wait, on the clock, and for how many records at most."""
         self._check_open()
         if not timeout_ms >= 0:
             raise ValueError(f"timeout_ms must be a number of milliseconds, 0 or more: {timeout_ms}")
         if max_records is None:
-            max_records = self._checked.max_poll_records
+            max_records = default
         if max_records < 1:
             raise ValueError(f"max_records must be 1 or more: {max_records}")
         self._polled = time.monotonic()
-        return self._poll_once(self._polled + timeout_ms / 1000, max_records)
+        return self._polled + timeout_ms / 1000, max_records
 
     def _poll_once(
         self, deadline: float, max_records: int, update_offsets: bool = True
@@ -256,36 +293,36 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
         while left > 0:
-            fetched = self.current
-            if fetched is None:
-                try:
-                    fetched = self._fetched(0.0 if records else deadline)
-                except BaseException:
-                    if records:
-                        break
-                    raise
-                if fetched is None:
-                    break
-                self.current = fetched
-            taken = self._take(fetched, left, bool(records))
-            if taken:
-                records.setdefault(fetched.position.partition, []).extend(taken)
-                left -= len(taken)
+            taken = self._taken(deadline, bool(records), methodcaller("take", left))
+            if taken is None:
+                break
+            records.setdefault(TopicPartition(taken[0].topic, taken[0].partition), []).extend(taken)
+            left -= len(taken)
         return records
 
-    def _take(self, fetched: Fetched, most: int, has_others: bool) -> list[ConsumerRecord]:
-        try:
-            taken = fetched.take(most)
-        except Exception:
-            self.current = None
-            self._reading.broken(fetched)
-            if has_others:
-                return []
-            raise
-        if not taken:
+    def _taken(self, deadline: float, has_others: bool, take: Callable[[Fetched], T | None]) -> T | None:
+        """What `take` gives of what was fetched; None where nothing arrives in time.
+
+        With others in hand neither waits nor raises: what is wrong with a partition is for the next call to say.
+        """
+        while True:
+            fetched = self.current
+            if fetched is None:
+                fetched = self.current = self._reading.next(quiet=True) if has_others else self._fetched(deadline)
+                if fetched is None:
+                    return None
+            try:
+                taken = take(fetched)
+            except Exception:
+                self.current = None
+                self._reading.broken(fetched)
+                if not has_others:
+                    raise
+                continue
+            if taken:
+                return taken
             self.current = None
             self._reading.done(fetched)
-        return taken
 
     def _fetched(self, deadline: float) -> Fetched | None:
         """What to read on with; None where nothing arrives before clock second `deadline`."""

@@ -54,25 +54,27 @@ class Reading:
         self._parked = still
         self._event.set()
 
-    def next(self) -> Fetched | None:
-        """What to read on with, if anything has arrived; raises what is wrong with a partition."""
+    def next(self, quiet: bool = False) -> Fetched | None:
+        """What to read on with, if anything has arrived; raises what is wrong with a partition, unless `quiet`."""
         self._event.clear()
         self._drop_stale()
-        if not self._told:
+        if not self._told and not quiet:
             self._raise()
         while self._deliveries.arrived:
             arrived = self._deliveries.arrived.popleft()
             if isinstance(arrived, Failure):
                 if not arrived.is_stale:
                     self._stuck.append(arrived)
-                    self._raise()
+                    if not quiet:
+                        self._raise()
             elif arrived.is_stale:
                 self.done(arrived)
             elif arrived.position.paused:
                 self._parked.append(arrived)
             else:
                 return arrived
-        self._raise()
+        if not quiet:
+            self._raise()
         return None
 
     def done(self, fetched: Fetched) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import kafka
+from kafka import KafkaProducer
 from kafka.testing import EmbeddedCluster
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,15 @@ def test_the_example_of_a_transaction() -> None:
             (record,) = cluster.records(topic, 0)
             assert record.value == b"100"
             assert cluster.end_offset(topic, 0) == 2, "a record, and the marker that commits it"
+
+
+def test_the_example_of_columns() -> None:
+    (example,) = examples("docs/consumer.md")
+    with EmbeddedCluster(topics={"greetings": 2}) as cluster:
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+            producer.send_many("greetings", [b"hello"] * 1000)
+        names = "['topic', 'partition', 'offset', 'timestamp', 'key', 'value', 'headers']"
+        assert run(example, cluster) == f"{names} 1000\n"
 
 
 def test_the_example_of_arguments_with_types() -> None:

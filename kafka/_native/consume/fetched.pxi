@@ -9,6 +9,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from operator import itemgetter
 
 TOO_LARGE = "Seek past this batch to read on."
+cdef const char *MUCH_HEADERS = "take more than"
 
 
 @cython.final
@@ -98,22 +99,36 @@ cdef class Fetched:
     cdef ConsumerRecord next(self):
         """The next record; None where there are no more."""
         cdef ConsumerRecord record
-        while self.has_data:
-            if self.generation != self.position.generation:
-                break
-            if self.page is None and not self.next_page():
-                break
+        while self.has_page():
             if self.messages is not None:
                 record = self.next_message()
             else:
                 record = self.next_record()
             if record is not None:
                 return record
-            if self.last_offset >= self.position.offset:
-                self.position.offset = self.last_offset + 1
-            self.leave_page()
-        self.finish()
+            self.end_page()
         return None
+
+    cdef inline bint has_page(self) except -1:
+        """Whether there is a batch to read on in; goes to the next one where none is open."""
+        if self.has_data and self.generation == self.position.generation and (
+            self.page is not None or self.next_page()
+        ):
+            return True
+        self.finish()
+        return False
+
+    cdef int end_page(self) except -1:
+        """All records of the batch have been read: go past it."""
+        cdef const uint8_t *end
+        if self.messages is None:
+            end = <const uint8_t *>self.page.memory.buf + self.page.size
+            if self.cursor.at != end:
+                raise self.broken(self.base_offset, f"has {end - self.cursor.at} bytes left over after its records")
+        if self.last_offset >= self.position.offset:
+            self.position.offset = self.last_offset + 1
+        self.leave_page()
+        return 0
 
     cdef bint next_page(self) except -1:
         """Go to the next batch that has something for the user; False where there is none."""
@@ -226,62 +241,37 @@ cdef class Fetched:
         cdef Cursor c
         cdef Page page = self.page
         cdef const uint8_t *page_end = <const uint8_t *>page.memory.buf + page.size
-        cdef int64_t length = 0
-        cdef int64_t timestamp_delta = 0
-        cdef int64_t offset_delta = 0
-        cdef int64_t offset
+        cdef RecordFields fields
+        cdef const char *wrong
         cdef ConsumerRecord record
-        cdef const uint8_t *key_at
-        cdef int32_t key_size
         cdef Py_ssize_t header_memory
         while self.left > 0:
             c.at = self.cursor.at
-            c.end = page_end
-            if not _next_varint(&c, 5, &length) or length < 6 or length > c.end - c.at:
-                raise self.bad_record("has a length that is wrong or past the end")
-            c.end = c.at + length
-            c.at += 1   # the attributes of a record: none are defined
-            if not (_next_varint(&c, 10, &timestamp_delta) and _next_varint(&c, 5, &offset_delta)):
-                raise self.bad_record("has a bad varint")
-            offset = <int64_t>(<uint64_t>self.base_offset + <uint64_t>offset_delta)
-            if offset_delta < 0 or offset > self.last_offset:
-                raise self.bad_record(f"has offset delta {offset_delta}, the batch ends at {self.last_offset}")
-            if offset < self.position.offset:
+            wrong = open_record(&c, page_end, self.base_offset, self.last_offset, &fields)
+            if wrong != NULL:
+                raise self.bad_record(wrong)
+            if fields.offset < self.position.offset:
                 self.cursor.at = c.end
                 self.left -= 1
                 continue
-            if not _next_length(&c, &length):
-                raise self.bad_record("has a key of a wrong length")
-            key_at = c.at
-            key_size = <int32_t>length
-            if length > 0:
-                c.at += length
-            if not _next_length(&c, &length):
-                raise self.bad_record("has a value of a wrong length")
+            header_memory = self.header_memory
+            wrong = next_fields(&c, &fields, &header_memory)
+            if wrong != NULL:
+                raise self.bad_record(wrong)
             record = ConsumerRecord.__new__(ConsumerRecord)
             GC_UnTrack(<PyObject *>record)
             record.settle(page)
-            record.offset = offset
+            record.offset = fields.offset
             if page.timestamp_type == 1:
                 record.timestamp = self.append_timestamp
             else:
-                record.timestamp = <int64_t>(<uint64_t>self.base_timestamp + <uint64_t>timestamp_delta)
-            record.key_at = key_at
-            record.key_size = key_size
-            record.value_at = c.at
-            record.value_size = <int32_t>length
-            if length > 0:
-                c.at += length
-            record.headers_at = c.at
-            record.headers_size = <int32_t>(c.end - c.at)
-            header_memory = self.header_memory
-            if not (c.end - c.at == 1 and c.at[0] == 0) and not _are_headers(&c, &header_memory):
-                raise self.bad_record("has headers that do not hold together, or bytes left over")
-            if header_memory < 0:
-                broken = self.bad_record(f"has headers that, with those before it, take more than "
-                                         f"{self.rules.header_memory} bytes of memory beside their contents")
-                broken.hint = TOO_LARGE
-                raise broken
+                record.timestamp = <int64_t>(<uint64_t>self.base_timestamp + <uint64_t>fields.timestamp_delta)
+            record.key_at = fields.key_at
+            record.key_size = fields.key_size
+            record.value_at = fields.value_at
+            record.value_size = fields.value_size
+            record.headers_at = fields.headers_at
+            record.headers_size = fields.headers_size
             if self.rules.key_deserializer is not None or self.rules.value_deserializer is not None:
                 record = self.deserialized(record)
                 if self.generation != self.position.generation:
@@ -292,15 +282,20 @@ cdef class Fetched:
             if self.left == 0 and c.end == page_end:
                 self.position.offset = self.last_offset + 1
             else:
-                self.position.offset = offset + 1
+                self.position.offset = fields.offset + 1
             self.position.leader_epoch = page.leader_epoch
             return record
-        if self.cursor.at != page_end:
-            raise self.broken(self.base_offset, f"has {page_end - self.cursor.at} bytes left over after its records")
         return None
 
-    cdef object bad_record(self, str what):
-        return self.broken(self.base_offset, f"has a record, {self.left} before its end, that {what}")
+    cdef object bad_record(self, const char *wrong):
+        cdef str what = (<bytes>wrong).decode()
+        if wrong == MUCH_HEADERS:
+            what = (f"has headers that, with those before it, {what} {self.rules.header_memory} bytes of memory "
+                    "beside their contents")
+        error = self.broken(self.base_offset, f"has a record, {self.left} before its end, that {what}")
+        if wrong == MUCH_HEADERS:
+            error.hint = TOO_LARGE
+        return error
 
     cdef ConsumerRecord deserialized(self, ConsumerRecord record):
         """The record with what the deserializers make of it. From here on it may be part of a cycle."""
@@ -369,6 +364,63 @@ cdef class Fetched:
             self.position.leader_epoch = -1
             return record
         return None
+
+
+# One record of a batch, as it lies there.
+cdef struct RecordFields:
+    int64_t offset
+    int64_t timestamp_delta
+    const uint8_t *key_at
+    const uint8_t *value_at
+    const uint8_t *headers_at
+    int32_t key_size            # -1: null
+    int32_t value_size
+    int32_t headers_size        # of the encoded section
+
+
+cdef inline const char *open_record(
+    Cursor *c, const uint8_t *page_end, int64_t base_offset, int64_t last_offset, RecordFields *fields
+) noexcept nogil:
+    """Its offset and time; the cursor then stands before its key, and its end is the record's. Or what is wrong."""
+    cdef int64_t length = 0
+    cdef int64_t delta = 0
+    c.end = page_end
+    if not _next_varint(c, 5, &length) or length < 6 or length > c.end - c.at:
+        return "has a length that is wrong or past the end"
+    c.end = c.at + length
+    c.at += 1   # the attributes of a record: none are defined
+    if not (_next_varint(c, 10, &fields.timestamp_delta) and _next_varint(c, 5, &delta)):
+        return "has a bad varint"
+    fields.offset = <int64_t>(<uint64_t>base_offset + <uint64_t>delta)
+    if delta < 0 or fields.offset > last_offset:
+        return "has an offset below the batch's first or above its last one"
+    return NULL
+
+
+cdef inline const char *next_fields(Cursor *c, RecordFields *fields, Py_ssize_t *header_memory) noexcept nogil:
+    """Where its key, value and headers are, and `header_memory` less what those take. Or what is wrong."""
+    cdef int64_t length = 0
+    if not _next_length(c, &length):
+        return "has a key of a wrong length"
+    fields.key_at = c.at
+    fields.key_size = <int32_t>length
+    if length > 0:
+        c.at += length
+    if not _next_length(c, &length):
+        return "has a value of a wrong length"
+    fields.value_at = c.at
+    fields.value_size = <int32_t>length
+    if length > 0:
+        c.at += length
+    fields.headers_at = c.at
+    fields.headers_size = <int32_t>(c.end - c.at)
+    if c.end - c.at == 1 and c.at[0] == 0:
+        return NULL
+    if not _are_headers(c, header_memory):
+        return "has headers that do not hold together, or bytes left over"
+    if header_memory[0] < 0:
+        return MUCH_HEADERS
+    return NULL
 
 
 cdef bint _are_headers(Cursor *c, Py_ssize_t *memory) noexcept nogil:

@@ -1,0 +1,472 @@
+# Records as columns: all offsets, all times, all keys and values of what was fetched, without an object for each.
+#
+# Their layout is that of Arrow, whose libraries take them as they are (see arrow.pxi). The loop that fills them holds
+# no GIL: other Python threads compute meanwhile.
+
+from cpython.number cimport PyNumber_AsSsize_t
+
+
+@cython.final
+cdef class Column:
+    """Numbers or bytes of one width behind one another; a buffer that can be read but not written.
+
+    It grows while it is filled and never after: nothing may be reserved once anybody has seen it.
+    """
+
+    cdef uint8_t *data
+    cdef Py_ssize_t size        # bytes
+    cdef Py_ssize_t room
+    cdef Py_ssize_t width       # of one item
+    cdef Py_ssize_t length
+    cdef char *format           # as in Python's struct
+
+    def __dealloc__(self):
+        free(self.data)
+
+    cdef bint reserve(self, Py_ssize_t more) noexcept nogil:
+        """Have room for so many bytes more; False where there is no memory."""
+        cdef Py_ssize_t room = self.size + more
+        cdef uint8_t *data
+        if room <= self.room:
+            return True
+        room = max(room, 2 * self.room)
+        data = <uint8_t *>realloc(self.data, room)
+        if data == NULL:
+            return False
+        self.data = data
+        self.room = room
+        return True
+
+    cdef inline void put(self, const void *data, Py_ssize_t size) noexcept nogil:
+        memcpy(self.data + self.size, data, size)
+        self.size += size
+
+    cdef inline void put64(self, int64_t number) noexcept nogil:
+        (<int64_t *>(self.data + self.size))[0] = number
+        self.size += 8
+
+    cdef inline void put32(self, int32_t number) noexcept nogil:
+        (<int32_t *>(self.data + self.size))[0] = number
+        self.size += 4
+
+    cdef void settle(self) noexcept:
+        """Give back the room that was not needed."""
+        cdef uint8_t *data
+        if self.size < self.room and self.size > 0:
+            data = <uint8_t *>realloc(self.data, self.size)
+            if data != NULL:
+                self.data = data
+                self.room = self.size
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        if PyBuffer_FillInfo(view, self, self.data if self.size else <uint8_t *>b"", self.size, True, flags) < 0:
+            raise BufferError("columns cannot be written")
+        self.length = self.size // self.width
+        view.itemsize = self.width
+        if view.format != NULL:
+            view.format = self.format
+        if view.shape != NULL:
+            view.shape = &self.length
+        if view.strides != NULL:
+            view.strides = &self.width
+
+
+cdef Column new_column(Py_ssize_t width, char *format):
+    cdef Column column = Column.__new__(Column)
+    column.width = width
+    column.format = format
+    return column
+
+
+@cython.final
+cdef class BytesColumn:
+    """The keys or the values of records: a sequence of bytes, None where there is none.
+
+    `data` holds them behind one another; item i is `data[starts[i]:starts[i + 1]]`.
+    """
+
+    cdef Column ends            # int32; one more than there are items, the first one 0
+    cdef Column bytes
+    cdef Column valid           # a bit for each item that is not null
+    cdef Py_ssize_t count
+    cdef Py_ssize_t nulls
+
+    def __cinit__(self):
+        self.ends = new_column(4, b"i")
+        self.bytes = new_column(1, b"B")
+        self.valid = new_column(1, b"B")
+        if not self.ends.reserve(4):
+            raise MemoryError
+        self.ends.put32(0)
+
+    cdef bint reserve(self, Py_ssize_t items, Py_ssize_t size) noexcept nogil:
+        """Have room for so many items more that take so many bytes in all."""
+        cdef Py_ssize_t bits = (self.count + items + 7) // 8 - self.valid.size
+        if not (self.ends.reserve(4 * items) and self.bytes.reserve(size) and self.valid.reserve(bits)):
+            return False
+        if bits > 0:
+            memset(self.valid.data + self.valid.size, 0, bits)
+            self.valid.size += bits
+        return True
+
+    cdef inline void put(self, const uint8_t *data, int64_t size) noexcept nogil:
+        """Another item; null where its size is -1."""
+        cdef uint8_t *bits = self.valid.data + (self.count >> 3)
+        if size >= 0:
+            bits[0] |= <uint8_t>(1 << (self.count & 7))
+            self.bytes.put(data, size)
+        else:
+            self.nulls += 1
+        self.count += 1
+        self.ends.put32(<int32_t>self.bytes.size)
+
+    cdef int put_object(self, bytes item) except -1:
+        """Another item, None for null."""
+        if not self.reserve(1, 0 if item is None else len(item)):
+            raise MemoryError
+        if item is None:
+            self.put(NULL, -1)
+        else:
+            self.put(item, len(item))
+        return 0
+
+    cdef object item(self, Py_ssize_t index):
+        cdef int32_t *ends = <int32_t *>self.ends.data
+        if not self.valid.data[index >> 3] >> (index & 7) & 1:
+            return None
+        return PyBytes_FromStringAndSize(<char *>self.bytes.data + ends[index], ends[index + 1] - ends[index])
+
+    cdef void settle(self) noexcept:
+        self.valid.size = (self.count + 7) // 8
+        self.ends.settle()
+        self.bytes.settle()
+        self.valid.settle()
+
+    @property
+    def data(self):
+        """All of them, a memoryview of bytes."""
+        return memoryview(self.bytes)
+
+    @property
+    def starts(self):
+        """Where each begins in `data`, and the end of the last one: a memoryview of 32 bit integers."""
+        return memoryview(self.ends)
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t at
+        if isinstance(index, slice):
+            return [self.item(at) for at in range(*index.indices(self.count))]
+        return self.item(_index(index, self.count))
+
+    def __iter__(self):
+        return iter(self[:])
+
+    def __repr__(self):
+        return f"<{self.count} items, {self.bytes.size} bytes>"
+
+
+cdef Py_ssize_t _index(object index, Py_ssize_t count) except -1:
+    cdef Py_ssize_t at = PyNumber_AsSsize_t(index, IndexError)
+    if at < 0:
+        at += count
+    if not 0 <= at < count:
+        raise IndexError("index out of range")
+    return at
+
+
+@cython.final
+cdef class HeadersColumn:
+    """The headers of records: a sequence with a list of (str, bytes or None) for each record.
+
+    Those of record i are the items from `starts[i]` to `starts[i + 1]` of `keys` and `values`. Keys are UTF-8.
+    """
+
+    cdef Column ends            # int32
+    cdef readonly BytesColumn keys
+    cdef readonly BytesColumn values
+    cdef Py_ssize_t count
+    cdef bint has_wide          # a key that is not ASCII, and may be no UTF-8
+
+    def __cinit__(self):
+        self.ends = new_column(4, b"i")
+        self.keys = BytesColumn.__new__(BytesColumn)
+        self.values = BytesColumn.__new__(BytesColumn)
+        if not self.ends.reserve(4):
+            raise MemoryError
+        self.ends.put32(0)
+
+    cdef bint put(self, const uint8_t *data, Py_ssize_t size) noexcept nogil:
+        """The headers of one more record, an encoded section that `_are_headers`; False where there is no memory."""
+        cdef Cursor c
+        cdef int64_t count = 0
+        cdef int64_t length = 0
+        cdef Py_ssize_t i
+        c.at = data
+        c.end = data + size
+        _next_varint(&c, 5, &count)
+        if count > 0 and not (self.keys.reserve(count, size) and self.values.reserve(count, size)):
+            return False
+        while count > 0:
+            count -= 1
+            _next_length(&c, &length)
+            for i in range(length):
+                self.has_wide = self.has_wide or c.at[i] >= 0x80
+            self.keys.put(c.at, length)
+            c.at += length
+            _next_length(&c, &length)
+            self.values.put(c.at, length)
+            if length > 0:
+                c.at += length
+        self.count += 1
+        self.ends.put32(<int32_t>self.keys.count)
+        return True
+
+    cdef int settle(self) except -1:
+        if self.has_wide:
+            self.decode_keys()
+        self.ends.settle()
+        self.keys.settle()
+        self.values.settle()
+        return 0
+
+    cdef int decode_keys(self) except -1:
+        """Make UTF-8 of keys that are none, as `ConsumerRecord.headers` does."""
+        cdef BytesColumn keys = BytesColumn.__new__(BytesColumn)
+        cdef bytes key
+        cdef Py_ssize_t i
+        for i in range(self.keys.count):
+            key = (<bytes>self.keys.item(i)).decode("utf-8", "replace").encode()
+            keys.put_object(key)
+        self.keys = keys
+        return 0
+
+    @property
+    def starts(self):
+        """Where those of each record begin, and the end of the last ones: a memoryview of 32 bit integers."""
+        return memoryview(self.ends)
+
+    cdef list item(self, Py_ssize_t index):
+        cdef int32_t *ends = <int32_t *>self.ends.data
+        cdef Py_ssize_t i
+        return [((<bytes>self.keys.item(i)).decode(), self.values.item(i)) for i in range(ends[index], ends[index + 1])]
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t at
+        if isinstance(index, slice):
+            return [self.item(at) for at in range(*index.indices(self.count))]
+        return self.item(_index(index, self.count))
+
+    def __iter__(self):
+        return iter(self[:])
+
+    def __repr__(self):
+        return f"<headers of {self.count} records, {self.keys.count} in all>"
+
+
+@cython.final
+cdef class RecordColumns:
+    """Records of one partition, in order, as columns.
+
+    `offsets` and `timestamps` (ms since 1970 UTC) are memoryviews of 64 bit integers, `keys` and `values` sequences of
+    bytes or None, `headers` a sequence of lists of (str, bytes or None); all have `len()` of this. It offers itself to
+    Arrow as one record batch: `pyarrow.record_batch(columns)`, without copying.
+    """
+
+    cdef readonly str topic
+    cdef readonly int32_t partition
+    cdef readonly BytesColumn keys
+    cdef readonly BytesColumn values
+    cdef readonly HeadersColumn headers
+    cdef Column offset_column
+    cdef Column timestamp_column
+    cdef Py_ssize_t count
+    # What Arrow has beside these:
+    cdef Column topic_column    # 0 for each record, of a dictionary of one name
+    cdef BytesColumn topic_names
+    cdef Column partition_column
+
+    def __cinit__(self):
+        self.topic = ""
+        self.keys = BytesColumn.__new__(BytesColumn)
+        self.values = BytesColumn.__new__(BytesColumn)
+        self.headers = HeadersColumn.__new__(HeadersColumn)
+        self.offset_column = new_column(8, b"q")
+        self.timestamp_column = new_column(8, b"q")
+
+    @property
+    def offsets(self):
+        return memoryview(self.offset_column)
+
+    @property
+    def timestamps(self):
+        return memoryview(self.timestamp_column)
+
+    @property
+    def nbytes(self):
+        """What they take, in bytes."""
+        return self.size()
+
+    cdef Py_ssize_t size(self) noexcept:
+        cdef HeadersColumn headers = self.headers
+        return (
+            self.offset_column.size + self.timestamp_column.size
+            + self.keys.ends.size + self.keys.bytes.size + self.values.ends.size + self.values.bytes.size
+            + headers.ends.size + headers.keys.ends.size + headers.keys.bytes.size
+            + headers.values.ends.size + headers.values.bytes.size
+        )
+
+    cdef bint reserve(self, Py_ssize_t records, Py_ssize_t size) noexcept nogil:
+        return (
+            self.offset_column.reserve(8 * records) and self.timestamp_column.reserve(8 * records)
+            and self.keys.reserve(records, size) and self.values.reserve(records, size)
+            and self.headers.ends.reserve(4 * records)
+        )
+
+    cdef int settle(self) except -1:
+        self.offset_column.settle()
+        self.timestamp_column.settle()
+        self.keys.settle()
+        self.values.settle()
+        self.headers.settle()
+        return 0
+
+    def __len__(self):
+        return self.count
+
+    def __repr__(self):
+        cdef int64_t *offsets = <int64_t *>self.offset_column.data
+        span = f", offsets {offsets[0]} to {offsets[self.count - 1]}" if self.count else ""
+        return f"<{self.count} records of {self.topic}[{self.partition}]{span}>"
+
+    def __arrow_c_schema__(self):
+        """The types of its columns, for libraries that speak Arrow's C data interface."""
+        return arrow_schema()
+
+    def __arrow_c_array__(self, requested_schema=None):
+        """Itself as a record batch, for libraries that speak Arrow's C data interface; it is not cast."""
+        return arrow_schema(), arrow_array(self)
+
+
+def take_columns(Fetched fetched not None, Py_ssize_t most, Py_ssize_t enough):
+    """At most `most` records as RecordColumns, which end with a batch once they take `enough` bytes; None: no more.
+
+    As with `Fetched.take`, what is wrong with the first record is raised, and ends them before it where it is another.
+    """
+    cdef RecordColumns columns = RecordColumns.__new__(RecordColumns)
+    columns.topic = fetched.position.partition[0]
+    columns.partition = fetched.position.partition[1]
+    while columns.count < most and (columns.count == 0 or columns.size() < enough):
+        try:
+            if not fetched.has_page():
+                break
+            if fetched.messages is not None:
+                _fill_from_messages(fetched, columns, most)
+            elif not _fill_from_page(fetched, columns, most):
+                break
+        except Exception:
+            if columns.count:
+                break
+            raise
+    columns.settle()
+    return columns if columns.count else None
+
+
+cdef bint _fill_from_page(Fetched fetched, RecordColumns columns, Py_ssize_t most) except -1:
+    """Records of the batch that is open, up to `most` in all, and past its end; False: no room for them in these."""
+    cdef Page page = fetched.page
+    cdef Cursor cursor = fetched.cursor
+    cdef Cursor c
+    cdef const uint8_t *page_end = <const uint8_t *>page.memory.buf + page.size
+    cdef RecordFields fields
+    cdef int32_t left = fetched.left
+    cdef int32_t left_before = left
+    cdef int64_t position = fetched.position.offset
+    cdef int64_t base_offset = fetched.base_offset
+    cdef int64_t last_offset = fetched.last_offset
+    cdef int64_t append_timestamp = fetched.append_timestamp
+    cdef uint64_t base_timestamp = <uint64_t>fetched.base_timestamp
+    cdef bint is_append_time = page.timestamp_type == 1
+    cdef Py_ssize_t header_memory = fetched.header_memory
+    cdef Py_ssize_t memory = header_memory
+    cdef Py_ssize_t size = page_end - cursor.at
+    cdef Py_ssize_t rows = min(<Py_ssize_t>left, most - columns.count)
+    cdef const char *wrong = NULL
+    cdef bint is_full = False
+    cdef Py_buffer held
+    # The ends of bytes are 32 bit integers.
+    if columns.count and columns.size() + size > INT32_MAX:
+        return False
+    if not columns.reserve(rows, size):
+        raise MemoryError
+    # Another thread that uses this consumer against all advice may leave the page meanwhile: its memory stays.
+    PyObject_GetBuffer(<object>page.memory.obj, &held, PyBUF_SIMPLE)
+    try:
+        with nogil:
+            while left > 0 and columns.count < most:
+                c = cursor
+                wrong = open_record(&c, page_end, base_offset, last_offset, &fields)
+                if wrong != NULL:
+                    break
+                if fields.offset >= position:
+                    memory = header_memory
+                    wrong = next_fields(&c, &fields, &memory)
+                    if wrong != NULL:
+                        break
+                    if not columns.headers.put(fields.headers_at, fields.headers_size):
+                        is_full = True
+                        break
+                    header_memory = memory
+                    position = fields.offset + 1
+                    columns.offset_column.put64(fields.offset)
+                    if is_append_time:
+                        columns.timestamp_column.put64(append_timestamp)
+                    else:
+                        columns.timestamp_column.put64(<int64_t>(base_timestamp + <uint64_t>fields.timestamp_delta))
+                    columns.keys.put(fields.key_at, fields.key_size)
+                    columns.values.put(fields.value_at, fields.value_size)
+                    columns.count += 1
+                cursor.at = c.end
+                left -= 1
+    finally:
+        PyBuffer_Release(&held)
+    if fetched.page is not page or fetched.left != left_before:
+        raise RuntimeError("a consumer was read from by two threads at the same time")
+    if is_full:
+        raise MemoryError
+    fetched.cursor.at = cursor.at
+    fetched.left = left
+    fetched.header_memory = header_memory
+    fetched.position.offset = position
+    fetched.position.leader_epoch = page.leader_epoch
+    if wrong != NULL:
+        raise fetched.bad_record(wrong)
+    if left == 0:
+        fetched.end_page()
+    return True
+
+
+cdef int _fill_from_messages(Fetched fetched, RecordColumns columns, Py_ssize_t most) except -1:
+    """Messages of the set that is open, of format v0 or v1."""
+    cdef ConsumerRecord record = None
+    cdef bytes key, value
+    while columns.count < most:
+        record = fetched.next_message()
+        if record is None:
+            fetched.end_page()
+            break
+        key, value = record.own_key, record.own_value
+        if not columns.reserve(1, 0):
+            raise MemoryError
+        columns.keys.put_object(key)
+        columns.values.put_object(value)
+        columns.offset_column.put64(record.offset)
+        columns.timestamp_column.put64(record.timestamp)
+        columns.headers.put(b"\0", 1)
+        columns.count += 1
+    return 0
