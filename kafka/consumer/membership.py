@@ -6,8 +6,8 @@ commit, seek and ask.
 
 from __future__ import annotations
 
-import inspect
 import time
+import types
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -109,7 +109,7 @@ class GroupMethods(Base):
         if self._listener is None:
             return
         answer = getattr(self._listener, what)(set(partitions))
-        if inspect.iscoroutine(answer):
+        if isinstance(answer, types.CoroutineType):
             import asyncio
 
             asyncio.run(answer)

@@ -6,10 +6,10 @@ Whatever is called here runs on a thread of its own: it may read clocks, ask ser
 from __future__ import annotations
 
 import base64
-import inspect
 import json
 import secrets
 import time
+import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -145,7 +145,7 @@ def _provider(given: Any) -> Callable[[], Token]:
 
 def _read(found: Any) -> tuple[str, float | None]:
     """The token, and when it expires (seconds since the epoch) where that is known."""
-    if inspect.iscoroutine(found):
+    if isinstance(found, types.CoroutineType):
         found.close()
         raise TypeError("it is a coroutine function; a token is asked for on a thread of its own, where it may wait")
     if isinstance(found, tuple) and len(found) == 2:
