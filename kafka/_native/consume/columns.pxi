@@ -38,8 +38,9 @@ cdef class Column:
         return True
 
     cdef inline void put(self, const void *data, Py_ssize_t size) noexcept nogil:
-        memcpy(self.data + self.size, data, size)
-        self.size += size
+        if size > 0:    # else there may be no memory at all
+            memcpy(self.data + self.size, data, size)
+            self.size += size
 
     cdef inline void put64(self, int64_t number) noexcept nogil:
         (<int64_t *>(self.data + self.size))[0] = number
