@@ -92,10 +92,12 @@ def on_start() -> None:
     if _finalized_in == os.getpid():
         return
     if _is_child():
-        from multiprocessing.util import Finalize
+        from multiprocessing.util import Finalize, is_exiting
 
         _finalized_in = os.getpid()
         Finalize(None, close_behind_threads, exitpriority=-1000)  # last
+        if is_exiting():  # what was to run has run: the process only waits for its threads, of which this is one
+            _await_threads()
     # The workers of Celery's process pools end with os._exit(), a second after this signal.
     if (celery := sys.modules.get("celery.signals")) is not None:
         celery.worker_process_shutdown.connect(_worker_ends, weak=False)
@@ -115,22 +117,33 @@ def _worker_ends(**_: object) -> None:
 
 def close_behind_threads() -> None:
     """Of a process where no atexit runs: close what is open, once the threads that Python waits for have ended."""
-    if not _threads():
+    if _threads():
+        _await_threads()
+    else:
         close_all()
-        return
 
-    def wait() -> None:
+
+class _Exit(threading.Thread):
+    """Waits for the threads that Python waits for, and so keeps the process until it has closed what is open."""
+
+    def run(self) -> None:
         while threads := _threads():
             for thread in threads:
                 thread.join()
         close_all()
 
-    threading.Thread(target=wait, name="kafka-exit").start()
+
+def _await_threads() -> None:
+    _Exit(name="kafka-exit", daemon=False).start()
 
 
 def _threads() -> list[threading.Thread]:
     here = (threading.main_thread(), threading.current_thread())
-    return [thread for thread in threading.enumerate() if not thread.daemon and thread not in here]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and thread not in here and not isinstance(thread, _Exit)  # two would wait for each other
+    ]
 
 
 def close_all() -> None:

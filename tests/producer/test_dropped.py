@@ -301,6 +301,13 @@ ENDS = {
         "inherited.send('t', b'first'); "
         "threading.Thread(target=lambda: (time.sleep(0.5), send(inherited), time.sleep(0.1))).start()"
     ),
+    "own, begun once the work was over": (
+        "threading.Thread(target=lambda: (time.sleep(0.5), send(KafkaProducer(bootstrap_servers=bootstrap)))).start()"
+    ),
+    "own, the second of a thread that goes on": (
+        "KafkaProducer(bootstrap_servers=bootstrap).close(); "
+        "threading.Thread(target=lambda: (time.sleep(0.5), send(KafkaProducer(bootstrap_servers=bootstrap)))).start()"
+    ),
 }
 
 
