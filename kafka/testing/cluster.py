@@ -105,6 +105,7 @@ class EmbeddedCluster(Cluster):
         self.brokers = self.nodes
         self._wanted = dict(topics or {})
         self._thread: threading.Thread | None = None
+        self._process = 0  # in which it runs
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -131,6 +132,7 @@ class EmbeddedCluster(Cluster):
             run = threading.Thread(target=self._run, args=(self._loop, started), name="kafka.testing", daemon=True)
             run.start()
             self._thread = run
+            self._process = os.getpid()
             started.result()
         except BaseException:
             self.stop()
@@ -139,7 +141,12 @@ class EmbeddedCluster(Cluster):
         return self
 
     def stop(self) -> None:
-        """Closes all connections and files. What is in memory can still be looked at, and `start()` goes on with it."""
+        """Closes all connections and files. What is in memory can still be looked at, and `start()` goes on with it.
+
+        In the child of a fork this does nothing: the cluster is its parent's.
+        """
+        if self._thread is not None and self._process != os.getpid():
+            return
         if self._thread is not None and self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the thread has failed
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -190,6 +197,8 @@ class EmbeddedCluster(Cluster):
         """Everything here belongs to the cluster's thread: `work` runs there."""
         if self._thread is None or self._loop is None or self._thread is threading.current_thread():
             return work()
+        if self._process != os.getpid():
+            raise RuntimeError("this process was forked from the one in which the cluster runs: ask it there")
         done: Future[T] = Future()
 
         def run() -> None:
@@ -238,6 +247,8 @@ class EmbeddedCluster(Cluster):
         log = self.topics[topic].partitions[partition].log
         if log.storage is None:
             raise ValueError("this cluster throws its records away (discard=True)")
+        if self.folder is not None and self._thread is None:
+            raise RuntimeError(f"this cluster is stopped, and its records are in {self.folder}: start() opens them")
         data = self._on_thread(log.read_all)
         batches = [result.unwrap() for result in read_batches(data)]
         return [record for batch in batches if not batch.is_control for record in batch.records().unwrap()]

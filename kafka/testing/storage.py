@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kafka.records import read_batches
+from kafka.result import Err
 
 SEGMENT_BYTES = 1 << 30  # log.segment.bytes of Kafka
 
@@ -66,6 +67,10 @@ class FolderStorage:
             data = path.read_bytes()
             end = 0
             for result in read_batches(data, topic=topic, partition=partition):
+                if isinstance(result, Err):
+                    error = result.error.fresh()
+                    error.hint = f"{path} is damaged; what stands before byte {error.position} is whole."
+                    raise error
                 batch = result.unwrap()
                 self._where.append((len(self._files) - 1, batch.position, batch.size))
                 end = batch.position + batch.size

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import socket
 import struct
 from pathlib import Path
@@ -334,6 +335,34 @@ def test_topics_from_the_test_itself(cluster):
         cluster.end_offsets("mine")
 
 
+def test_a_child_that_is_forked_neither_stops_its_parents_cluster_nor_waits_for_it():
+    with EmbeddedCluster(topics={"t": 1}) as cluster:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # no hang
+            code = 1
+            try:
+                with pytest.raises(RuntimeError, match="forked"):
+                    cluster.end_offsets("t")
+                cluster.stop()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        with Peer(cluster.bootstrap) as peer:
+            assert produce(peer, "t", 0, batch(b"a")) == (0, 0)
+        assert cluster.end_offsets("t") == {0: 1}
+
+
+def test_what_is_in_a_folder_is_read_by_a_cluster_that_runs(tmp_path):
+    with EmbeddedCluster(topics={"t": 1}, folder=tmp_path) as cluster, Peer(cluster.bootstrap) as peer:
+        produce(peer, "t", 0, batch(b"a"))
+    with pytest.raises(RuntimeError, match=f"stopped, and its records are in {tmp_path}"):
+        cluster.records("t")
+    with cluster:
+        assert [record.value for record in cluster.records("t")] == [b"a"]
+
+
 def test_what_is_in_memory_can_be_looked_at_after_the_end():
     with EmbeddedCluster(topics={"t": 1}) as cluster, Peer(cluster.bootstrap) as peer:
         produce(peer, "t", 0, batch(b"a"))
@@ -416,7 +445,8 @@ def test_a_damaged_log_leaves_nothing_open_and_can_be_mended(tmp_path):
     log.write_bytes(good[:-3] + b"?" + good[-2:])
     before = open_files()
     cluster = EmbeddedCluster(nodes=2, folder=tmp_path)
-    with pytest.raises(CorruptBatchError, match=r"a\[0\]"):
+    where = rf"a\[0\].* Hint: {log} is damaged; what stands before byte 0 is whole"
+    with pytest.raises(CorruptBatchError, match=where):
         cluster.start()
     assert open_files() <= before and all(map(is_free, cluster.bootstrap.split(",")))
     log.write_bytes(good)
