@@ -24,6 +24,7 @@ from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import IllegalStateError
+from kafka.serializer.wrapper import close_each
 from kafka.structs import TopicPartition
 
 if TYPE_CHECKING:
@@ -456,11 +457,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     def _shut_down(self, patience: float) -> None:
         super()._shut_down(patience)
         self.wakeup()
-        for deserializer in {
-            id(each): each for each in (self._checked.key_deserializer, self._checked.value_deserializer)
-        }.values():
-            if deserializer is not None:
-                deserializer.close()
+        close_each(self._checked.key_deserializer, self._checked.value_deserializer)
 
 
 class _Subscription:

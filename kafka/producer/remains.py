@@ -103,6 +103,7 @@ def close_owned(config: ProducerConfig, metrics: Any) -> None:
     """What a producer was given, and closes at its end."""
     if metrics is not None:
         metrics.close()
-    for serializer in {id(s): s for s in (config.key_serializer, config.value_serializer)}.values():
-        if serializer is not None:
-            serializer.close()
+    if config.key_serializer is not None or config.value_serializer is not None:
+        from kafka.serializer.wrapper import close_each
+
+        close_each(config.key_serializer, config.value_serializer)

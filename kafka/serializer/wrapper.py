@@ -50,9 +50,7 @@ class _WithoutHeaders(Serializer):
         return self.old.serialize(topic, data)
 
     def close(self) -> None:
-        close = getattr(self.old, "close", None)
-        if close is not None:
-            close()
+        close_each(self.old)
 
 
 class _OldDeserializer(Deserializer):
@@ -65,7 +63,13 @@ class _OldDeserializer(Deserializer):
         return self.old.deserialize(topic, data)
 
     def close(self) -> None:
-        close = getattr(self.old, "close", None)
+        close_each(self.old)
+
+
+def close_each(*given: Serializer | Deserializer | None) -> None:
+    """Close them at the end of their client, each once. Objects of the user's own need not have a `close()`."""
+    for one in {id(each): each for each in given}.values():
+        close = getattr(one, "close", None)
         if close is not None:
             close()
 

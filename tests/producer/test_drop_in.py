@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from kafka import KafkaProducer, Serializer
+from kafka import KafkaConsumer, KafkaProducer, Serializer, TopicPartition
 from kafka.errors import IllegalStateError
 from kafka.testing import EmbeddedCluster
 
@@ -34,6 +34,23 @@ def test_a_serializer_may_add_headers(cluster, headers):
     with KafkaProducer(bootstrap_servers=cluster.bootstrap, value_serializer=Adding()) as producer:
         size = producer.send("t", b"v", partition=0, headers=headers).get(10).serialized_header_size
     assert size == len("addedby it") + (len("mine1") if headers and headers[0][0] == "mine" else 0)
+
+
+def test_a_serializer_of_ones_own_may_have_no_close(cluster):
+    class Plain:
+        def serialize(self, topic, headers, data):
+            return data.encode()
+
+        def deserialize(self, topic, headers, data):
+            return data.decode()
+
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap, value_serializer=Plain()) as producer:
+        offset = producer.send("t", "text", partition=1).get(10).offset
+    consumer = KafkaConsumer(bootstrap_servers=cluster.bootstrap, value_deserializer=Plain(), consumer_timeout_ms=10000)
+    with consumer:
+        consumer.assign([TopicPartition("t", 1)])
+        consumer.seek(TopicPartition("t", 1), offset)
+        assert next(consumer).value == "text"
 
 
 def test_the_size_of_headers_is_that_of_their_keys_and_values(cluster):
