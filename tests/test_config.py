@@ -3,6 +3,7 @@ import pytest
 from kafka.errors import KafkaConfigurationError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
+from kafka.records.compression import LEVELS
 from kafka.serializer import JsonSerializer, Serializer, SerializeWrapper
 
 NOT_IMPLEMENTED = {name for name, key in ProducerConfig.KEYS.items() if not key.implemented}
@@ -151,7 +152,12 @@ def test_compression():
     assert parse(compression_type="zstd", compression_level=-5).compression_level == -5
     refused("compression_type must be", compression_type="brotli")
     refused("compression_type must be", compression_type=["gzip"])
-    refused("compression_level must be 1 to 9 for gzip, not 10", compression_type="gzip", compression_level=10)
+    for name, (lowest, highest, _) in LEVELS.items():
+        for level in (lowest, highest):
+            assert parse(compression_type=name, compression_level=level).compression_level == level
+        for level in (lowest - 1, highest + 1):
+            wrong = f"compression_level must be {lowest} to {highest} for {name}, not {level}"
+            refused(wrong, compression_type=name, compression_level=level)
     refused("needs a compression_type that has levels", compression_type="snappy", compression_level=1)
     refused("needs a compression_type that has levels", compression_level=1)
 

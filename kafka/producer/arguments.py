@@ -64,7 +64,7 @@ class ProducerArguments(TypedDict, total=False):
     smallest, lz4 costs the least time; both pay off where the network or the brokers' disks are the limit."""
     compression_level: int | None
     """A whole number from -2147483648 to 2147483647, or None for the codec's default; None by default. How hard it is
-    tried: 1 to 9 for gzip, 1 to 17 for lz4, -131072 to 22 for zstd. Higher levels make smaller batches and take more
+    tried: 1 to 9 for gzip, 0 to 17 for lz4, -131072 to 22 for zstd. Higher levels make smaller batches and take more
     time on the IO thread."""
     key_serializer: Serializes | Callable[[Any], Any] | None
     """A function or a kafka.serializer.Serializer, or None for bytes as they are; None by default. Makes bytes of each

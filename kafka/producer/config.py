@@ -26,13 +26,12 @@ from kafka.core.produce.partitions import MOST_IN_FLIGHT
 from kafka.errors import ConfigurationValueError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.partitioner.abc import as_partitioner
+from kafka.records.compression import LEVELS
 
 if TYPE_CHECKING:
     from kafka.serializer import Serializer
 
 log = Log("kafka.producer")
-
-_LEVELS = {"gzip": (1, 9), "lz4": (1, 17), "zstd": (-131072, 22)}
 
 
 # -- what some of the keys take ----------------------------------------------------------------------------------------
@@ -183,7 +182,7 @@ class ProducerConfig(ClientConfig):
     compression_level = Key(
         or_none(whole("", -(2**31)), "the codec's default"),
         None,
-        f"How hard it is tried: {', '.join(f'{low} to {high} for {name}' for name, (low, high) in _LEVELS.items())}. "
+        f"How hard it is tried: {', '.join(f'{low} to {high} for {name}' for name, (low, high, _) in LEVELS.items())}. "
         "Higher levels make smaller batches and take more time on the IO thread.",
     )
     key_serializer = Key(
@@ -261,12 +260,12 @@ class ProducerConfig(ClientConfig):
     def _check_level(self) -> None:
         if self.compression_level is None:
             return
-        if self.compression_type not in _LEVELS:
+        if self.compression_type not in LEVELS:
             raise ConfigurationValueError(
                 f"compression_level={self.compression_level} needs a compression_type that has levels "
-                f"({', '.join(_LEVELS)}), not {self.compression_type!r}."
+                f"({', '.join(LEVELS)}), not {self.compression_type!r}."
             )
-        low, high = _LEVELS[self.compression_type]
+        low, high, _ = LEVELS[self.compression_type]
         if not low <= self.compression_level <= high:
             raise ConfigurationValueError(
                 f"compression_level must be {low} to {high} for {self.compression_type}, not {self.compression_level}."

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 #: The codecs' names; each one's index is its number in a batch's attributes.
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
-#: The levels that each codec takes: lowest, highest, and the one that None stands for. Java's ranges.
+#: The levels that each codec takes: lowest, highest, and the one that None stands for. Java's ranges, and
+#: for lz4 that one.
 #: gzip's None leaves the level to the fastest library there is, see `libraries`.
 LEVELS: dict[str, tuple[int, int, int | None]] = {"gzip": (1, 9, None), "lz4": (0, 17, 0), "zstd": (-131072, 22, 3)}
 
