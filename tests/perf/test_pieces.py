@@ -20,6 +20,7 @@ from kafka.protocol import MetadataResponse, ProduceRequest, decode, encode
 from kafka.records import RecordBatchBuilder, decompress, read_batches
 from kafka.records.compression import Codec
 from kafka.records.crc import crc32c
+from kafka.structs import RecordMetadata
 
 pytestmark = pytest.mark.timing
 
@@ -141,6 +142,48 @@ def sending(*, ask: bool) -> Piece:
     return run, RECORDS
 
 
+def sending_with_callbacks() -> Piece:
+    host = ManualHost()
+    host.now = 100.0
+    accumulator = Accumulator(host, memory=32 << 20, linger=0.005, delivery_timeout=120.0)
+    send = ProducerBase(accumulator).send
+    value = b"x" * 100
+
+    def delivered(metadata: RecordMetadata) -> None:
+        metadata.offset  # noqa: B018
+
+    def run() -> None:
+        for _ in range(RECORDS):
+            send("topic", value).add_callback(delivered)
+        host.now += 1
+        for queue in accumulator.take_ready(host.now):
+            while (batch := queue.pull(host.now)) is not None:
+                batch.bind(0)
+                batch.complete(0)
+
+    return run, RECORDS
+
+
+def adding_late_callbacks() -> Piece:
+    host = ManualHost()
+    accumulator = Accumulator(host, memory=32 << 20, linger=0.0, delivery_timeout=120.0)
+    send = ProducerBase(accumulator).send
+    futures = [send("topic", b"x" * 100) for _ in range(RECORDS)]
+    for queue in accumulator.take_ready(host.now):
+        while (batch := queue.pull(host.now)) is not None:
+            batch.bind(0)
+            batch.complete(0)
+
+    def delivered(metadata: RecordMetadata) -> None:
+        metadata.offset  # noqa: B018
+
+    def run() -> None:
+        for future in futures:
+            future.add_callback(delivered)
+
+    return run, RECORDS
+
+
 def compressing(name: str) -> Piece:
     codec = Codec(name)
     return lambda: codec.compress(ROWS), 1
@@ -162,6 +205,8 @@ PIECES: dict[str, Callable[[], Piece]] = {
     "murmur2 of 16 bytes": murmur2_of_16_bytes,
     "send a record": lambda: sending(ask=False),
     "send a record and ask its future": lambda: sending(ask=True),
+    "send a record with a callback": sending_with_callbacks,
+    "a callback for a delivered record": adding_late_callbacks,
 }
 # Both directions of each codec; what must not be found for gzip to be by that library.
 CODECS = {

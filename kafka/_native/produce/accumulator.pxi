@@ -385,7 +385,8 @@ cdef class Accumulator(Memory):
         self.closed = True
         for cell in self.unresolved():
             cell.error = error
-            cell.callbacks = cell.known_outcomes = None
+            cell.known_outcomes = None
+            drop_callbacks(&cell.callbacks)
             cell.done = cell.told = True
             self.unlink_cell(cell)
             release_all(cell.releases)

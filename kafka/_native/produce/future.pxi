@@ -5,12 +5,6 @@ from kafka import errors as Errors
 from kafka.structs import RecordMetadata, TopicPartition
 
 
-cdef enum:
-    ON_SUCCESS = 1
-    ON_FAILURE = 2
-    AT_END = 4      # without the outcome, and without having looked at it
-
-
 cdef class Future:
     """The common part of what `send` and `send_many` give back: waiting and callbacks.
 
@@ -24,8 +18,20 @@ cdef class Future:
         """The cell that is resolved last as far as is known; None where there is nothing to wait for."""
         raise NotImplementedError
 
+    cdef object peek_error(self):
+        """The error once the outcome is known, without having looked at it."""
+        raise NotImplementedError
+
+    cdef object peek_value(self):
+        """What it succeeded with, where it did."""
+        raise NotImplementedError
+
     cdef look(self):
         """Somebody sees how it ended: its failure is no longer one that nobody has looked at."""
+
+    cdef inline bint ended(self):
+        cdef Cell cell = self.cell_at_end()
+        return cell is None or cell.done
 
     def __reduce__(self):
         raise TypeError(
@@ -34,28 +40,34 @@ cdef class Future:
 
     @property
     def is_done(self):
-        """Whether the outcome is known."""
-        raise NotImplementedError
+        """Whether the outcome is known: of `send_many`, that of every record."""
+        return self.ended()
 
     @property
     def value(self):
-        """What it succeeded with, else None."""
-        return None
+        """What was delivered: a `RecordMetadata`; of `send_many`, a sequence of them where all were. Else None."""
+        return self.peek_value() if self.ended() and self.peek_error() is None else None
 
     @property
     def exception(self):
-        """The error it failed with, else None."""
-        return None
+        """The error of a record that was not delivered; of `send_many`, a `DeliveryFailed`. Else None."""
+        if not self.ended():
+            return None
+        self.look()
+        return self.peek_error()
 
     def succeeded(self):
-        return self.is_done and self.exception is None
+        if not self.ended():
+            return False
+        self.look()
+        return self.peek_error() is None
 
     def failed(self):
-        return self.is_done and self.exception is not None
+        return self.exception is not None
 
     def retriable(self):
         """Whether it failed with an error that trying again may mend."""
-        return self.is_done and isinstance(self.exception, Errors.RetriableError)
+        return isinstance(self.exception, Errors.RetriableError)
 
     def add_callback(self, f, *args, **kwargs):
         """Call `f(*args, value, **kwargs)` on success: on the IO thread, or here and now if that is known already."""
@@ -70,48 +82,46 @@ cdef class Future:
         return self.add(ON_SUCCESS | ON_FAILURE, f, args, kwargs)
 
     cdef add(self, int when, function, tuple args, dict kwargs):
-        cdef Cell cell
+        cdef tuple arguments = None
         if not callable(function):
             raise TypeError(f"a callback must be callable, not {type(function).__name__}")
-        # Made first: making them may run the garbage collector, and so whatever resolves the cell. Between the look
-        # at `done` and the callback's place on the list nothing is made, so that none is lost.
-        cdef list callbacks = []
-        cdef tuple callback = (self, when, function, args, kwargs)
-        cell = self.cell_at_end()
-        if cell is None or cell.done:
-            self.call(when, function, args, kwargs, False)
-            return self
-        if cell.callbacks is None:
-            cell.callbacks = callbacks
-        cell.callbacks.append(callback)
+        # Made first: making it may run the garbage collector, and so whatever resolves the cell. Between the look at
+        # `done` and the callback's place in the array no object is made, so that none is lost.
+        if args or kwargs:
+            arguments = (args, kwargs)
+        self.add_or_call(when, function, arguments)
         return self
 
-    cdef call(self, int when, function, tuple args, dict kwargs, bint on_io_thread):
+    cdef add_or_call(self, int when, function, tuple arguments):
+        cdef Cell cell = self.cell_at_end()
+        if cell is None or cell.done:
+            self.call(when, function, arguments, False)
+        else:
+            add_callback(&cell.callbacks, self, function, arguments, when)
+
+    cdef call(self, int when, function, tuple arguments, bint on_io_thread):
         cdef Cell cell = self.cell_at_end()
         if cell is not None and not cell.done:
             # One of several batches is done and another is not: go on with that one.
-            self.add(when, function, args, kwargs)
+            self.add_or_call(when, function, arguments)
             return
         try:
             if when == AT_END:
-                function(*args, **kwargs)
+                call_back(function, arguments)
                 return
-            error = self.exception if when & ON_FAILURE else self.peek_error()
+            error = self.peek_error()
             if error is None:
                 if when & ON_SUCCESS:
-                    function(*args, self.value, **kwargs)
+                    call_back_with(function, arguments, self.peek_value())
             elif when & ON_FAILURE:
-                function(*args, error, **kwargs)
+                self.look()
+                call_back_with(function, arguments, error)
         except BaseException as error:
             # As in kafka-python: a callback's own failure is told in the log, and stops nothing. In a caller's thread
             # Ctrl-C and sys.exit() are the caller's.
             if not on_io_thread and not isinstance(error, Exception):
                 raise
             callback_failed(function, self)
-
-    cdef object peek_error(self):
-        """The error, without having looked at it."""
-        raise NotImplementedError
 
     cdef wait_until_done(self, timeout):
         cdef Cell cell
@@ -190,11 +200,8 @@ cdef class Future:
 
     cdef forget_waiter(self, waiter):
         cdef Cell cell = self.cell_at_end()
-        if cell is not None and cell.callbacks is not None:
-            for entry in cell.callbacks:
-                if entry[0] is self and entry[1] == AT_END and entry[3] and entry[3][0] is waiter:
-                    cell.callbacks.remove(entry)
-                    return
+        if cell is not None:
+            forget_callback(&cell.callbacks, self, waiter)
 
 
 cdef object ways_to_wait(Accumulator accumulator):
@@ -224,33 +231,18 @@ cdef class FutureRecordMetadata(Future):
             if self.cell.error_of(self.index) is not None:
                 self.cell.seen(1)
 
-    @property
-    def is_done(self):
-        """Whether the outcome is known."""
-        return self.cell.done
-
-    @property
-    def value(self):
-        """The `RecordMetadata` of a delivered record, else None."""
-        if not self.cell.done or self.cell.error_of(self.index) is not None:
-            return None
-        return self.cell.metadata(self.index, self.timestamp, self.key_size, self.value_size, self.headers_size)
-
-    @property
-    def exception(self):
-        """The error of a record that was not delivered, else None."""
-        self.look()
-        return self.cell.error_of(self.index)
-
     cdef object peek_error(self):
         return self.cell.error_of(self.index)
+
+    cdef object peek_value(self):
+        return self.cell.metadata(self.index, self.timestamp, self.key_size, self.value_size, self.headers_size)
 
     @property
     def topic_partition(self):
         """Where the record goes; None while no partition was chosen."""
         if self.cell.partition < 0:
             return None
-        return TopicPartition(self.cell.topic, self.cell.partition)
+        return self.cell.topic_partition()
 
     @property
     def _produce_future(self):
@@ -265,10 +257,11 @@ cdef class FutureRecordMetadata(Future):
         Raises the error if the record was not delivered, KafkaTimeoutError if nothing is known in time.
         """
         self.wait_until_done(timeout)
-        error = self.exception
+        self.look()
+        error = self.peek_error()
         if error is not None:
             raise error.about(self.cell.named_place())
-        return self.value
+        return self.peek_value()
 
     def __repr__(self):
         cdef Cell cell = self.cell
@@ -426,11 +419,6 @@ cdef class FutureRecords(Future):
             self.done_cells += 1
         return None
 
-    @property
-    def is_done(self):
-        """Whether the outcome of every record is known."""
-        return self.cell_at_end() is None
-
     cdef bint any_failed(self):
         """Whether a batch with some of the records failed, though maybe with others of it."""
         for cell in self.cells:
@@ -468,23 +456,11 @@ cdef class FutureRecords(Future):
                 count, error = cell.failed_among(run.index, self.end_of(i) - run.first)
                 if count:
                     failed += count
-                    first.setdefault(TopicPartition(cell.topic, cell.partition), error)
+                    first.setdefault(cell.topic_partition(), error)
         return Errors.DeliveryFailed(failed, first) if failed else None
 
-    @property
-    def value(self):
-        """The records' `RecordMetadata`, in order, made when asked for; None unless all were delivered."""
-        if self.cell_at_end() is not None or self.peek_error() is not None:
-            return None
+    cdef object peek_value(self):
         return RecordsMetadata(self)
-
-    @property
-    def exception(self):
-        """A `DeliveryFailed` where at least one record was not delivered, else None."""
-        if self.cell_at_end() is not None:
-            return None
-        self.look()
-        return self.peek_error()
 
     def get(self, timeout=None):
         """Wait for all records, at most `timeout` seconds: their `RecordMetadata`, a sequence in order.
