@@ -75,6 +75,11 @@ def test_an_unknown_key_names_the_nearest(key, nearest):
     refused(f"'{key}' .did you mean '{nearest}'", **{key: 1})
 
 
+@pytest.mark.parametrize(("given", "patience"), [({}, 3.0), ({"bootstrap_timeout_ms": 15_000}, 15.0)])
+def test_the_time_that_was_given_for_the_first_answer_is_used(given, patience):
+    assert parse(**given).for_core().bootstrap_patience == patience
+
+
 def test_an_unknown_key_without_a_neighbour_and_several_at_once():
     refused("no configuration key 'zzzzqqq'[.]$", zzzzqqq=1)
     refused("key 'ack' .did you mean 'acks'.., nor 'retrys' .did you mean 'retries'", ack=1, retrys=1)

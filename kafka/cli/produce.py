@@ -29,7 +29,6 @@ from kafka.errors import (
 if TYPE_CHECKING:
     from kafka.producer import KafkaProducer
 
-_BOOTSTRAP_TIMEOUT_MS = 10_000  # a person waits for the answer
 _PATIENCE_AFTER_INTERRUPT = 5.0  # seconds for what was sent already
 _TICK = 0.2
 
@@ -256,7 +255,6 @@ def run(options: argparse.Namespace) -> int:
             _check_readable(name)
     configs: dict[str, Any] = {
         "bootstrap_servers": options.bootstrap,
-        "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
         "client_id": "kafka-turbo-cli",
         **dict(_configs(options.config)),
     }

@@ -60,7 +60,6 @@ class Reader(Client):
                 {
                     "bootstrap_servers": bootstrap_servers,
                     "client_id": "kafka-turbo-cli",
-                    "bootstrap_timeout_ms": 10_000,  # a person waits
                     "reconnect_backoff_max_ms": 1000,
                 }
             )

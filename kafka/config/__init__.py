@@ -55,6 +55,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
         self.sasl = mechanism(self.security_protocol, self.values)
         for name in self.UNDERSTOOD:
             self.values[name] = getattr(self, name)
+        self._bootstrap_timeout_given = "bootstrap_timeout_ms" in configs
         for name in PASSWORDS:
             if self.values[name] is not None:
                 self.values[name] = HIDDEN
@@ -103,7 +104,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
 
     def for_core(self) -> Config:
         """The same in the core's terms."""
-        return Config(
+        config = Config(
             bootstrap=self.bootstrap_servers,
             client_id=self.client_id,
             software=("kafka-turbo", __version__),
@@ -120,6 +121,9 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
             metadata_max_age=max(self.metadata_max_age_ms, self.retry_backoff_ms) / 1000,
             allow_auto_create_topics=False,
         )
+        if self._bootstrap_timeout_given:
+            config = config._replace(bootstrap_patience=min(self.bootstrap_timeout_ms / 1000, 1e9))
+        return config
 
     def for_sockets(self) -> list[tuple[int, int, int | bytes]]:
         """(level, option, value) of what is set on each socket."""

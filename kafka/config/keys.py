@@ -157,8 +157,9 @@ class ConnectionKeys(Configuration):
     bootstrap_timeout_ms = Key(
         milliseconds(),
         30000,
-        "How long the constructor waits for the cluster's first answer. It raises sooner where every address has "
-        "failed for three seconds. Raise it where name lookup or the way to the brokers is very slow.",
+        "How long the constructor waits for the cluster's first answer. Where it is not set, the constructor raises "
+        "sooner if every address has failed for three seconds. Set it where a program starts together with its brokers, "
+        "or their names are not known from the first moment on, and raise it where the way to the brokers is very slow.",
     )
     api_version: Key[tuple[int, ...] | None] = Key(
         Kind("tuple[int, ...] | str | None", "a tuple such as (3, 9), or None", _api_version),

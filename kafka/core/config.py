@@ -31,5 +31,5 @@ class Config(NamedTuple):
     unknown_topic_grace: float = 30.0  # a topic may be unknown to brokers for so long before it counts as not existing
     rebootstrap_after: float = 300.0  # without an answer, counted from the first refresh that got none
     allow_auto_create_topics: bool = True
-    bootstrap_patience: float = 3.0  # how long `Core.bootstrap` keeps trying when every address fails
+    bootstrap_patience: float = 3.0  # how long `Core.bootstrap` keeps trying when every address fails; not for ever
     any_broker_attempt: float = 2.0  # for one broker to answer what any of them could; doubles with each round

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_name_with_a_silent_and_a_dead_address(monkeypatch: pytest.MonkeyPatch
     said = str(caught.value)
     assert f"kafka.invalid:{port} (127.0.0.1) failed in stage api versions: no answer within" in said
     assert f"kafka.invalid:{port} (127.0.0.2) failed in stage tcp connect: Connection refused" in said
+
+
+@pytest.mark.slow
+def test_a_name_that_is_not_known_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a container that starts with the program: what was given as bootstrap_timeout_ms is waited for."""
+    original = socket.getaddrinfo
+    begun = time.monotonic()
+
+    def getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
+        if host != "kafka.invalid":
+            return original(host, *arguments, **options)
+        if time.monotonic() - begun < 5:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return original("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with ScriptedCluster(nodes=1, topics={"t": 1}) as cluster:
+        port = cluster.bootstrap.rpartition(":")[2]
+        with KafkaProducer(bootstrap_servers=f"kafka.invalid:{port}", bootstrap_timeout_ms=30_000) as producer:
+            producer.send("t", b"v").get(10)
 
 
 def test_without_a_thread_of_its_own_a_name_is_looked_up_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
