@@ -18,6 +18,7 @@ from kafka.producer.config import ProducerConfig
 HOMES = {
     "Any": "typing", "Literal": "typing",
     "Callable": "collections.abc", "Collection": "collections.abc", "Iterable": "collections.abc",
+    "Mapping": "collections.abc",
     "Sequence": "collections.abc",
     "AbstractTokenProvider": "kafka.net.sasl.oauth",
     "Partitions": "kafka.partitioner.abc",

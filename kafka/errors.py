@@ -264,7 +264,7 @@ class UnknownPartitionError(KafkaTimeoutError, ValueError):
 class CredentialsError(KafkaError):
     """What the client was to authenticate with could not be had: whoever was asked for it failed, or has not answered.
 
-    `__cause__` is what was raised, if anything was.
+    `__cause__` is what was raised, if anything was. `retriable`: it may pass by itself, and was tried for 3 seconds.
     """
 
 

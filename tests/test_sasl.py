@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import gc
 import io
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 from certificates import PASSWORD, Certificates
+from token_server import TokenServer, http
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.config import HIDDEN, ClientConfig
@@ -43,6 +45,12 @@ USERS = {"alice": SECRET, "a,b=c": "x"}
 @pytest.fixture
 def cluster() -> Iterator[EmbeddedCluster]:
     with EmbeddedCluster(2, topics={"t": 2}, users=USERS) as found:
+        yield found
+
+
+@pytest.fixture
+def endpoint() -> Iterator[TokenServer]:
+    with TokenServer() as found:
         yield found
 
 
@@ -227,8 +235,13 @@ def test_no_password_is_shown(certificates: Certificates) -> None:
     config = ClientConfig({**SASL, "security_protocol": "SASL_SSL", "sasl_plain_username": "a", **given,
                            "sasl_plain_password": SECRET})  # fmt: skip
     assert config.values["sasl_plain_password"] is HIDDEN and config.values["ssl_cafile_password"] is HIDDEN
+    private = certificates.text("client.key")
+    config_of_text = ClientConfig({"security_protocol": "SSL", "ssl_certfile": certificates["client.crt"],
+                                   "ssl_keyfile": private})  # fmt: skip
+    assert config_of_text.values["ssl_keyfile"] is HIDDEN
+    assert config_of_text.values["ssl_certfile"] == certificates["client.crt"]
     assert config.values["ssl_password"] is None and config.values["sasl_plain_username"] == "a"
-    for key in ("ssl_password", "ssl_cafile_password"):
+    for key in ("ssl_password", "ssl_cafile_password", "ssl_keyfile"):
         with pytest.raises(ConfigurationValueError, match=f"{key} was given what stands for it"):
             ClientConfig({"security_protocol": "SSL", key: HIDDEN})
 
@@ -443,10 +456,13 @@ def _printed(error: BaseException) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "OAUTHBEARER"])
-def test_secrets_show_nowhere(cluster: EmbeddedCluster, mechanism: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("how", ["PLAIN", "SCRAM-SHA-256", "OAUTHBEARER", "token endpoint"])
+def test_secrets_show_nowhere(
+    cluster: EmbeddedCluster, endpoint: TokenServer, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """In no log, repr, error, pickle or metric; not in what `client.config` shows."""
     assert cluster.sasl is not None
+    mechanism = "OAUTHBEARER" if how == "token endpoint" else how
     bearer = token()
     secrets = [SECRET, "wr0ng-pa55", bearer]
     caplog.set_level(logging.DEBUG)
@@ -456,7 +472,16 @@ def test_secrets_show_nowhere(cluster: EmbeddedCluster, mechanism: str, caplog: 
         for thing in things:
             print(repr(thing), str(thing), file=shown)
 
-    good = {"sasl_oauth_token_provider": lambda: bearer} if mechanism == "OAUTHBEARER" else {}
+    good: dict[str, Any] = {"sasl_oauth_token_provider": lambda: bearer} if how == "OAUTHBEARER" else {}
+    if how == "token endpoint":
+        endpoint.answer = lambda asked: http(200, {"access_token": bearer})
+        good = {
+            "sasl_oauthbearer_token_endpoint_url": endpoint.url,
+            "sasl_oauthbearer_allow_http": True,
+            "sasl_oauthbearer_client_credentials_client_id": "alice",
+            "sasl_oauthbearer_client_credentials_client_secret": SECRET,
+        }
+        secrets.append(base64.b64encode(f"alice:{SECRET}".encode()).decode())
     with KafkaProducer(**keys(cluster, mechanism, **good)) as producer:
         producer.send("t", b"x").get(10)
         show(producer, producer.config, producer._checked, producer._checked.sasl, vars(producer._core))
@@ -465,7 +490,7 @@ def test_secrets_show_nowhere(cluster: EmbeddedCluster, mechanism: str, caplog: 
         show(*[each for each in gc.get_objects() if str(type(each).__module__).startswith(modules)])
         with pytest.raises(TypeError):
             pickle.dumps(producer)
-        if mechanism != "OAUTHBEARER":
+        if how != "OAUTHBEARER":
             with pytest.raises(ConfigurationValueError) as misused:
                 KafkaProducer(**producer.config)
             show(misused.value, _printed(misused.value))
@@ -474,6 +499,10 @@ def test_secrets_show_nowhere(cluster: EmbeddedCluster, mechanism: str, caplog: 
     if mechanism == "OAUTHBEARER":
         cluster.sasl.takes_token = lambda claims: False
         bad = good
+    if how == "token endpoint":
+        endpoint.answer = lambda asked: http(
+            401, {"error": f"{asked.headers['authorization']} is wrong, so is {SECRET}"}
+        )
     for configs in (bad, {**bad, "bootstrap_servers": "127.0.0.1:1"}, {**bad, "linger_mss": 1}):
         with pytest.raises(KafkaError) as caught:
             KafkaProducer(**keys(cluster, mechanism, **configs))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kafka.config.keys import ConnectionKeys, ObservationKeys, addresses
-from kafka.config.security import HIDDEN, PASSWORDS, PROTOCOLS, SecurityKeys
+from kafka.config.oauth import OAuthKeys
+from kafka.config.security import HIDDEN, PROTOCOLS, SecurityKeys, is_secret
 from kafka.core.config import Config
 from kafka.errors import ConfigurationValueError
 from kafka.security.keys import contexts, mechanism
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _RENAMED = {"api_version_auto_timeout_ms": "bootstrap_timeout_ms"}  # kafka-python 2's names
 
 
-class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
+class ClientConfig(ConnectionKeys, SecurityKeys, OAuthKeys, ObservationKeys):
     """The checked configuration of one client; attributes are the keys that work.
 
     Durations stay in milliseconds, as given; they may be float("inf") where waiting for ever makes sense.
@@ -52,12 +53,12 @@ class ClientConfig(ConnectionKeys, SecurityKeys, ObservationKeys):
         self._settle(configs)
         given = [name for name in self.KEYS if name in configs and not self.KEYS[name].is_default(configs[name])]
         self.tls = contexts(self.security_protocol, self.values, given)
-        self.sasl = mechanism(self.security_protocol, self.values)
+        self.sasl = mechanism(self.security_protocol, self.values, given)
         for name in self.UNDERSTOOD:
             self.values[name] = getattr(self, name)
         self._bootstrap_timeout_given = "bootstrap_timeout_ms" in configs
-        for name in PASSWORDS:
-            if self.values[name] is not None:
+        for name, value in self.values.items():
+            if is_secret(name, value):
                 self.values[name] = HIDDEN
 
     def _settle(self, configs: Mapping[str, Any]) -> None:

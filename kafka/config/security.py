@@ -14,7 +14,13 @@ from kafka.config.key import Configuration, Key, Kind, Unwanted, boolean, choice
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
-PASSWORDS = ("ssl_password", "ssl_cafile_password", "sasl_plain_password")
+PASSWORDS = (
+    "ssl_password",
+    "ssl_cafile_password",
+    "sasl_plain_password",
+    "sasl_oauthbearer_client_credentials_client_secret",
+)
+_PRIVATE = "PRIVATE KEY-----"  # in the text of a key
 
 
 class _Hidden:
@@ -27,7 +33,16 @@ class _Hidden:
 HIDDEN = _Hidden()
 
 
-def _known(value: Any) -> Any:
+def is_secret(name: str, value: Any) -> bool:
+    """Whether the value of this key is not shown: a password, or a private key where its file would be named."""
+    if name in PASSWORDS:
+        return value is not None
+    text = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return isinstance(text, str) and _PRIVATE in text
+
+
+def known(value: Any) -> Any:
+    """Not what stands for a secret."""
     if value is HIDDEN:
         raise Unwanted(" was given what stands for it in the `config` of another client: give the real one.")
     return value
@@ -40,19 +55,19 @@ def _context(value: Any) -> Any:
 
 
 def _material(value: Any) -> Any:
-    if not isinstance(value, (str, bytes, os.PathLike)) or not value:
+    if not isinstance(known(value), (str, bytes, os.PathLike)) or not value:
         raise Unwanted
     return value
 
 
 def _secret(value: Any) -> Any:
-    if not isinstance(_known(value), (str, bytes, bytearray)) and not callable(value):
+    if not isinstance(known(value), (str, bytes, bytearray)) and not callable(value):
         raise Unwanted
     return value
 
 
 def _text(value: Any) -> Any:
-    if not isinstance(_known(value), str) and not callable(value):
+    if not isinstance(known(value), str) and not callable(value):
         raise Unwanted
     return value
 
@@ -75,7 +90,7 @@ def _ciphers(value: Any) -> str:
     return value
 
 
-def _file(otherwise: str) -> Kind[Any]:
+def file_or_text(otherwise: str) -> Kind[Any]:
     wanted = "the path of a file, PEM text ('-----BEGIN ...')"
     return or_none(Kind("str | bytes | os.PathLike[str]", wanted, _material, secret=True), otherwise)
 
@@ -101,7 +116,7 @@ class SecurityKeys(Configuration):
         "brokers' listener has.",
     )
     ssl_cafile = Key(
-        _file("the system's authorities"),
+        file_or_text("the system's authorities"),
         None,
         "The authorities that are trusted, and no others. Any certificate in it is trusted, an intermediate one or the "
         "broker's own too, as in Java. It may be a PKCS#12 trust store. Set it where the brokers' certificates are "
@@ -111,13 +126,15 @@ class SecurityKeys(Configuration):
         _password("`ssl_password`"), None, "The password of `ssl_cafile`, where that is a PKCS#12 store."
     )
     ssl_certfile = Key(
-        _file("no certificate"),
+        file_or_text("no certificate"),
         None,
         "The client's certificate, with those that vouch for it behind it, or a PKCS#12 key store. Set it where "
         "brokers want to know who the client is (`ssl.client.auth`).",
     )
     ssl_keyfile = Key(
-        _file("one that is in `ssl_certfile`"), None, "The client's private key. Set it where it has a file of its own."
+        file_or_text("one that is in `ssl_certfile`"),
+        None,
+        "The client's private key. Set it where it has a file of its own.",
     )
     ssl_password = Key(
         _password("a key that is not encrypted"),
@@ -126,7 +143,7 @@ class SecurityKeys(Configuration):
         "so it can ask a vault.",
     )
     ssl_crlfile = Key(
-        _file("no list"),
+        file_or_text("no list"),
         None,
         "Revoked certificates: a list of each authority that signs brokers' certificates. Set it where certificates "
         "are revoked.",

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import os
     import selectors
     import ssl
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from typing import Any, Literal
 
     from kafka.net.sasl.oauth import AbstractTokenProvider
@@ -233,6 +233,33 @@ class ConsumerArguments(TypedDict, total=False):
     """An object with a method token(), a function that returns a token, or None for no tokens; None by default. What
     gives the client its tokens, for OAUTHBEARER. It is called on a thread of its own, when there is no token and before
     one expires."""
+    sasl_oauthbearer_token_endpoint_url: str | None
+    """A URL that begins with https://, or None for no endpoint; None by default. Where the client gets its tokens, for
+    OAUTHBEARER: the token endpoint of an OAuth 2.0 or OpenID Connect server. It takes the place of
+    `sasl_oauth_token_provider`."""
+    sasl_oauthbearer_client_credentials_client_id: str | None
+    """A string, or None for none; None by default. Who the client is to the token endpoint (KIP-768)."""
+    sasl_oauthbearer_client_credentials_client_secret: str | os.PathLike[str] | Callable[[], str] | None
+    """A string, a pathlib.Path of a file that has it, a function that returns it, or None for none; None by default.
+    The secret of that client. A file is read, and a function called, for each token, so a secret that has changed needs
+    no new client."""
+    sasl_oauthbearer_scope: str | None
+    """A string, or None for the endpoint's choice; None by default. What the token is to be good for: names with spaces
+    between. Set it where the endpoint wants it."""
+    sasl_oauthbearer_header_urlencode: bool
+    """True or False; False by default. Whether id and secret are URL-encoded in the request's `Authorization`, as RFC
+    6749 has it and many endpoints do not expect. Set it where they have other characters than letters and digits, and
+    are refused."""
+    sasl_oauthbearer_extensions: Mapping[str, str] | None
+    """A dict of strings, whose names have letters only, or None for none; None by default. What goes along with the
+    token to brokers (KIP-342). Confluent Cloud wants `logicalCluster` and `identityPoolId`."""
+    sasl_oauthbearer_ssl_cafile: str | bytes | os.PathLike[str] | None
+    """The path of a file, PEM text ('-----BEGIN ...'), or None for the system's authorities; None by default. The
+    authorities that are trusted to sign the endpoint's certificate, and no others; `ssl_cafile` is for brokers alone.
+    Set it where an authority of your own has signed it. It is read for each token."""
+    sasl_oauthbearer_allow_http: bool
+    """True or False; False by default. Whether the token endpoint may be one without TLS, `http://`: everybody on the
+    way then reads the client's secret and its tokens. Leave it, but for tests."""
     metrics_enabled: bool
     """True or False; True by default. Whether the client measures itself, for `metrics()` and reporters. It takes a
     microsecond a batch; turn it off where nobody reads them."""

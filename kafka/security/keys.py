@@ -37,10 +37,10 @@ def contexts(protocol: str, values: Mapping[str, Any], given: Collection[str]) -
     return Contexts(Settings(**{name: values[f"ssl_{name}"] for name in Settings._fields}))
 
 
-def mechanism(protocol: str, values: Mapping[str, Any]) -> Make | None:
+def mechanism(protocol: str, values: Mapping[str, Any], given: Collection[str]) -> Make | None:
     """What makes the mechanism by which clients with this `security_protocol` authenticate; None: they do not.
 
-    `values`: all keys, checked. Raises ConfigurationValueError, NotImplementedError.
+    `values` and `given` as for `contexts`. Raises ConfigurationValueError, NotImplementedError.
     """
     name = values["sasl_mechanism"]
     if not protocol.startswith("SASL_"):
@@ -54,4 +54,4 @@ def mechanism(protocol: str, values: Mapping[str, Any]) -> Make | None:
         raise ConfigurationValueError(f"security_protocol {protocol!r} needs a sasl_mechanism.")
     from kafka.security.sasl import Settings, maker
 
-    return maker(Settings(**{field: values[f"sasl_{field}"] for field in Settings._fields}), values)
+    return maker(Settings(**{field: values[f"sasl_{field}"] for field in Settings._fields}), values, given)

@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka.core.sasl import Mechanism
@@ -50,8 +50,9 @@ def register(name: str, steps: Any, overwrite: bool = False) -> None:
     _registered[name] = steps
 
 
-def maker(settings: Settings, values: Mapping[str, Any]) -> Make:
-    """What makes the mechanism of a core. `values`: all keys of the client, for mechanisms of the user's own.
+def maker(settings: Settings, values: Mapping[str, Any], given: Collection[str]) -> Make:
+    """What makes the mechanism of a core. `values`: all keys of the client, for mechanisms of the user's own; `given`:
+    those that have another value than their default.
 
     Raises ConfigurationValueError where what it needs was not given, and NotImplementedError.
     """
@@ -67,20 +68,25 @@ def maker(settings: Settings, values: Mapping[str, Any]) -> Make:
         )
     if settings.scram_tokenauth and name not in SCRAM:
         raise ConfigurationValueError(f"sasl_scram_tokenauth is for {' and '.join(SCRAM)}, not for {name}.")
+    ours = [key for key in given if key.startswith("sasl_oauthbearer_")]
+    if ours and name != "OAUTHBEARER":
+        raise ConfigurationValueError(
+            f"{', '.join(ours)} {'is' if len(ours) == 1 else 'are'} for sasl_mechanism 'OAUTHBEARER', not for {name}."
+        )
     if name == "OAUTHBEARER":
         from kafka.core.sasl.oauthbearer import OAuthBearer
 
-        provider = _provider(settings.oauth_token_provider)
-        return lambda network: OAuthBearer(network, provider)
-    given = _credentials(settings)
+        provide, what = _tokens(settings.oauth_token_provider, values, ours)
+        return lambda network: OAuthBearer(network, provide, what)
+    credentials = _credentials(settings)
     if name == "PLAIN":
         from kafka.core.sasl.plain import Plain
 
-        return lambda network: Plain(network, given)
+        return lambda network: Plain(network, credentials)
     from kafka.core.sasl.scram import Scram
 
     is_token = settings.scram_tokenauth
-    return lambda network: Scram(network, name, given, _nonce, is_token=is_token)
+    return lambda network: Scram(network, name, credentials, _nonce, is_token=is_token)
 
 
 def _nonce() -> str:
@@ -124,11 +130,35 @@ def _not_text(value: object) -> str | None:
 # -- tokens ------------------------------------------------------------------------------------------------------------
 
 
-def _provider(given: Any) -> Callable[[], Token]:
+def _tokens(provider: Any, values: Mapping[str, Any], ours: list[str]) -> tuple[Callable[[], Token], str]:
+    """What is called for a token, and what that is, for error messages. `ours`: keys of an endpoint that are set."""
+    if not ours:
+        if provider is None:
+            raise ConfigurationValueError(
+                "sasl_oauth_token_provider is needed for sasl_mechanism 'OAUTHBEARER', or else "
+                "sasl_oauthbearer_token_endpoint_url."
+            )
+        return _from_provider(provider), "sasl_oauth_token_provider"
+    if provider is not None:
+        raise ConfigurationValueError(
+            f"sasl_oauth_token_provider is set, and so {'is' if len(ours) == 1 else 'are'} {', '.join(ours)}: tokens "
+            "come from the one or from the others."
+        )
+    return _from_endpoint(values), "the token endpoint of sasl_oauthbearer_token_endpoint_url"
+
+
+def _from_endpoint(values: Mapping[str, Any]) -> Callable[[], Token]:
+    from kafka.core.sasl.oauthbearer import Token
+    from kafka.security.oidc import PREFIX, Settings, TokenEndpoint
+
+    settings = Settings(**{field: values[PREFIX + field] for field in Settings._fields})
+    endpoint, extensions = TokenEndpoint(settings, expiry_of), dict(settings.extensions or {})
+    return lambda: Token(*endpoint.token(), extensions)
+
+
+def _from_provider(given: Any) -> Callable[[], Token]:
     from kafka.core.sasl.oauthbearer import Token
 
-    if given is None:
-        raise ConfigurationValueError("sasl_oauth_token_provider is needed for sasl_mechanism 'OAUTHBEARER'.")
     method = getattr(given, "token", None)
     provide: Callable[[], Any] = method if callable(method) else given
     extensions = getattr(given, "extensions", None)

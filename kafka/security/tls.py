@@ -128,17 +128,18 @@ def _load_authorities(context: ssl.SSLContext, settings: Settings) -> None:
         own = settings.cafile_password is not None
         key, secret = ("ssl_cafile_password", settings.cafile_password) if own else ("ssl_password", settings.password)
         data = material.trust_store(source, data, key, secret)
-    _load(context, source, material.pem(source, data, CERTIFICATE, "certificate"))
+    load(context, source, material.pem(source, data, CERTIFICATE, "certificate"))
 
 
 def _load_revocations(context: ssl.SSLContext, settings: Settings) -> None:
     source = settings.source("crlfile")
     if source is not None:
-        _load(context, source, material.pem(source, source.read(), REVOCATIONS, "list of revoked certificates"))
+        load(context, source, material.pem(source, source.read(), REVOCATIONS, "list of revoked certificates"))
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
-def _load(context: ssl.SSLContext, source: Source, data: bytes) -> None:
+def load(context: ssl.SSLContext, source: Source, data: bytes) -> None:
+    """Has it trust these certificates, or know these revocations. Raises ConfigurationValueError."""
     try:
         with material.as_file(data) as path:
             context.load_verify_locations(path)

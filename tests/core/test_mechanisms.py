@@ -215,21 +215,21 @@ def test_another_password_is_another_entry() -> None:
 
 
 def test_a_token_and_its_extensions() -> None:
-    message = first_message(Token("abc.def", None, {"traceId": "1 2", "tenant": ""}))
+    message = first_message(Token("abc.def", None, {"traceId": "1 2", "tenant": ""}), "p")
     assert message == b"n,,\1auth=Bearer abc.def\1traceId=1 2\1tenant=\1\1"
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\1b", "a\nb", "tökén"])
 def test_a_token_that_is_none(token: str) -> None:
     with pytest.raises(Failed) as caught:
-        first_message(Token(token, None))
+        first_message(Token(token, None), "p")
     assert isinstance(caught.value.error, CredentialsError) and (not token or token not in str(caught.value.error))
 
 
 @pytest.mark.parametrize("extensions", [{"trace_id": "x"}, {"auth": "x"}, {"": "x"}, {"a": "\1"}, {"a": "ö"}])
 def test_extensions_that_brokers_refuse(extensions: dict[str, str]) -> None:
     with pytest.raises(Failed) as caught:
-        first_message(Token("abc", None, extensions))
+        first_message(Token("abc", None, extensions), "p")
     assert "brokers take names of letters only" in str(caught.value.error)
 
 
@@ -239,10 +239,10 @@ def test_the_reason_is_answered_with_one_byte() -> None:
             return Token("abc", None), now
 
     line = Line(b'{"status":"invalid_token"}', SaslAuthenticationFailedError('{"status":"invalid_token"}'))
-    error = run(Fixed(network(), lambda: Token("abc", None)), line)
+    error = run(Fixed(network(), lambda: Token("abc", None), "p"), line)
     assert line.said[1] == b"\1" and type(error) is SaslAuthenticationFailedError and "invalid_token" in str(error)
     line = Line(b'{"status":"odd"}', b"")  # a broker that says no more
-    error = run(Fixed(network(), lambda: Token("abc", None)), line)
+    error = run(Fixed(network(), lambda: Token("abc", None), "p"), line)
     assert type(error) is SaslAuthenticationFailedError and "odd" in str(error)
 
 

@@ -48,7 +48,7 @@ class Provider:
         return Token(unsecured_token(self.subject, expires, number=self.calls), self.lifetime)
 
     def make(self, network: Network) -> Mechanism:
-        return OAuthBearer(network, self)
+        return OAuthBearer(network, self, "sasl_oauth_token_provider")
 
 
 def secured(seed: int, make: Make | Provider, brokers: int = 3, **config: Any) -> tuple[World, Sasl]:

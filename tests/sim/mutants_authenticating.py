@@ -64,6 +64,20 @@ AUTHENTICATING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ..
         SASL,
     ),
     (
+        "what fails for a moment fails",
+        "an endpoint that restarts is told as if the client's credentials were wrong",
+        "sasl.oauthbearer",
+        (("if not failed.error.retriable or", "if True or"),),
+        SASL,
+    ),
+    (
+        "an endpoint is asked for ever",
+        "one that is down is no error, and a constructor ends with a timeout that does not name it",
+        "sasl.oauthbearer",
+        ((" or now + delay >= give_up:", ":"),),
+        SASL,
+    ),
+    (
         "five in the queue",
         "requests that wait in the socket when the session ends cost the connection: only the clock is looked at",
         "net.authenticate",

@@ -34,7 +34,7 @@ MECHANISMS: dict[str, Make | Provider] = {
     "OAUTHBEARER": Provider(),
     # Of whose tokens the end is not known:
     "OAUTHBEARER, once": lambda network: OAuthBearer(
-        network, lambda: Token(unsecured_token("alice", EPOCH + 1e6), None)
+        network, lambda: Token(unsecured_token("alice", EPOCH + 1e6), None), "the provider"
     ),
 }
 
@@ -353,3 +353,44 @@ def test_a_token_that_nobody_has_used_is_not_renewed() -> None:
     world.bootstrap().unwrap()
     world.run(2000.0)
     assert provider.calls == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_provider_that_fails_for_a_moment_is_asked_again(seed: int) -> None:
+    provider = Provider()
+    provider.fails = passing()
+    world, _ = secured(seed, provider)
+    world.simulation.at(1.0, lambda: setattr(provider, "fails", None))
+    assert isinstance(world.bootstrap(), Ok)
+    assert 1.0 < world.now < 3.0 and 3 <= provider.calls < 7
+
+
+def passing() -> CredentialsError:
+    error = CredentialsError("the endpoint is busy")
+    error.retriable = True
+    return error
+
+
+def test_one_that_goes_on_failing_is_told_after_three_seconds() -> None:
+    provider = Provider()
+    provider.fails = error = passing()
+    world, _ = secured(1, provider)
+    found = told(world)
+    assert found == error and found is not error and 1.0 < world.now < 3.5 and 4 <= provider.calls < 15
+
+
+def test_what_fails_for_good_is_not_tried_again() -> None:
+    provider = Provider()
+    provider.fails = CredentialsError("no such client")
+    world, _ = secured(1, provider, brokers=1)
+    assert told(world) == provider.fails and provider.calls == 1
+
+
+def test_a_token_that_cannot_be_renewed_is_told_of_once() -> None:
+    provider = Provider(lifetime=100.0)
+    world, _ = secured(1, provider)
+    world.bootstrap().unwrap()
+    provider.fails = passing()
+    assert world.run(99.0, lambda: provider.calls > 3)
+    said = [event for event in world.simulation.trace if "its last token is used until it expires" in str(event)]
+    assert len(said) == 1

@@ -270,6 +270,8 @@ def _refused_handshake(mechanism: str, answer: Any) -> KafkaError:
 
 
 def _not_had(what: str, cause: BaseException) -> CredentialsError:
+    if isinstance(cause, CredentialsError):  # which says what it is about
+        return cause.fresh()
     try:
         text = f"{what} failed: {type(cause).__name__}: {cause}"
     except Exception:  # of the cause's own __str__

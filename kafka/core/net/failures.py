@@ -215,7 +215,8 @@ def refusal(error: BaseException | None) -> KafkaError | None:
     while error is not None:
         if isinstance(error, KafkaConnectionError):
             cause = error.cause
-            is_one = error.stage == SASL and isinstance(cause, KafkaError) and not cause.retriable
+            lasts = isinstance(cause, CredentialsError) or (isinstance(cause, KafkaError) and not cause.retriable)
+            is_one = error.stage == SASL and lasts
             return cause if is_one else None  # type: ignore[return-value]
         error = error.__cause__
     return None

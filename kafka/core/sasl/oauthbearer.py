@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from kafka.core.backoff import Backoff
+from kafka.core.effects import Notice
+from kafka.core.flows import pause, until
 from kafka.core.sasl import Failed, Line
 from kafka.core.sasl.credentials import Source
 from kafka.core.timers import Timer
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from kafka.core.net.network import Network
 
 _HINT = "Check what the token's issuer, audience, signature, expiry and scope are, and what the broker wants of them."
-PROVIDER = "sasl_oauth_token_provider"
+# A provider that fails in a way that may pass by itself is asked again for so many seconds, after 0.1 s first.
+PATIENCE = 3.0
 # A token is renewed once this share of its life is over, a little earlier or later.
 RENEW_AT, JITTER = 0.8, 0.05
 _LEAST_PAUSE = 1.0  # between two renewals, seconds
@@ -40,8 +43,10 @@ class Token(NamedTuple):
 class OAuthBearer:
     name = "OAUTHBEARER"
 
-    def __init__(self, network: Network, provide: Callable[[], Token]) -> None:
-        self._tokens = Tokens(network, provide)
+    def __init__(self, network: Network, provide: Callable[[], Token], what: str) -> None:
+        """`what` provides the tokens, for error messages."""
+        self._tokens = Tokens(network, provide, what)
+        self._what = what
 
     async def prepare(self, line: Line, now: float) -> tuple[Token, float]:
         return await self._tokens.get(line, now)
@@ -51,7 +56,7 @@ class OAuthBearer:
 
     async def authenticate(self, line: Line, prepared: Token, now: float) -> float:
         try:
-            verdict, now = await line.exchange(first_message(prepared))
+            verdict, now = await line.exchange(first_message(prepared, self._what))
             if verdict:
                 # Refused: the reason is in here, and the error comes when the client has said that it read it.
                 await line.exchange(b"\1")
@@ -63,16 +68,23 @@ class OAuthBearer:
         return now
 
 
-def first_message(token: Token) -> bytes:
+def is_extension(name: object, value: object) -> bool:
+    """Whether brokers take it."""
+    if not isinstance(name, str) or not isinstance(value, str) or name == "auth":
+        return False
+    return bool(_EXTENSION_NAME.fullmatch(name) and _EXTENSION_VALUE.fullmatch(value))
+
+
+def first_message(token: Token, what: str) -> bytes:
     """`Failed` where token or extensions cannot be written in it."""
     if not _TOKEN.fullmatch(token.value):
-        raise Failed(CredentialsError(f"{PROVIDER} gave a token that is empty or has other characters than a token's."))
+        raise Failed(CredentialsError(f"{what} gave a token that is empty or has other characters than a token's."))
     parts = ["n,,", f"auth=Bearer {token.value}"]
     for name, value in token.extensions.items():
-        if not _EXTENSION_NAME.fullmatch(name) or name == "auth" or not _EXTENSION_VALUE.fullmatch(value):
+        if not is_extension(name, value):
             raise Failed(
                 CredentialsError(
-                    f"{PROVIDER} gave the extension {name!r}: brokers take names of letters only (but not 'auth'), and"
+                    f"{what} gave the extension {name!r}: brokers take names of letters only (but not 'auth'), and"
                     f" values of printable ASCII."
                 )
             )
@@ -86,9 +98,11 @@ class Tokens:
     One that no connection has used since is not renewed: the next that needs one gets it.
     """
 
-    def __init__(self, network: Network, provide: Callable[[], Token]) -> None:
+    def __init__(self, network: Network, provide: Callable[[], Token], what: str) -> None:
         self._network = network
         self._source = Source(network, provide)
+        self._what = what
+        self._soon = Backoff(0.1, PATIENCE, network.random)
         self._backoff = Backoff(1.0, 60.0, network.random)
         self._token: Token | None = None
         self._expires = 0.0  # clock seconds
@@ -99,10 +113,24 @@ class Tokens:
     async def get(self, line: Line, now: float) -> tuple[Token, float]:
         token = self._token
         if token is None or now >= self._expires:
-            fetched, now = await line.obtain(self._source.ask(), PROVIDER)
+            fetched, now = await self._fetch(line, now)
             token = self._keep(fetched, now)
         self._is_used = True
         return token, now
+
+    async def _fetch(self, line: Line, now: float) -> tuple[Token, float]:
+        give_up = now + PATIENCE
+        tries = 0
+        while True:
+            try:
+                return await line.obtain(self._source.ask(), self._what)
+            except Failed as failed:
+                _, now = await until(self._network.timers, now)
+                tries += 1
+                delay = self._soon.delay(tries)
+                if not failed.error.retriable or now + delay >= give_up:
+                    raise
+            _, now = await pause(self._network.timers, delay)
 
     def refused(self, token: Token) -> None:
         if self._token is token:
@@ -131,6 +159,9 @@ class Tokens:
             self._keep(result.value, now)
         elif self._token is not None and self._timer is None:  # the old one is good for a while
             self._failures += 1
+            if self._failures == 1:
+                said = f"{self._what} failed, and its last token is used until it expires: {result.error}"
+                self._network.note(Notice("warning", said))
             self._timer = self._network.timers.at(now + self._backoff.delay(self._failures), self._renew)
 
     def _stop(self) -> None:
