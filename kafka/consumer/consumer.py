@@ -76,7 +76,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     def _equip(self, turn: Turn) -> Desk | None:
         config = self._checked
         self._deliveries = Deliveries()
-        self._reading = Reading(self._deliveries, turn.wake)
+        self._reading = Reading(self._deliveries, turn.wake, self._fetch_again)
         self._fetch = Fetch(
             self._core.services,
             FetchConfig(
@@ -423,6 +423,11 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         if paused and self.current is not None and self.current.position.paused:
             self._reading.put_back(self.current)
             self.current = None
+
+    def _fetch_again(self, position: ReadPosition) -> None:
+        """What was fetched of it is let go of; the rest is fetched from where the user is."""
+        offset, epoch = position.offset, position.leader_epoch
+        self._driver.call(partial(self._fetch.place, position, position.move(offset, epoch), offset, epoch))
 
     def paused(self) -> set[TopicPartition]:
         """The partitions that are paused."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kafka._codec import ConsumerRecord, Fetched, ReadRules
+from kafka._codec import ConsumerRecord, Fetched, ReadPosition, ReadRules
 from kafka.core.consume.deliveries import Deliveries, Failure
 from kafka.drivers.native import waking
 from kafka.errors import RecordDeserializationError
@@ -19,11 +19,16 @@ from kafka.structs import TopicPartition
 
 
 class Reading:
-    """What one thread at a time reads. `wake` tells the IO thread that something came back."""
+    """What one thread at a time reads. `wake` tells the IO thread that something came back; `fetch_again` has a
+    partition fetched from where its reader is.
+    """
 
-    def __init__(self, deliveries: Deliveries, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, deliveries: Deliveries, wake: Callable[[], None], fetch_again: Callable[[ReadPosition], None]
+    ) -> None:
         self._deliveries = deliveries
         self._wake = wake
+        self._fetch_again = fetch_again
         self._event = threading.Event()
         self._parked: list[Fetched] = []  # of paused partitions
         self._broken: list[Fetched] = []  # whose next record cannot be had; the reader is told until it seeks
@@ -75,7 +80,15 @@ class Reading:
                 return arrived
         if not quiet:
             self._raise()
+        if self._parked and self._deliveries.is_starving:
+            self._make_room()
         return None
+
+    def _make_room(self) -> None:
+        """Nothing comes because what paused partitions have holds all the memory: it is fetched again when resumed."""
+        for position in {fetched.position for fetched in self._parked if not fetched.is_stale}:
+            self._fetch_again(position)
+        self._drop_stale()
 
     def done(self, fetched: Fetched) -> None:
         """Nothing of it is needed any more."""

@@ -308,3 +308,31 @@ def test_configuration() -> None:
         KafkaConsumer(fetch_max_wait_ms=40000)
     with pytest.raises(NoBrokersAvailable):
         KafkaConsumer(bootstrap_servers="127.0.0.1:1", bootstrap_timeout_ms=1000)
+
+
+def test_what_paused_partitions_hold_is_let_go_where_others_need_the_memory(
+    topic: str, producer: KafkaProducer, make: Any
+) -> None:
+    for number in range(120):
+        producer.send("t", b"%05d" % number + bytes(20_000), partition=number % 3)
+    producer.flush()
+    consumer = make(max_partition_fetch_bytes=100_000, fetch_buffer_bytes=250_000, max_poll_records=1)
+    read: dict[int, list[int]] = {0: [], 1: [], 2: []}
+
+    def poll() -> None:
+        polled = consumer.poll(5000)
+        assert polled, read
+        for tp, records in polled.items():
+            read[tp.partition] += [int(record.value[:5]) for record in records]
+
+    consumer.assign([T0, T1])
+    while not (read[0] and read[1]):
+        poll()
+    consumer.pause(T0, T1)
+    consumer.assign([T0, T1, T2])  # what the first two have fetched is kept, and nearly all that may be
+    while len(read[2]) < 40:
+        poll()
+    consumer.resume(T0, T1)
+    while len(read[0]) + len(read[1]) < 80:
+        poll()
+    assert read == {number: list(range(number, 120, 3)) for number in range(3)}

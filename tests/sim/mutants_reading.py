@@ -45,6 +45,13 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         FETCH,
     ),
     (
+        "starving in silence",
+        "what paused partitions have fetched holds all the memory, and nobody is told to let go of it",
+        "consume.fetch",
+        (("                self.deliveries.is_starving = True\n", ""),),
+        FETCH,
+    ),
+    (
         "paused and fetched",
         "K#2011: paused partitions are fetched on, and what comes is thrown away",
         "consume.fetch",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kafka._codec import Fetched
 from kafka.core.consume.offsets import EARLIEST, LATEST, list_offsets
 from kafka.core.flows import Task
 from kafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -135,6 +136,40 @@ def test_no_more_is_fetched_than_the_reader_has_room_for() -> None:
         assert [int(value.rstrip(b"\0")) for value in w.values("t", partition)] == list(range(40))
     w.run(1.0)
     assert w.fetch.used <= 5000
+
+
+def test_the_reader_hears_that_a_fetch_waits_for_memory_and_can_have_what_it_gives_up_fetched_again() -> None:
+    w = world(brokers=1, partitions=3, fetch={"partition_max_bytes": 2000, "buffer_bytes": 4000})
+    for number in range(20):
+        for partition in range(3):
+            w.append("t", partition, b"%d" % number + bytes(900))
+    w.reads = False
+    told: list[bool] = []
+    w.deliveries.tell = lambda: told.append(w.deliveries.is_starving)
+    w.assign("t", range(2))
+    w.run(1.0)
+    assert told[-1] and w.deliveries.is_starving
+    w.pause(T0, True)
+    w.pause(T1, True)
+    parked = [item for item in w.deliveries.arrived if isinstance(item, Fetched)]
+    w.deliveries.arrived.clear()
+    w.assign("t", [2])
+    w.run(1.0)
+    assert not w.deliveries.arrived  # it gets nothing while those are kept
+    for fetched in parked:
+        fetched.finish()
+        w.deliveries.returned.append(fetched)
+    for tp in (T0, T1):
+        w.seek(tp, 0)
+    w.reads = True
+    w.deliveries.tell = lambda: w.simulation.after(0.0, w._read)
+    w.client.turn()
+    w.until(lambda: len(w.values("t", 2)) == 20)
+    assert w.values("t", 0) == w.values("t", 1) == []
+    assert not w.deliveries.is_starving
+    w.pause(T0, False)
+    w.until(lambda: len(w.values("t", 0)) == 20)
+    assert [int(value.rstrip(b"\0")) for value in w.values("t", 0)] == list(range(20))
 
 
 def test_a_batch_above_every_limit_is_read_all_the_same() -> None:

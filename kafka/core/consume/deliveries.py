@@ -32,4 +32,5 @@ class Deliveries:
     def __init__(self) -> None:
         self.arrived: deque[Fetched | Failure] = deque()
         self.returned: deque[Fetched] = deque()  # those that the reader has no more use for
+        self.is_starving = False  # a Fetch waits for memory that the reader has to give back
         self.tell: Callable[[], None] = lambda: None  # something has arrived; called on the IO thread

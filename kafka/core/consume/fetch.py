@@ -294,8 +294,13 @@ class Fetch:
             if partition is not None and partition.position is fetched.position:
                 partition.buffered -= fetched.size
                 self.consider(partition, now)
+        self._feed()
+
+    def _feed(self) -> None:
+        """There is memory again for those that wait for it."""
         self._awake.update(self._hungry)
         self._hungry.clear()
+        self.deliveries.is_starving = False
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -352,6 +357,9 @@ class Fetch:
         size = min(config.max_bytes, config.partition_max_bytes * partitions, share, left)
         if size < min(config.partition_max_bytes, share) and self.used > 0:
             self._hungry[session] = None
+            if not self.deliveries.is_starving:
+                self.deliveries.is_starving = True
+                self.deliveries.tell()
             return None
         size = max(size, 1)
         self.used += size
@@ -404,8 +412,7 @@ class Fetch:
         session.since = None
         self.used -= reserved
         self._awake[session] = None
-        self._awake.update(self._hungry)
-        self._hungry.clear()
+        self._feed()
         if self.closed_by is not None:
             return
         if isinstance(result, Err):
@@ -444,6 +451,7 @@ class Fetch:
         session.is_catching_up = False
         self.used -= reserved
         self._awake[session] = None
+        self._feed()
         for partition in asked:
             partition.catching_up = False
         if self.closed_by is not None:
