@@ -55,7 +55,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
 
     _MADE = Client._MADE | {
         "_positions", "_topics", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch", "_member", "_listener",
-        "_callbacks", "_stored", "_next_commit",
+        "_commits", "_stored", "_next_commit",
     }  # fmt: skip
 
     def __init__(self, *topics: str, **configs: Unpack[ConsumerArguments]) -> None:
@@ -215,10 +215,12 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     def unsubscribe(self) -> None:
         """Read nothing any more."""
         self._check_open()
-        if self._topics is not None:
-            self._leave(True, self._checked.request_timeout_ms / 1000, "unsubscribed")
-        self._topics = None
-        self._assign(())
+        try:
+            if self._topics is not None:
+                self._leave(True, self._checked.request_timeout_ms / 1000, "unsubscribed")
+        finally:  # whatever a listener raises
+            self._topics = None
+            self._assign(())
 
     def _leave_group(self, member: Member, reason: str, timeout: float) -> None:
         super()._leave_group(member, reason, timeout)
@@ -449,7 +451,10 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         if self._closed:
             return
         self._autocommit = autocommit
-        self._close(self._checked.request_timeout_ms / 1000 if timeout_ms is None else timeout_ms / 1000)
+        try:
+            self._close(self._checked.request_timeout_ms / 1000 if timeout_ms is None else timeout_ms / 1000)
+        finally:
+            self._tell_commits()  # those that nobody answered have failed with the end
 
     def _finish(self, timeout: float | None, quiet: bool) -> None:
         if self._driver.is_alive() and (self._checked.group_id is not None or self._topics is not None):

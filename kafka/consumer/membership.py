@@ -6,22 +6,26 @@ commit, seek and ask.
 
 from __future__ import annotations
 
+import contextvars
+import threading
 import time
 import types
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka._codec import ReadPosition
 from kafka._log import Log
+from kafka.consumer.commits import CommitCallback, CommitFuture, Offsets
 from kafka.core.consume.fetch import Fetch
 from kafka.core.flows import Task
 from kafka.core.groups.membership import Change, Member
 from kafka.core.groups.offsets import Committed, Membership, commit, fetch_committed, no_member
 from kafka.core.groups.states import MemberState as State
+from kafka.drivers.native import hub
 from kafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
-from kafka.result import Err, Result
+from kafka.result import Err, Ok, Result
 from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata, TopicPartition
 
 if TYPE_CHECKING:
@@ -40,8 +44,6 @@ _SHOWN = {
     State.REVOKING: MemberState.REBALANCING,
 }
 
-CommitCallback = Callable[[dict[TopicPartition, OffsetAndMetadata], Any], None]
-
 
 class GroupMethods(Base):
     _checked: ConsumerConfig
@@ -54,7 +56,12 @@ class GroupMethods(Base):
     def _init_group(self) -> None:
         self._member = None
         self._listener = None
-        self._callbacks: deque[Callable[[], None]] = deque()  # of commits that have been answered
+        self._commits: deque[CommitFuture] = deque()  # whose callbacks have not run, in order
+        self._commit_number = 0
+        self._last_commits: dict[TopicPartition, int] = {}  # numbers, of the last commit of each
+        self._commits_quietly = False  # a commit that nobody asked for is under way
+        greenlets = hub()
+        self._run_callback = (lambda function: function()) if greenlets is None else greenlets.callbacks().run
         self._stored: dict[TopicPartition, int] = {}  # as last committed
         self._next_commit = time.monotonic() + self._checked.auto_commit_interval_ms / 1000
 
@@ -69,9 +76,8 @@ class GroupMethods(Base):
                 raise member.error.fresh()
             while member.changes:
                 self._carry_out(member.changes.popleft())
-        while self._callbacks:
-            self._callbacks.popleft()()
-        if self._commits_by_itself() and time.monotonic() >= self._next_commit:
+        self._tell_commits()
+        if self._commits_by_itself() and not self._commits_quietly and time.monotonic() >= self._next_commit:
             self._next_commit = time.monotonic() + self._checked.auto_commit_interval_ms / 1000
             self._commit_quietly(self._uncommitted())
 
@@ -110,9 +116,7 @@ class GroupMethods(Base):
             return
         answer = getattr(self._listener, what)(set(partitions))
         if isinstance(answer, types.CoroutineType):
-            import asyncio
-
-            asyncio.run(answer)
+            _run(answer)
 
     def _add(self, tp: TopicPartition) -> ReadPosition:
         position = self._positions[tp] = ReadPosition(tp)
@@ -122,6 +126,7 @@ class GroupMethods(Base):
     def _drop(self, tp: TopicPartition) -> None:
         position = self._positions.pop(tp, None)
         self._stored.pop(tp, None)
+        self._last_commits.pop(tp, None)
         if position is not None:
             position.move(-1, -1)
             self._driver.call(partial(self._fetch.remove, tp))
@@ -192,13 +197,18 @@ class GroupMethods(Base):
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float, done: Callable[..., None]
     ) -> Callable[[float], None]:
         group = self._group()
+        self._commit_number = number = self._commit_number + 1
+        self._last_commits.update(dict.fromkeys(offsets, number))
+
+        def is_superseded() -> bool:
+            return any(self._last_commits.get(tp) != number for tp in offsets)
 
         def start(now: float) -> None:
             if self._member is not None and self._member.generation < 0:
                 # Without a generation the coordinator would take it, from anybody.
                 done(Err(no_member(group)), now)
                 return
-            flow = commit(self._core.services, group, self._membership(), offsets, now, timeout)
+            flow = commit(self._core.services, group, self._membership(), offsets, now, timeout, is_superseded)
             Task(flow, done).start(now)
 
         return start
@@ -214,38 +224,59 @@ class GroupMethods(Base):
         self._check_open()
         wanted = self._checked_offsets(offsets)
         timeout = FOR_EVER if timeout_ms is None else timeout_ms / 1000
+        deadline = time.monotonic() + timeout
         if wanted:
             result = self._ask(
                 lambda answer, now: self._commit_flow(wanted, timeout, answer)(now), timeout + 5, "the commit"
             )
-            while self._callbacks:
-                self._callbacks.popleft()()
-            if isinstance(result, Err):
-                raise result.error.fresh()
-            self._note(wanted)
+            if isinstance(result, Ok):
+                self._note(wanted)
+        self._await_commits(deadline)
+        self._tell_commits()
+        if wanted and isinstance(result, Err):
+            raise result.error.fresh()
 
-    def commit_async(
-        self,
-        offsets: Mapping[TopicPartition, OffsetAndMetadata] | None = None,
-        callback: CommitCallback | None = None,
-    ) -> None:
+    def commit_async(self, offsets: Offsets | None = None, callback: CommitCallback | None = None) -> CommitFuture:
         """Commit without waiting. `callback(offsets, error or None)` runs in a later `poll()`, `commit()` or
-        `close()`.
+        `close()`, in the order of the calls.
+
+        Returns a future of the outcome, whose own callbacks run on the IO thread.
         """
         self._check_open()
-        wanted = self._checked_offsets(offsets)
-        timeout = self._checked.request_timeout_ms / 1000
+        return self._begin_commit(self._checked_offsets(offsets), callback)
+
+    def _begin_commit(self, offsets: Offsets, callback: CommitCallback | None) -> CommitFuture:
+        if not self._driver.is_alive():
+            raise IllegalStateError(self._ended()) from self._driver.error
         told = self._checked.default_offset_commit_callback if callback is None else callback
+        future = CommitFuture(offsets, told, self._driver, self._run_callback)
+        self._commits.append(future)
 
         def answered(result: Result[None, KafkaError], now: float) -> None:
-            error = result.error.fresh() if isinstance(result, Err) else None
-            if error is None:
-                self._note(wanted)
-            if told is not None:
-                self._callbacks.append(lambda: told(wanted, error))
-                self.attention = True
+            if isinstance(result, Ok):
+                self._note(offsets)
+            self.attention = True
+            future.end(result.error.fresh() if isinstance(result, Err) else None)
 
-        self._driver.call(self._commit_flow(wanted, timeout, answered))
+        if offsets:
+            self._driver.call(self._commit_flow(offsets, self._checked.request_timeout_ms / 1000, answered))
+        else:
+            self._driver.call(partial(answered, Ok(None)))
+        return future
+
+    def _await_commits(self, deadline: float) -> None:
+        """Wait for the commits that are under way, so that their callbacks run now, and in order."""
+        for future in list(self._commits):
+            while not future.is_done and self._driver.is_alive():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return
+                future.wait(min(left, 1.0))
+
+    def _tell_commits(self) -> None:
+        """Run the callbacks of commits that were answered, up to the first that was not."""
+        while self._commits and self._commits[0].is_done:
+            self._commits.popleft().tell()
 
     def _note(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         for tp, stored in offsets.items():
@@ -277,21 +308,16 @@ class GroupMethods(Base):
 
     def _commit_quietly(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         """A commit that nobody asked for: what is wrong goes into the log, and the next one may do better."""
-        if not offsets:
+        if not offsets or not self._driver.is_alive():
             return
+        self._commits_quietly = True
 
-        def answered(result: Result[None, KafkaError], now: float) -> None:
-            if isinstance(result, Err):
-                log.warning("offsets were not committed: %s", result.error)
-            else:
-                self._note(offsets)
-            told = self._checked.default_offset_commit_callback
-            if told is not None:
-                error = result.error.fresh() if isinstance(result, Err) else None
-                self._callbacks.append(lambda: told(offsets, error))
-                self.attention = True
+        def answered(error: KafkaError | None) -> None:
+            self._commits_quietly = False
+            if error is not None:
+                log.warning("offsets were not committed: %s", error)
 
-        self._driver.call(self._commit_flow(offsets, self._checked.request_timeout_ms / 1000, answered))
+        self._begin_commit(offsets, None).add_both(answered)
 
     def _commit_now(self, offsets: dict[TopicPartition, OffsetAndMetadata], timeout: float) -> None:
         """The same, waited for."""
@@ -353,8 +379,8 @@ class GroupMethods(Base):
             member, self._member = self._member, None
             if member is not None:
                 self._leave_group(member, reason, max(0.0, deadline - time.monotonic()))
-            while self._callbacks:
-                self._callbacks.popleft()()
+            self._await_commits(deadline)
+            self._tell_commits()
 
     def _leave_group(self, member: Member, reason: str, timeout: float) -> None:
         def question(answer: Any, now: float) -> None:
@@ -364,3 +390,27 @@ class GroupMethods(Base):
             self._ask(question, timeout, "leaving the group")
         except KafkaError as error:
             log.info("%r left group %s without its coordinator hearing of it: %s", self, member.config.group, error)
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Run a listener's coroutine to its end; in a thread of its own where a loop runs in this one already."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(coroutine)
+        return
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            asyncio.run(coroutine)
+        except BaseException as error:  # handed to the thread that waits for it
+            errors.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]

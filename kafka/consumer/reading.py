@@ -50,13 +50,10 @@ class Reading:
 
     def resumed(self) -> None:
         """A partition that was paused is read again."""
-        still, parked = [], self._parked
-        for fetched in parked:
-            if fetched.position.paused and not fetched.is_stale:
-                still.append(fetched)
-            else:
-                self._deliveries.arrived.appendleft(fetched)
-        self._parked = still
+        parked = self._parked
+        self._parked = [fetched for fetched in parked if fetched.position.paused and not fetched.is_stale]
+        again = [fetched for fetched in parked if not fetched.position.paused or fetched.is_stale]
+        self._deliveries.arrived.extendleft(reversed(again))  # in the order in which they came
         self._event.set()
 
     def next(self, quiet: bool = False) -> Fetched | None:

@@ -204,6 +204,10 @@ cdef class Future:
             forget_callback(&cell.callbacks, self, waiter)
 
 
+cdef class FutureBase(Future):
+    """For outcomes that are no batch's: a subclass in Python says what they are, and who waits for them."""
+
+
 cdef object ways_to_wait(Accumulator accumulator):
     if accumulator.waits is None:
         raise Errors.IllegalStateError("this client has no way to wait; the outcome is not known yet")

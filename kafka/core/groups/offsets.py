@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from kafka.core.cluster.call import Answer
@@ -18,6 +18,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 # The newest versions that name topics by their names, not their ids.
 COMMIT_BY_NAME, FETCH_BY_NAME = 9, 9
+_UNKNOWN = 3.0  # seconds after which a coordinator that has never heard of a partition is believed
 _MANY_GROUPS = 8  # the first version of OffsetFetch that may ask for several
 
 # The group has gone on without this member.
@@ -39,9 +40,12 @@ async def commit(
     offsets: Mapping[TopicPartition, OffsetAndMetadata],
     now: float,
     timeout: float,
+    is_superseded: Callable[[], bool] = lambda: False,
 ) -> Result[None, KafkaError]:
-    """Commit these; what may pass is tried again for `timeout` seconds."""
-    deadline = now + timeout
+    """Commit these; what may pass is tried again for `timeout` seconds, unless it `is_superseded` by a later commit,
+    which must not be undone.
+    """
+    began, deadline = now, now + timeout
     left = dict(offsets)
     while left:
 
@@ -58,11 +62,15 @@ async def commit(
         error = _wrong(result.value.response, left)
         if error is None:
             return Ok(None)
-        if not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS:
+        if not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():
             return Err(_told(error, group))
+        if error.errno == Code.UNKNOWN_TOPIC_OR_PARTITION and now >= began + _UNKNOWN:
+            return Err(error)
         if now + services.config.retry_backoff >= deadline:
             return Err(KafkaTimeoutError(f"Offsets of group {group!r} could not be committed in time: {error}"))
         _, now = await pause(services.timers, services.config.retry_backoff)
+        if is_superseded():
+            return Err(error)
     return Ok(None)
 
 
@@ -101,7 +109,7 @@ def _wrong(response: Any, left: dict[TopicPartition, OffsetAndMetadata]) -> Kafk
             if error is None:
                 left.pop(TopicPartition(topic.name, entry.partition_index), None)
             elif worst is None or worst.retriable:
-                worst = error
+                worst = error.about(f"{topic.name}[{entry.partition_index}]")
     return worst
 
 
