@@ -62,6 +62,7 @@ class Log:
         self.end = 0
         self.bases: list[int] = []  # base offset of each stored batch
         self.max_timestamps: list[int] = []
+        self._ends: list[int] = []  # the offset after each, which is not the next one's where compaction was
         self._sizes: list[int] = []  # of each batch and all before it, in bytes
         self.producers = Producers()
         self.waiting: set[Callable[[], None]] = set()  # each is called when there may be more to read
@@ -141,6 +142,7 @@ class Log:
         if self.storage is not None:
             self.bases.append(base)
             self.max_timestamps.append(header.max_timestamp)
+            self._ends.append(base + header.last_delta + 1)
             self._sizes.append(len(batch) + (self._sizes[-1] if self._sizes else 0))
         self.end = base + header.last_delta + 1
         self.producers.learn(header, base, batch)
@@ -163,7 +165,7 @@ class Log:
 
     def truncate(self, batches: int) -> None:
         """Only the first `batches` are left, of which the storage has no more. `replay` has to follow."""
-        del self.bases[batches:], self.max_timestamps[batches:], self._sizes[batches:]
+        del self.bases[batches:], self.max_timestamps[batches:], self._ends[batches:], self._sizes[batches:]
         self.end = 0
         if batches:
             assert self.storage is not None
@@ -192,18 +194,18 @@ class Log:
         if self.storage is None or not self.start <= offset < upto:
             return b""
         until = bisect_left(self.bases, upto)
-        return self.storage.read(bisect_right(self.bases, offset) - 1, most, at_least_one, until)
+        return self.storage.read(bisect_right(self._ends, offset), most, at_least_one, until)
 
     def bytes_between(self, offset: int, upto: int) -> int:
         """How many bytes there are to read, without limits."""
         if not self.start <= offset < upto:
             return 0
-        first, until = bisect_right(self.bases, offset) - 1, bisect_left(self.bases, upto)
+        first, until = bisect_right(self._ends, offset), bisect_left(self.bases, upto)
         return self._sizes[until - 1] - (self._sizes[first - 1] if first else 0) if until else 0
 
     def offset_after(self, offset: int, size: int) -> int:
         """The offset behind `size` bytes of whole batches from the one with `offset` on."""
-        first = bisect_right(self.bases, offset) - 1
+        first = bisect_right(self._ends, offset)
         last = bisect_left(self._sizes, size + (self._sizes[first - 1] if first else 0))
         return self.bases[last + 1] if last + 1 < len(self.bases) else self.end
 
