@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
-from functools import partial
 from typing import Any
 
 from kafka._codec import FutureBase
 from kafka._log import Log
+from kafka.drivers.loops import wait_in_loop
 from kafka.drivers.native import Signal
 from kafka.drivers.threads import Driver
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
@@ -107,11 +107,8 @@ class CommitFuture(FutureBase):
             except Exception:
                 log.exception("a callback of a commit raised")
 
-        with self._lock:
-            if self._functions is not None:
-                self._functions.append(call)
-                return self
-        call()
+        if not self._notify(call):
+            call()
         return self
 
     def get(self, timeout: float | None = None) -> None:
@@ -129,26 +126,20 @@ class CommitFuture(FutureBase):
             raise self._error.fresh()
 
     def __await__(self) -> Generator[Any, None, None]:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        over = loop.create_future()
-
-        def settle() -> None:
-            if not over.done():
-                over.set_result(None)
-
-        self.add_done_callback(partial(_in_loop, loop, settle))
-        yield from over
+        yield from wait_in_loop(self._notify, self._forget)
         self.get(0)
+
+    def _notify(self, release: Callable[[], None]) -> bool:
+        with self._lock:
+            if self._functions is not None:
+                self._functions.append(release)
+            return self._functions is not None
+
+    def _forget(self, release: Callable[[], None]) -> None:
+        with self._lock:
+            if self._functions is not None:
+                self._functions.remove(release)
 
     def __repr__(self) -> str:
         state = "pending" if not self.is_done else "committed" if self._error is None else f"failed: {self._error}"
         return f"<CommitFuture of {len(self.offsets)} partitions {state}>"
-
-
-def _in_loop(loop: Any, function: Callable[[], None], future: CommitFuture) -> None:
-    try:
-        loop.call_soon_threadsafe(function)
-    except RuntimeError:
-        pass  # the loop has ended, and with it whoever waited

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from kafka._log import Log
 from kafka.core.cluster.routes import ANY
 from kafka.core.consume.offsets import EARLIEST, LATEST, Found, list_offsets
 from kafka.core.flows import Task
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     Base = Client
 else:
     Base = object
+
+
+log = Log("kafka.consumer")
+_SECONDS = 10**11  # what is less is hardly a time in milliseconds: they would be of before 1973
 
 
 def checked(tp: Any) -> TopicPartition:
@@ -52,6 +57,12 @@ class Questions(Base):
         for tp, timestamp in wanted.items():
             if timestamp < 0:
                 raise ValueError(f"the time for {tp.topic}[{tp.partition}] must be 0 or more: {timestamp}")
+            if 0 < timestamp < _SECONDS:
+                log.warning(
+                    "offsets_for_times() is asked for %d of %s[%d], which in milliseconds is in the year %d: are these"
+                    " seconds?",
+                    timestamp, tp.topic, tp.partition, 1970 + timestamp // 31_556_952_000,
+                )  # fmt: skip
         found = self._list_offsets(wanted, timeout_ms)
         return {
             tp: None if place.offset < 0 else OffsetAndTimestamp(place.offset, place.timestamp, place.epoch)

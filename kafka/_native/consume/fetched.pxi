@@ -218,6 +218,8 @@ cdef class Fetched:
             try:
                 page.hold(self.rules.opened(codec, PyMemoryView_FromMemory(
                     <char *>p + BATCH_HEADER_SIZE, size, PyBUF_READ)))
+            except Errors.UnsupportedCodecError as error:
+                raise error.about(f"the batch at offset {base} of {page.topic}[{page.partition}]")
             except Errors.CorruptRecordError as error:
                 broken = self.broken(base, f"cannot be decompressed: {error}")
                 if getattr(error, "too_large", False):
