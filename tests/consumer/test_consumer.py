@@ -336,3 +336,26 @@ def test_what_paused_partitions_hold_is_let_go_where_others_need_the_memory(
     while len(read[0]) + len(read[1]) < 80:
         poll()
     assert read == {number: list(range(number, 120, 3)) for number in range(3)}
+
+
+def test_what_came_in_several_answers_keeps_its_order_through_a_pause(
+    topic: str, producer: KafkaProducer, make: Any
+) -> None:
+    consumer = make(max_poll_records=1)
+    consumer.assign([T0, T1])
+    for number in range(5):  # an answer each
+        producer.send("t", b"%d" % number, partition=0)
+        producer.send("t", b"x", partition=1).get(10)
+        until_fetched(consumer, 2 * number + 2)
+    consumer.pause(T0)
+    while consumer.poll(300):
+        pass
+    consumer.resume(T0)
+    assert numbers(next(consumer) for _ in range(5)) == [0, 1, 2, 3, 4]
+
+
+def until_fetched(consumer: KafkaConsumer, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(consumer._deliveries.arrived) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
