@@ -72,8 +72,15 @@ class CommitFuture(FutureBase):
         return self._over.is_set
 
     @property
+    def value(self) -> None:
+        return None
+
+    @property
     def exception(self) -> KafkaError | None:
         return self._error if self.is_done else None
+
+    def succeeded(self) -> bool:
+        return self.is_done and self._error is None
 
     def add_callback(self, f: Callable[..., object], *args: Any, **kwargs: Any) -> CommitFuture:
         return self._add(f, args, kwargs, success=True)
