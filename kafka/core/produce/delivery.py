@@ -99,7 +99,8 @@ class Delivery:
                 if batch in partition.outstanding:
                     self._not_there(partition, batch)
             self._path.reconsider(partition, now)
-            self._plan(partition, now)
+            if partition.timer is not None or partition.not_before > now or partition.waiting:
+                self._plan(partition, now)
 
     def _too_large(self, partition: Partition, batch: Batch, error: KafkaError, now: float) -> None:
         """Its leader hangs up on it each time."""

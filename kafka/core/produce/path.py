@@ -318,14 +318,16 @@ class Produce:
             return
         if partition.in_flight and (partition.proven is None or partition.in_flight >= self.config.max_in_flight):
             return  # the next answer makes us look again
-        if partition.waiting or partition.queue is not None:
+        waiting = partition.waiting
+        if waiting or partition.queue is not None:
             self._list(partition)
         topic = partition.topic
-        if topic.free is not None and not partition.waiting:
+        if topic.free is not None and not waiting:
             topic.offer(partition)
             if topic.unbound is not None:
                 self._unbound[topic] = None
-        self._due = min(self._due, now)
+        if now < self._due:
+            self._due = now
 
     def _list(self, partition: Partition) -> None:
         """Its leader's next request with room takes something from this partition."""
@@ -473,7 +475,8 @@ class Produce:
 
     def _least_busy(self, topic: Topic, requests: dict[int, PendingRequest], now: float) -> Partition | None:
         best = None
-        for leader in self._leaders_for_keyless(topic, now):
+        leaders = (topic.free or ()) if self.config.rack is None else self._leaders_for_keyless(topic, now)
+        for leader in leaders:
             entry = topic.least_busy(leader)
             if entry is None or (best is not None and best <= entry):
                 continue
@@ -491,15 +494,12 @@ class Produce:
         return None if best is None else topic.take(best)
 
     def _leaders_for_keyless(self, topic: Topic, now: float) -> Iterable[int]:
-        """Whose partitions may take this topic's keyless batches: all, or those in the client's rack (KIP-1123)."""
-        leaders = topic.free or {}
-        if self.config.rack is None:
-            return leaders
+        """Whose partitions may take this topic's keyless batches: those in the client's rack, or all (KIP-1123)."""
         known, rack = self._metadata.snapshot.brokers, self.config.rack
         near = [leader for leader in topic.leaders if leader in known and known[leader].rack == rack]
         for leader in near:
             self.brokers.ensure(leader, now)
-        return [leader for leader in near if not self.brokers.is_failing(leader)] or leaders
+        return [leader for leader in near if not self.brokers.is_failing(leader)] or topic.free or ()
 
     def _led_for_keyless(self, topic: Topic) -> list[int]:
         """The partitions for keyless records that are to know theirs at once: led by somebody, if possible nearby."""

@@ -33,12 +33,23 @@ class PendingRequest:
 
     def sent_on(self, partition: Partition) -> SentOn:
         """What a success of it would prove of this partition."""
-        return SentOn(self.connection, partition.leader_epoch, partition.producer_id, partition.epoch)
+        connection, epoch = self.connection, partition.leader_epoch
+        before = partition.sent_on  # mostly the same; comparing its parts takes half as long as making another
+        if (
+            before is not None
+            and before.connection == connection
+            and before.leader_epoch == epoch
+            and before.producer_id == partition.producer_id
+            and before.epoch == partition.epoch
+        ):
+            return before
+        return SentOn(connection, epoch, partition.producer_id, partition.epoch)
 
     def add(self, partition: Partition, batch: Batch) -> None:
         self.sent[partition] = batch
         self.size += batch.size
-        self.deadline = min(self.deadline, batch.deadline)
+        if batch.deadline < self.deadline:
+            self.deadline = batch.deadline
 
     def message(self, transactional_id: str | None, acks: int, timeout: float) -> ProduceRequest:
         """The batches stay where they are: the message holds views of them. `timeout`: seconds, for the broker."""
