@@ -129,6 +129,8 @@ cdef class ProducerBase:
         cdef PyObject *value_bytes = <PyObject *>value
         cdef PyObject *headers_bytes = <PyObject *>None
         cdef bytes own_key, own_value, own_headers
+        cdef uint8_t plain_headers[PLAIN_HEADERS]
+        cdef Py_ssize_t plain_size = -1
         cdef Fields fields
         cdef Py_ssize_t memory = 0
         cdef PyObject *cell = NULL
@@ -141,7 +143,7 @@ cdef class ProducerBase:
             refuse_empty(-1)
         if queues is None or queues.topic is not topic:
             queues = self.topic_queues(topic)
-        if headers is not None or self.key_serializer is not None or self.value_serializer is not None:
+        if self.key_serializer is not None or self.value_serializer is not None:
             own = headers_for(headers, -1)      # a serializer may add some
             own_key = to_bytes(self.key_serializer, topic, own, key, "key", -1)
             own_value = to_bytes(self.value_serializer, topic, own, value, "value", -1)
@@ -154,7 +156,15 @@ cdef class ProducerBase:
             if not is_plain(value_bytes):
                 own_value = to_bytes(None, topic, None, value, "value", -1)
                 value_bytes = <PyObject *>own_value
+            if headers is not None:
+                plain_size = put_plain_headers(headers, plain_headers)
+                if plain_size < 0:
+                    own_headers = encoded_headers(headers, -1)
+                    headers_bytes = <PyObject *>own_headers
         set_fields(&fields, key_bytes, value_bytes, headers_bytes)
+        if plain_size > 1:      # 1: an empty list
+            fields.headers = plain_headers
+            fields.headers_length = plain_size
         check_size(&fields, self.max_request_size, -1)
         queue = place(self, queues, partition, key, <bytes>key_bytes, value, <bytes>value_bytes)
         if queue is not None:
@@ -168,6 +178,10 @@ cdef class ProducerBase:
             if appended == APPENDED:
                 future.cell = <Cell>cell
                 return future
+        if fields.headers == plain_headers:
+            own_headers = PyBytes_FromStringAndSize(<char *>plain_headers, plain_size)
+            headers_bytes = <PyObject *>own_headers
+            fields.headers = <const uint8_t *>BytesData(headers_bytes)
         unsent = UnsentRecord.__new__(UnsentRecord)
         unsent.producer = self
         unsent.accumulator = accumulator

@@ -4,9 +4,6 @@
 import re
 from cpython.number cimport PyNumber_Index
 
-cdef extern from "Python.h":
-    PyObject *ListItem "PyList_GET_ITEM"(list items, Py_ssize_t index) noexcept     # borrowed
-
 cdef object LEGAL_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 cdef enum:
