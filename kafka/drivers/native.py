@@ -7,10 +7,10 @@ hub. So whatever wakes one, and callbacks, are run there (`kafka.drivers.greenle
 
 from __future__ import annotations
 
+import _thread  # its functions are looked up when they are called: a program may be patched after this
 import importlib
 import sys
 import threading
-from _thread import allocate_lock
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -61,7 +61,7 @@ class Signal:
     def __init__(self) -> None:
         self.is_set = False
         # A thread of our own that waits is none of the greenlets.
-        self._lock = allocate_lock() if get_ident() not in _beside else unpatched("_thread", "allocate_lock")()
+        self._lock = _thread.allocate_lock() if get_ident() not in _beside else unpatched("_thread", "allocate_lock")()
         self._lock.acquire()
         self._release = waking(self._lock.release)
 

@@ -5,8 +5,8 @@ The accumulator takes no lock. It is told whom to let go on, and when that is; h
 
 from __future__ import annotations
 
+import _thread  # whose locks are greenlets' where a program is patched, perhaps after this is imported
 import time
-from _thread import allocate_lock
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -32,7 +32,7 @@ def wait_for(cell: Cell, timeout: float | None = None, *, told: bool = False) ->
         left = _LONGEST if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return False
-        lock = allocate_lock()
+        lock = _thread.allocate_lock()
         lock.acquire()
         release = waking(lock.release)
         try:
@@ -134,7 +134,7 @@ class WaitingProducer(ProducerBase):
             return
         if not unsent.deadline:
             unsent.deadline = accumulator.now() + self._max_block
-        lock = allocate_lock()
+        lock = _thread.allocate_lock()
         lock.acquire()
         unsent.queue_up(waking(lock.release))
         while not (unsent.granted or accumulator.closed):  # which has its own reason: `try_again` finds it

@@ -30,8 +30,10 @@ def test_a_patched_program_waits_without_stopping_its_greenlets() -> None:
     [
         "gevent.monkey.patch_all()",
         "gevent.monkey.patch_thread()",
+        "gevent.monkey.patch_all()  # late",
         "eventlet.monkey_patch()",
         "eventlet.monkey_patch(thread=True, socket=False)",
+        "eventlet.monkey_patch()  # late",
     ],
 )
 def test_callbacks_run_where_greenlets_do(patch: str) -> None:

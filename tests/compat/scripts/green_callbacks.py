@@ -4,6 +4,8 @@ import sys
 
 bootstrap, topic, patch = sys.argv[1:]
 library = patch.partition(".")[0]
+if patch.endswith("# late"):
+    from kafka import KafkaConsumer, KafkaProducer
 if library == "gevent":
     import gevent.monkey
 
