@@ -50,6 +50,9 @@ class _OfTopicAndKey(Partitioner):
     def __init__(self, old: Any) -> None:
         self.old = old
 
+    def __repr__(self) -> str:
+        return repr(self.old)
+
     def partition(
         self, topic: str, key: Any, serialized_key: bytes | None, value: Any, serialized_value: bytes | None,
         cluster: Cluster,
@@ -62,6 +65,9 @@ class _Function(Partitioner):
 
     def __init__(self, function: Callable[[bytes | None, list[int], list[int]], int]) -> None:
         self.function = function
+
+    def __repr__(self) -> str:
+        return repr(self.function)
 
     def partition(
         self, topic: str, key: Any, serialized_key: bytes | None, value: Any, serialized_value: bytes | None,

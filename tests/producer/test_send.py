@@ -835,9 +835,46 @@ def test_a_partitioner_whose_partition_does_not_exist_is_named(cluster: Scripted
 
     producer = make_producer(partitioner=beyond)
     begun = time.monotonic()
-    with pytest.raises(ValueError, match="partitioner .* gave partition 99 for topic t, which has"):
+    with pytest.raises(ValueError, match="partitioner .*beyond.* gave partition 99 for topic t, which has"):
         producer.send("t", b"v")
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("chosen", "kind", "said"),
+    [
+        (-1, ValueError, "what it returns must not be negative, and fit 32 bits: -1"),
+        ("1", TypeError, "what it returns must be int or None, not str"),
+        (True, TypeError, "what it returns must be int or None, not bool"),
+    ],
+)
+def test_a_partitioner_that_returns_what_is_no_partition_is_named(
+    cluster: ScriptedCluster, make_producer: Make, chosen: Any, kind: type[Exception], said: str
+) -> None:
+    def choose(key: bytes | None, every: list[int], available: list[int]) -> Any:
+        return chosen
+
+    with pytest.raises(kind, match=f"the partitioner .*choose.*: {said}"):
+        make_producer(partitioner=choose).send("t", b"v")
+
+
+def test_partitions_are_whatever_counts_as_a_whole_number(cluster: ScriptedCluster, make_producer: Make) -> None:
+    class Whole:
+        """As numpy's are."""
+
+        def __index__(self) -> int:
+            return number
+
+    number = 0
+    producer = make_producer(max_block_ms=300)
+    where: Any = Whole()
+    assert producer.send("t", b"v", partition=where).get(10).partition == 0
+    assert producer.send_many("t", [b"v"], partition=where).get(10)[0].partition == 0
+    chooses = make_producer(partitioner=lambda key, every, available: where)
+    assert chooses.send("t", b"v").get(10).partition == 0
+    number = 99
+    with pytest.raises(UnknownPartitionError):
+        producer.send("t", b"v", partition=where)
 
 
 @pytest.mark.parametrize("call", ["partitions_for", "send"])

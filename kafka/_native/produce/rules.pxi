@@ -62,7 +62,8 @@ def check_topic(topic):
 cdef refuse_topic(str topic):
     if LEGAL_TOPIC.fullmatch(topic) is None or topic in (".", ".."):
         raise ValueError(
-            f"{topic!r} is no legal topic name: 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'"
+            f"{topic!r} is no legal topic name: 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-', "
+            "but not '.' or '..'"
         )
 
 
@@ -164,17 +165,22 @@ cdef int64_t timestamp_from(timestamp, Py_ssize_t index) except? -1:
         raise TypeError(f"{name} must be int, milliseconds since 1970, not {type(timestamp).__name__}") from None
 
 
-cdef Queue numbered_queue(TopicQueues queues, partition):
-    """The queue of a partition; None while no partition of that number is known."""
+cdef Queue numbered_queue(TopicQueues queues, partition, partitioner=None):
+    """The queue of a partition; None while no partition of that number is known. `partitioner`: whoever chose it."""
     cdef long long number = -1      # what counts is the number, whatever a subclass of int compares as
-    if not isinstance(partition, int) or isinstance(partition, bool):
-        raise TypeError(f"partition must be int or None, not {type(partition).__name__}")
+    said = "partition" if partitioner is None else "what it returns"
     try:
-        number = partition
+        if isinstance(partition, bool):
+            raise TypeError
+        number = PyNumber_Index(partition)
+    except TypeError:
+        said = f"{said} must be int or None, not {type(partition).__name__}"
+        raise TypeError(said if partitioner is None else f"the partitioner {partitioner!r}: {said}") from None
     except OverflowError:
         pass
     if number < 0 or number > INT32_MAX:
-        raise ValueError(f"partition must not be negative, and fit 32 bits: {partition}")
+        said = f"{said} must not be negative, and fit 32 bits: {partition}"
+        raise ValueError(said if partitioner is None else f"the partitioner {partitioner!r}: {said}")
     return queues.queue(<int32_t>number) if number < queues.partition_count else None
 
 
@@ -200,7 +206,7 @@ cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes ke
     partition = producer.partitioner.partition(queues.topic, key, key_bytes, value, value_bytes, producer._cluster())
     if partition is None:
         raise ValueError(f"the partitioner {producer.partitioner!r} gave no partition for topic {queues.topic}")
-    queue = numbered_queue(queues, partition)
+    queue = numbered_queue(queues, partition, producer.partitioner)
     if queue is None:
         raise ValueError(
             f"the partitioner {producer.partitioner!r} gave partition {partition} for topic {queues.topic}, "

@@ -115,7 +115,7 @@ cdef class Unsent:
         self.return_memory()
         self.closed = why == IS_CLOSED
         self.partitions = self.queues.topic if why == NEEDS_PARTITIONS else None
-        self.least = 1 if self.partition is None else <int64_t>self.partition + 1
+        self.least = 1 if self.partition is None else <int64_t>PyNumber_Index(self.partition) + 1
         self.memory = memory if why == NEEDS_MEMORY else 0
         if why == OUT_OF_MEMORY:
             raise MemoryError()
