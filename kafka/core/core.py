@@ -149,7 +149,9 @@ class Core:
 
     def trouble(self, now: float) -> str:
         """What is known to be wrong, for the end of an error message. For any thread."""
-        errors = [str(health.error) for health in self.health(now) if health.error is not None]
+        failing = [health for health in self.health(now) if health.error is not None]
+        # The addresses of bootstrap_servers are some of them once more, where brokers are known.
+        errors = [str(health.error) for health in failing if health.node_id >= 0] or [str(h.error) for h in failing]
         if self.metadata.error is not None and not errors:
             errors = [str(self.metadata.error)]
         return " " + " ".join(errors[:3]) if errors else ""

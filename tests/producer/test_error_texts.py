@@ -237,6 +237,18 @@ def test_a_full_buffer_says_which_broker_is_to_blame(cluster: ScriptedCluster, m
     assert f"{address} failed in stage " in str(caught.value)
 
 
+def test_a_cluster_that_went_away_is_told_of_once(cluster: ScriptedCluster, make_producer: Make) -> None:
+    """Not once more as an address of bootstrap_servers, at which nobody ever was."""
+    producer = make_producer(max_block_ms=1500)
+    producer.send("t", b"v", partition=0).get(5)
+    cluster.stop()
+    with pytest.raises(KafkaTimeoutError) as caught:
+        producer.partitions_for("new")
+    said = str(caught.value)
+    assert said.count("KafkaConnectionError: broker ") == said.count("KafkaConnectionError") >= 1
+    assert "It was reached there before" in said and "check host and port" not in said
+
+
 def test_who_is_hung_up_on_is_told_where_to_look(cluster: ScriptedCluster, make_producer: Make) -> None:
     producer = make_producer(request_timeout_ms=400, delivery_timeout_ms=900)
     producer.send("t", b"v", partition=0).get(5)

@@ -116,8 +116,10 @@ def connect_hint(cause: object, node: Node) -> str:
         return _THIS_MACHINE[number]
     if cause is not None and not isinstance(cause, OSError):
         return _OPTIONS
+    if node.was_reached:
+        return _WAS_REACHED
     if node.id >= 0:
-        return _WAS_REACHED if node.was_reached else _advertised(node)
+        return _advertised(node)
     if number == errno.ECONNREFUSED:
         return "Nothing listens there: check host and port, and that the broker runs."
     return "Check host and port, that the broker runs, and that no firewall on the way drops what is sent there."
