@@ -71,6 +71,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"kafka-turbo {__version__}")
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     commands = {"produce": _add_produce(added), "consume": _add_consume(added)}
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
+        parser.error(f"COMMAND comes first, then {arguments[0]} and the other options")
     # argparse wants what is no option in one piece. So it is given the options, and what it leaves is the rest.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options, operands = parser.parse_known_args(arguments[:end])
@@ -144,7 +146,11 @@ def _add_produce(commands: argparse._SubParsersAction[_Parser]) -> _Parser:
         "--no-header", action="store_true", help="the first row of CSV is a record too, no file has a row of names"
     )
     parser.add_argument(
-        "-p", "--partition", type=int, metavar="N", help="where all records go (without: where their keys say)"
+        "-p",
+        "--partition",
+        type=int,
+        metavar="N",
+        help="where all records go, which has to be there already (without: where their keys say)",
     )
     parser.add_argument(
         "-H",

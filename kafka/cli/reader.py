@@ -79,7 +79,7 @@ class Reader(Client):
         )
         (found,) = response.topics
         if found.error is not None:
-            raise found.error.fresh()
+            raise found.error.about(f"topic {topic}")
         return sorted(partition.partition_index for partition in found.partitions)
 
     def create_topic(self, topic: str, partitions: int) -> None:
@@ -95,7 +95,7 @@ class Reader(Client):
         )
         for found in response.topics:
             if found.error is not None:
-                raise found.error.fresh()
+                raise found.error.about(f"topic {topic}")
 
     def offsets(self, topic: str, partitions: Sequence[int], which: int) -> dict[int, int]:
         """The offset of each partition's beginning (`EARLIEST`) or end (`LATEST`)."""
@@ -109,7 +109,7 @@ class Reader(Client):
             partition, response = self._next(topic, arrivals)
             ((answer,),) = (each.partitions for each in response.topics)
             if answer.error is not None:
-                raise answer.error.fresh()
+                raise answer.error.about(f"{topic}[{partition}]")
             found[partition] = answer.offset
         return found
 
@@ -138,7 +138,7 @@ class Reader(Client):
             if answer.error is not None:
                 trouble[partition] = trouble.get(partition, 0) + 1
                 if not answer.error.retriable or trouble[partition] * _RETRY_PAUSE > _TIMEOUT:
-                    raise answer.error.fresh()
+                    raise answer.error.about(f"{topic}[{partition}]")
                 turns.append(partition)
                 self._fetch_next(topic, turns, positions, trouble, arrivals)
                 continue

@@ -159,8 +159,7 @@ class ConnectionKeys(Configuration):
         30000,
         "How long the constructor waits for the cluster's first answer. Where it is not set, the constructor raises "
         "sooner if every address has failed for three seconds. Set it where a program starts together with its "
-        "brokers, or their names are not known from the first moment on, and raise it where the way to the brokers is "
-        "very slow.",
+        "brokers, whose names may not be known at first; raise it where the way to the brokers is very slow.",
     )
     api_version: Key[tuple[int, ...] | None] = Key(
         Kind("tuple[int, ...] | str | None", "a tuple such as (3, 9), or None", _api_version),

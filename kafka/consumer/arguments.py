@@ -112,8 +112,8 @@ class ConsumerArguments(TypedDict, total=False):
     bootstrap_timeout_ms: float
     """A number of milliseconds, 0 or more; 30000 by default. How long the constructor waits for the cluster's first
     answer. Where it is not set, the constructor raises sooner if every address has failed for three seconds. Set it
-    where a program starts together with its brokers, or their names are not known from the first moment on, and raise
-    it where the way to the brokers is very slow."""
+    where a program starts together with its brokers, whose names may not be known at first; raise it where the way to
+    the brokers is very slow."""
     api_version: tuple[int, ...] | str | None
     """A tuple such as (3, 9), or None; None by default. Which release the brokers have. Versions are negotiated on
     every connection whatever is said here; the only effect of a version is that the constructor does not wait for the

@@ -306,7 +306,7 @@ def test_consume_values_pairs_and_json(cluster, letters):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("no-such-topic",), 1, "UnknownTopicOrPartition"),
+        (("no-such-topic",), 1, "UnknownTopicOrPartitionError: topic no-such-topic: "),
         (("a b",), 2, "'a b' is no legal topic name"),
         ((b"\xff",), 2, "is no legal topic name"),
         (("letters", "-p", "9"), 1, "has no partition 9: it has 2, 0 to 1"),

@@ -68,6 +68,7 @@ def test_options_stand_anywhere(cluster, tmp_path):
         (("produce", "t", "--nonsense"), "kafka-turbo produce: there is no option --nonsense"),
         (("produce", "t", "-5"), "kafka-turbo produce: there is no option -5"),
         (("produce", "-f", "csv"), "kafka-turbo produce: TOPIC is missing"),
+        (("-b", "broker:9092", "produce", "t"), "kafka-turbo: COMMAND comes first, then -b and the other options"),
         (("produce", "t", "-k"), "argument -k/--key: expected one argument"),
         (("consume", "t", "u"), "kafka-turbo consume: there is one TOPIC, t, so u is too much"),
         (("consume", "t", "-p", "x"), "argument -p/--partition: invalid int value: 'x'"),
