@@ -102,9 +102,12 @@ class Core:
         """The answer to `Connect`: the socket is open."""
         self.nodes.connected(connection_id, now)
 
-    def secured(self, connection_id: int, now: float) -> None:
-        """The answer to `Secure`: hands were shaken, and the peer's certificate is its own."""
-        self.nodes.secured(connection_id, now)
+    def secured(self, connection_id: int, now: float, by: str | None = None) -> None:
+        """The answer to `Secure`: hands were shaken, and the peer's certificate is its own.
+
+        `by`: what encrypts the connection, for `health`.
+        """
+        self.nodes.secured(connection_id, now, by)
 
     def worked(self, work_id: int, result: Result[Any, BaseException], now: float) -> None:
         """The answer to `Work`."""

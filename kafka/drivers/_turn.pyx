@@ -8,8 +8,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memset
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.unistd cimport close, read, write
 
@@ -36,6 +36,7 @@ cdef extern from "<sys/socket.h>" nogil:
         size_t msg_iovlen
     ssize_t sendmsg(int fd, msghdr *message, int flags)
     ssize_t recv(int fd, void *buffer, size_t length, int flags)
+    ssize_t send(int fd, void *buffer, size_t length, int flags)
     int getsockopt(int fd, int level, int name, void *value, unsigned int *length)
     int SOL_SOCKET, SO_ERROR
 
@@ -68,6 +69,8 @@ cdef enum State:
     OPEN
     BROKEN                  # reported; waits for remove()
 
+cdef struct Tls             # what encrypts a connection; see _openssl.pxi
+
 cdef struct Slot:
     int id
     int fd
@@ -83,6 +86,10 @@ cdef struct Slot:
     bint full               # the last turn ended with bytes that the socket had not taken
     bint opened             # connected in this turn
     bint ended              # broken in this turn
+    Tls *tls                # NULL: what is sent goes out as it is
+
+
+include "_openssl.pxi"
 
 
 cdef double _monotonic(void *context) noexcept:
@@ -111,6 +118,7 @@ cdef class Turn:
     cdef Py_ssize_t slot_count
     cdef Py_ssize_t slot_capacity
     cdef pollfd *polled
+    cdef uint8_t *raw       # what was read and is to be decrypted; NULL until something is
     cdef int pipe[2]
     cdef Host host
 
@@ -133,6 +141,7 @@ cdef class Turn:
             self.clear(&self.slots[i])
         free(self.slots)
         free(self.polled)
+        free(self.raw)
         self.close_pipe()
 
     cdef void close_pipe(self) noexcept:
@@ -164,6 +173,8 @@ cdef class Turn:
             PyBuffer_Release(&slot.queue[i])
         free(slot.queue)
         free(slot.received)
+        if slot.tls != NULL:
+            free_tls(slot.tls)
 
     def add(self, int id, int fd):
         """Watch a non-blocking socket whose connect() has been called; the caller keeps it open until `remove`."""
@@ -190,13 +201,32 @@ cdef class Turn:
             raise MemoryError()
         self.slot_count += 1
 
+    def encrypt(self, int id, secured):
+        """Encrypt what is sent from now on, and decrypt what comes, with this ssl.SSLObject. Nobody else uses it again.
+
+        It `looks_as_expected`, and has nothing left to be written. Nor has the socket.
+        """
+        cdef Slot *slot = self.find(id)
+        cdef uint8_t *received
+        if self.raw == NULL:
+            self.raw = <uint8_t *>malloc(READ_SIZE)
+        received = <uint8_t *>realloc(slot.received, DECRYPTED_SIZE)
+        if received == NULL or self.raw == NULL:
+            raise MemoryError()
+        slot.received = received
+        slot.tls = tls_of(secured)
+
     def remove(self, int id):
         """Forget a socket, and let go what was not written."""
+        cdef Slot removed
         cdef Slot *slot = self.find(id)
         if slot != NULL:
-            self.clear(slot)
+            removed = slot[0]
             self.slot_count -= 1
             slot[0] = self.slots[self.slot_count]
+            if removed.tls != NULL:
+                say_goodbye(&removed)
+            self.clear(&removed)    # which may run anybody's code
 
     def send(self, int id, buffers):
         """Queue buffers to be written, uncopied: each is held until its last byte was taken by the system."""
@@ -236,7 +266,7 @@ cdef class Turn:
         """Write, wait at most `timeout` seconds for the first event, read; without the GIL.
 
         Returns a list of (id, event): bytes that came, True for "connected", an errno for "broken" (0: the peer closed
-        it in order). What came before a connection broke comes first.
+        it in order), or a string for that, OpenSSL's reason. What came before a connection broke comes first.
         """
         cdef int wait = 0
         cdef Py_ssize_t i
@@ -263,7 +293,7 @@ cdef class Turn:
                 slot.received_size = 0
             if slot.ended:
                 slot.ended = False
-                events.append((slot.id, slot.error))
+                events.append((slot.id, failure_of(slot.tls) if slot.tls != NULL and slot.tls.failed else slot.error))
         return events
 
     cdef void turn(self, int wait) noexcept nogil:
@@ -272,6 +302,7 @@ cdef class Turn:
         cdef pollfd *polled
         cdef char drained[64]
         cdef int ready
+        cdef bint more = False
         self.polled[0].fd = self.pipe[0]
         self.polled[0].events = POLLIN
         self.polled[0].revents = 0
@@ -281,12 +312,16 @@ cdef class Turn:
             polled.fd = -1 if slot.state == BROKEN else slot.fd     # poll() passes over negative ones
             polled.revents = 0
             if slot.state == OPEN:
-                self.write_out(slot)
+                if slot.tls != NULL:
+                    write_tls(slot)
+                else:
+                    self.write_out(slot)
             polled.events = POLLIN
             if slot.state == CONNECTING:
                 polled.events = polled.events | POLLOUT
             elif has_unwritten(slot):
-                polled.events = polled.events | POLLOUT
+                if slot.tls == NULL or has_ciphertext(slot.tls):    # else the peer has to say something first
+                    polled.events = polled.events | POLLOUT
                 slot.full = True
             elif slot.full:
                 # Had it taken all of it a moment later, poll() would have said so: somebody waits to hear of it.
@@ -294,8 +329,11 @@ cdef class Turn:
                 wait = 0
             if slot.ended:
                 wait = 0
+            if slot.tls != NULL and slot.tls.more:
+                wait = 0
+                more = True
         ready = poll(self.polled, self.slot_count + 1, wait)
-        if ready <= 0:
+        if ready <= 0 and not more:
             return
         if self.polled[0].revents:
             while read(self.pipe[0], drained, sizeof(drained)) == sizeof(drained):
@@ -303,6 +341,10 @@ cdef class Turn:
         for i in range(self.slot_count):
             slot = &self.slots[i]
             polled = &self.polled[i + 1]
+            if slot.tls != NULL:
+                if slot.state == OPEN and (polled.revents or slot.tls.more):
+                    self.go_on_encrypted(slot, polled.revents)
+                continue
             if polled.revents == 0 or slot.state == BROKEN:
                 continue
             if slot.state == CONNECTING:
@@ -324,6 +366,13 @@ cdef class Turn:
         else:
             slot.state = OPEN
             slot.opened = True
+
+    cdef void go_on_encrypted(self, Slot *slot, short ready) noexcept nogil:
+        if slot.tls.more or ready & (POLLIN | POLLERR | POLLHUP | POLLNVAL):
+            read_tls(slot, self.raw)
+        if slot.state == OPEN:      # reading, too, may have made something to be written: new keys
+            write_tls(slot)
+            slot.full = has_unwritten(slot)
 
     cdef void read_in(self, Slot *slot) noexcept nogil:
         cdef ssize_t size
@@ -380,6 +429,8 @@ cdef class Turn:
 cdef bint has_unwritten(Slot *slot) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t total = 0
+    if slot.tls != NULL and (slot.tls.staged > 0 or has_ciphertext(slot.tls)):
+        return True
     for i in range(slot.first, slot.count):
         total += slot.queue[i].len
         if total > slot.written:

@@ -202,8 +202,8 @@ class Driver(BaseDriver):
             elif isinstance(event, Exception):  # of TLS
                 self._drop(connection_id)
                 core.closed(connection_id, event, now)
-            else:
-                core.secured(connection_id, now)
+            else:  # hands were shaken
+                core.secured(connection_id, now, event)
         if self._notify:
             notify, self._notify = self._notify, deque()
             for connection_id in notify:

@@ -34,7 +34,7 @@ from tests.broker.secured import PLAIN_USERS, SESSION, SecuredKafka
 from tests.core.driving import client
 from tests.testing.wire import Closed, Peer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.secured]
+pytestmark = [pytest.mark.kafka, pytest.mark.secured, pytest.mark.usefixtures("tls_engine")]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from kafka import KafkaProducer
 from kafka.errors import NoBrokersAvailable
 from tests.broker.tls import TlsKafka
 
-pytestmark = [pytest.mark.kafka, pytest.mark.secured]
+pytestmark = [pytest.mark.kafka, pytest.mark.secured, pytest.mark.usefixtures("tls_engine")]
 
 
 @pytest.fixture(scope="module")

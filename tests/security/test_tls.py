@@ -21,6 +21,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, NoBrokersAvailable
 from kafka.testing import EmbeddedCluster
 from tests.processes import Script
 
+pytestmark = pytest.mark.usefixtures("tls_engine")
 Cluster = Callable[..., EmbeddedCluster]
 
 
@@ -102,6 +103,14 @@ def test_a_consumer(certificates: Certificates, tls_cluster: Cluster) -> None:
         "t", **keys(certificates, cluster, auto_offset_reset="earliest", consumer_timeout_ms=20_000)
     ) as consumer:
         assert [record.value for record, _ in zip(consumer, values, strict=False)] == values
+
+
+def test_which_engine_encrypts_is_in_health(certificates: Certificates, tls_cluster: Cluster, tls_engine: str) -> None:
+    with KafkaProducer(**keys(certificates, tls_cluster())) as producer:
+        producer.send("t", b"x").get(10)
+        assert [health.tls for health in producer.health()] == [tls_engine]
+    with EmbeddedCluster() as plain, KafkaProducer(bootstrap_servers=plain.bootstrap) as producer:
+        assert [health.tls for health in producer.health()] == [None]
 
 
 def test_a_context_of_the_users_own(certificates: Certificates, tls_cluster: Cluster) -> None:

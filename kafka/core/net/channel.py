@@ -159,7 +159,10 @@ class Channel:
         if self._attempt is not None:
             self._attempt.go_on(Ok(None), now)
 
-    on_secured = on_connected
+    def on_secured(self, now: float, by: str | None) -> None:
+        if self.connection is not None:
+            self.connection.tls = by
+        self.on_connected(now)
 
     def _brought_up(self, errors: list[KafkaConnectionError], now: float) -> None:
         self._attempt = None

@@ -85,6 +85,7 @@ class Connection:
         "was_refused",
         "window",
         "session",
+        "tls",
         "_answered",
         "_patience",
         "_client_id",
@@ -131,6 +132,7 @@ class Connection:
         self.is_earlier = False  # the requests in flight time out earlier than they did before an answer came
         self.was_refused = False  # the peer closed it on the first request, without a word
         self.window = Window(most_in_flight)
+        self.tls: str | None = None  # what encrypts it, in the word of the driver
         self.session: Session | None = None  # who the client is there, where it authenticates
         self._answered = 0.0  # when the last answer came
         self._patience = patience  # seconds an answer may take that the broker has no right to hold back

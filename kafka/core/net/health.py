@@ -35,6 +35,8 @@ class BrokerHealth(NamedTuple):
     throttled_until: float | None  # its quota keeps this client from sending until then
     throttles: int  # how often it did so
     throttle_seconds: float  # and for how long in all
+    # What encrypts its connections: "direct" for OpenSSL without the GIL, "python" for Python's ssl; None: nothing.
+    tls: str | None
 
     @property
     def connected(self) -> bool:

@@ -87,4 +87,5 @@ class Node:
             throttled_until=max(throttled, default=None),
             throttles=sum(channel.throttles for channel in channels),
             throttle_seconds=sum(channel.throttle_seconds for channel in channels),
+            tls=next((connection.tls for connection in connections if connection.tls is not None), None),
         )

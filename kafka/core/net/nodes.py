@@ -127,9 +127,9 @@ class Nodes:
         if (channel := self._network.by_connection.get(connection_id)) is not None:
             channel.on_connected(now)
 
-    def secured(self, connection_id: int, now: float) -> None:
+    def secured(self, connection_id: int, now: float, by: str | None) -> None:
         if (channel := self._network.by_connection.get(connection_id)) is not None:
-            channel.on_secured(now)
+            channel.on_secured(now, by)
 
     def worked(self, work_id: int, result: Result[Any, BaseException], now: float) -> None:
         if (resume := self._network.working.pop(work_id, None)) is not None:
