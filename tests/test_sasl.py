@@ -90,6 +90,7 @@ class Provider(AbstractTokenProvider):
 # -- mechanisms ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("tls_engine")
 def test_over_tls(certificates: Certificates) -> None:
     with EmbeddedCluster(topics={"t": 1}, users=USERS, tls=certificates.server()) as cluster:
         more = {"security_protocol": "SASL_SSL", "ssl_cafile": certificates["ca.pem"]}

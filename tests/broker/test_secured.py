@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from certificates import Certificates
+from fix_tls import ENGINES
 
 from kafka import KafkaProducer
 from kafka.config import ClientConfig
@@ -34,13 +35,19 @@ from tests.broker.secured import PLAIN_USERS, SESSION, SecuredKafka
 from tests.core.driving import client
 from tests.testing.wire import Closed, Peer
 
-pytestmark = [pytest.mark.kafka, pytest.mark.secured, pytest.mark.usefixtures("tls_engine")]
+pytestmark = [pytest.mark.kafka, pytest.mark.secured]
 
 
 @pytest.fixture(scope="module")
 def kafka(certificates: Certificates) -> Iterator[SecuredKafka]:
     with SecuredKafka(certificates) as found:
-        for topic in ("t", "principals", "long", *SESSIONS, *(f"{topic}-tls" for topic in SESSIONS)):
+        for topic in (
+            "t",
+            "principals",
+            "long",
+            *SESSIONS,
+            *(f"{topic}-{engine}" for topic in SESSIONS for engine in ENGINES),
+        ):
             found.create_topic(topic)
         yield found
 
@@ -86,6 +93,7 @@ def test_each_mechanism(kafka: SecuredKafka, mechanism: str, more: Any) -> None:
     produce(**keys(kafka.sasl, mechanism, **more))
 
 
+@pytest.mark.usefixtures("tls_engine")
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_over_tls(kafka: SecuredKafka, certificates: Certificates, mechanism: str) -> None:
     produce(**over_tls(kafka.sasl_tls, certificates, mechanism, sasl_oauth_token_provider=token))
@@ -151,6 +159,7 @@ def test_refused_credentials(kafka: SecuredKafka, mechanism: str, more: Any, sai
     assert time.monotonic() - started < 20.0
 
 
+@pytest.mark.usefixtures("tls_engine")
 def test_refused_over_tls(kafka: SecuredKafka, certificates: Certificates) -> None:
     with pytest.raises(SaslAuthenticationFailedError, match="Invalid username or password"):
         produce(**over_tls(kafka.sasl_tls, certificates, "PLAIN", password="wrong"))
@@ -210,16 +219,23 @@ def disconnects(producer: KafkaProducer) -> int:
     return sum(broker.failures for broker in producer.health())
 
 
-@pytest.mark.parametrize("tls", [False, True])
-def test_sessions_that_end_under_load(kafka: SecuredKafka, certificates: Certificates, tls: bool) -> None:
+def test_sessions_that_end_under_load(kafka: SecuredKafka) -> None:
     """A session is renewed on its connection: 20 seconds, all mechanisms at once, nothing lost or doubled."""
+    under_load(kafka, {topic: keys(kafka.short, mechanism, **more) for topic, (mechanism, more) in SESSIONS.items()})
+
+
+def test_sessions_that_end_over_tls(kafka: SecuredKafka, certificates: Certificates, tls_engine: str) -> None:
+    configs = {
+        f"{topic}-{tls_engine}": over_tls(kafka.short_tls, certificates, mechanism, **more)
+        for topic, (mechanism, more) in SESSIONS.items()
+    }
+    under_load(kafka, configs)
+
+
+def under_load(kafka: SecuredKafka, clients: dict[str, Any]) -> None:
+    """`clients`: the configuration of each, by its topic."""
     sent: dict[str, int] = {}
-    threads = []
-    for topic, (mechanism, more) in SESSIONS.items():
-        configs = keys(kafka.short, mechanism, **more)
-        if tls:
-            configs = over_tls(kafka.short_tls, certificates, mechanism, **more)
-        threads.append(threading.Thread(target=load, args=(f"{topic}-tls" if tls else topic, configs, 20.0, sent)))
+    threads = [threading.Thread(target=load, args=(topic, configs, 20.0, sent)) for topic, configs in clients.items()]
     for thread in threads:
         thread.start()
     for thread in threads:

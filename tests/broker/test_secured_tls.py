@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from certificates import PASSWORD, Certificates
+from fix_tls import ENGINES
 
 from kafka import KafkaProducer
 from kafka.errors import NoBrokersAvailable
@@ -20,8 +21,10 @@ pytestmark = [pytest.mark.kafka, pytest.mark.secured, pytest.mark.usefixtures("t
 @pytest.fixture(scope="module")
 def kafka(certificates: Certificates) -> Iterator[TlsKafka]:
     with TlsKafka(certificates) as found:
-        for topic in ("t", "sizes", "much", "acks0"):
-            found.create_topic(topic)
+        found.create_topic("t")
+        for topic in ("sizes", "much", "acks0"):
+            for engine in ENGINES:
+                found.create_topic(f"{topic}-{engine}")
         yield found
 
 
@@ -72,31 +75,34 @@ def test_client_certificates_of_every_form(kafka: TlsKafka, certificates: Certif
         produce(**keys(kafka, certificates, listener, **ours))
 
 
-def test_records_of_all_sizes_are_as_they_were(kafka: TlsKafka, certificates: Certificates) -> None:
+def test_records_of_all_sizes_are_as_they_were(kafka: TlsKafka, certificates: Certificates, tls_engine: str) -> None:
+    topic = f"sizes-{tls_engine}"
     sizes = (1, 16383, 16384, 16385, 300_000, 1_000_000)
     values = [os.urandom((size + 1) // 2).hex().encode()[:size] for size in sizes]
     for compression in (None, "lz4"):
         configs = keys(kafka, certificates, "SSL", compression_type=compression, max_request_size=2**21)
         with KafkaProducer(**configs) as producer:
-            for future in [producer.send("sizes", value) for value in values]:
+            for future in [producer.send(topic, value) for value in values]:
                 future.get(30)
-    read = [record.value for record in kafka.console_consume("sizes", 2 * len(sizes), 0)]
+    read = [record.value for record in kafka.console_consume(topic, 2 * len(sizes), 0)]
     assert read == values * 2
 
 
-def test_much(kafka: TlsKafka, certificates: Certificates) -> None:
+def test_much(kafka: TlsKafka, certificates: Certificates, tls_engine: str) -> None:
+    topic = f"much-{tls_engine}"
     with KafkaProducer(**keys(kafka, certificates, "SSL", linger_ms=5)) as producer:
         for _ in range(5):
-            producer.send_many("much", [bytes(100)] * 100_000)
+            producer.send_many(topic, [bytes(100)] * 100_000)
         producer.flush(60)
-    assert kafka.end_offsets("much") == {0: 500_000}
+    assert kafka.end_offsets(topic) == {0: 500_000}
 
 
-def test_acks_0(kafka: TlsKafka, certificates: Certificates) -> None:
+def test_acks_0(kafka: TlsKafka, certificates: Certificates, tls_engine: str) -> None:
+    topic = f"acks0-{tls_engine}"
     with KafkaProducer(**keys(kafka, certificates, "SSL", acks=0)) as producer:
-        for future in [producer.send("acks0", bytes(500_000)) for _ in range(40)]:
+        for future in [producer.send(topic, bytes(500_000)) for _ in range(40)]:
             future.get(20)
-    assert kafka.end_offsets("acks0") == {0: 40}
+    assert kafka.end_offsets(topic) == {0: 40}
 
 
 def test_a_session_can_be_closed_and_begun_again(kafka: TlsKafka, certificates: Certificates) -> None:
