@@ -106,6 +106,10 @@ def register_protocol(
     load_headers: Callable[[], tuple[type[Message], type[Message]]],
 ) -> None: ...
 
+# Objects as JSON
+
+def plain_json(data: object, *, compact: bool) -> bytes | None: ...
+
 # Topics and partitions
 
 def check_topic(topic: object) -> str: ...

@@ -52,7 +52,7 @@ KafkaProducer(bootstrap_servers=["a:1", "b:2"], acks="all", linger_ms=0.5, retri
 KafkaProducer(value_serializer=JsonSerializer(), key_serializer=str.encode, partitioner=DefaultPartitioner())
 KafkaProducer(value_serializer=Old(), key_serializer=lambda key: b"k", partitioner=Between())
 KafkaProducer(partitioner="crc32", hooks=[object()], compression_type="zstd", api_version=(2, 5), acks=-1)
-KafkaProducer(partitioner=choose, socket_options=[(6, 1, 1)])
+KafkaProducer(partitioner=choose, socket_options=[(6, 1, 1)], key_serializer=str.encode, value_serializer="json")
 KafkaConsumer("t", "u", auto_offset_reset="earliest", value_deserializer=bytes.decode, isolation_level="read_committed")
 
 whatever: dict[str, Any] = {"bootsrap_servers": 5}
@@ -66,7 +66,7 @@ KafkaProducer(linger_ms="5")  # refused
 KafkaProducer(batch_size=0.5)  # refused
 KafkaProducer(compression_type="brotli")  # refused
 KafkaProducer(partitioner="random")  # refused
-KafkaProducer(value_serializer="json")  # refused
+KafkaProducer(value_serializer="yaml")  # refused
 KafkaProducer("localhost:9092")  # refused
 KafkaConsumer("t", isolation_level="committed")  # refused
 KafkaConsumer("t", linger_ms=5)  # refused

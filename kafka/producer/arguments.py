@@ -66,12 +66,13 @@ class ProducerArguments(TypedDict, total=False):
     """A whole number from -2147483648 to 2147483647, or None for the codec's default; None by default. How hard it is
     tried: 1 to 9 for gzip, 0 to 17 for lz4, -131072 to 22 for zstd. Higher levels make smaller batches and take more
     time on the IO thread."""
-    key_serializer: Serializes | Callable[[Any], Any] | None
-    """A function or a kafka.serializer.Serializer, or None for bytes as they are; None by default. Makes bytes of each
-    key: a function of the key, or an object with `serialize(topic, headers, data)`. It runs in `send()`. Without one,
-    keys are bytes, or None."""
-    value_serializer: Serializes | Callable[[Any], Any] | None
-    """A function or a kafka.serializer.Serializer, or None for bytes as they are; None by default. The same for
+    key_serializer: Serializes | Callable[[Any], Any] | Literal["json"] | None
+    """A function, a kafka.serializer.Serializer or 'json', or None for bytes as they are; None by default. Makes bytes
+    of each key: a function of the key, or an object with `serialize(topic, headers, data)`. It runs in `send()`. 'json'
+    makes compact JSON in UTF-8: `json.dumps(key, ensure_ascii=False, separators=(',', ':'))`, in less time. Without
+    one, keys are bytes, or None."""
+    value_serializer: Serializes | Callable[[Any], Any] | Literal["json"] | None
+    """A function, a kafka.serializer.Serializer or 'json', or None for bytes as they are; None by default. The same for
     values."""
     partitioner: Literal["murmur2", "crc32", "round_robin"] | Partitions | Callable[..., int]
     """'murmur2', 'crc32', 'round_robin', a kafka.partitioner.Partitioner or a function; DefaultPartitioner() by

@@ -76,8 +76,8 @@ cdef bytes to_bytes(serializer, topic, headers, data, str name, Py_ssize_t index
             if index < 0 or isinstance(error, Errors.KafkaError):   # whoever expects that expects it of both
                 raise
             raise ValueError(f"{place_of(name, index)}: its serializer raised {error!r}") from error
-    if data is None:
-        return None
+    if is_plain(<PyObject *>data):
+        return <bytes>data
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     raise TypeError(
