@@ -19,6 +19,7 @@ PASSWORDS = (
     "ssl_cafile_password",
     "sasl_plain_password",
     "sasl_oauthbearer_client_credentials_client_secret",
+    "sasl_oauthbearer_assertion_private_key_passphrase",
 )
 _PRIVATE = "PRIVATE KEY-----"  # in the text of a key
 

@@ -245,6 +245,46 @@ class ProducerArguments(TypedDict, total=False):
     sasl_oauthbearer_allow_http: bool
     """True or False; False by default. Whether the token endpoint may be one without TLS, `http://`: everybody on the
     way then reads the client's secret and its tokens. Leave it, but for tests."""
+    sasl_oauthbearer_jwt_retriever_class: str
+    """'DefaultJwtRetriever', 'ClientCredentialsJwtRetriever', 'JwtBearerJwtRetriever', with Java's package before it or
+    without; 'DefaultJwtRetriever' by default. How the token is asked for. The first two are client credentials
+    (KIP-768): the client proves who it is with its secret or with an assertion (KIP-1258). 'JwtBearerJwtRetriever'
+    shows an assertion on behalf of whom it names (KIP-1139)."""
+    sasl_oauthbearer_assertion_private_key_file: str | bytes | os.PathLike[str] | None
+    """The path of a file, PEM text ('-----BEGIN ...'), or None for no assertion; None by default. The private key with
+    which the client signs its assertion, a JWT. It takes `pip install kafka-turbo[pkcs12]`, and is read for each
+    token."""
+    sasl_oauthbearer_assertion_private_key_passphrase: str | os.PathLike[str] | Callable[[], str] | None
+    """A string, a pathlib.Path of a file that has it, a function that returns it, or None for a key that is not
+    encrypted; None by default. The password of that key. It is got for each token."""
+    sasl_oauthbearer_assertion_algorithm: Literal["RS256", "ES256"]
+    """'RS256' or 'ES256'; 'RS256' by default. How the assertion is signed: by an RSA key, or by one of the curve
+    P-256."""
+    sasl_oauthbearer_assertion_claim_aud: str | None
+    """A string, or None for none; None by default. For whom the assertion is: usually the endpoint's URL, or its
+    issuer's."""
+    sasl_oauthbearer_assertion_claim_iss: str | None
+    """A string, or None for none; None by default. Who has made the assertion: for client credentials, the client's
+    id."""
+    sasl_oauthbearer_assertion_claim_sub: str | None
+    """A string, or None for none; None by default. Whom the assertion is about: for client credentials, the client's id
+    once more."""
+    sasl_oauthbearer_assertion_claim_exp_seconds: int
+    """A whole number of seconds from 1 to 2147483647; 300 by default. How long the assertion is good. Raise it where
+    the endpoint's clock is far from ours."""
+    sasl_oauthbearer_assertion_claim_nbf_seconds: int
+    """A whole number of seconds from 0 to 2147483647; 60 by default. How long before now it begins to be good, for
+    clocks that are behind."""
+    sasl_oauthbearer_assertion_claim_jti_include: bool
+    """True or False; False by default. Whether each assertion has an id of its own. Set it where the endpoint wants
+    one."""
+    sasl_oauthbearer_assertion_template_file: str | os.PathLike[str] | None
+    """The path of a file, or None for nothing more; None by default. More for the assertion: a file with JSON such as
+    `{"header": {"kid": "1"}, "payload": {"tenant": "a"}}`."""
+    sasl_oauthbearer_assertion_file: str | os.PathLike[str] | None
+    """The path of a file, or None for one that is signed here; None by default. A file with an assertion that somebody
+    else makes and replaces in time. It is read for each token, and the other keys of assertions have no effect beside
+    it."""
     metrics_enabled: bool
     """True or False; True by default. Whether the client measures itself, for `metrics()` and reporters. It takes a
     microsecond a batch; turn it off where nobody reads them."""

@@ -69,6 +69,13 @@ class Question(NamedTuple):
     def __repr__(self) -> str:
         return "<Question>"
 
+    def shown(self, text: str) -> str:
+        """Of a stranger's words what fits into a line, and what was not among the secrets."""
+        for secret in self.secrets:
+            text = text.replace(secret, "<hidden>")
+        plain = "".join(character if character.isprintable() else "?" for character in text)
+        return plain if len(plain) <= _MOST_SHOWN else f"{plain[:_MOST_SHOWN]}..."
+
 
 def address_of(url: str, *, http: bool) -> Address:
     """Raises ConfigurationValueError. `http`: plain text is allowed."""
@@ -131,9 +138,9 @@ def ask(address: Address, context: ssl.SSLContext | None, question: Question) ->
         finally:
             raw.close()
     except _Trouble as trouble:
-        raise _failed(address, question, stage, trouble, trouble.__cause__) from trouble.__cause__
+        raise _failed(address, stage, trouble) from None
     except (OSError, HTTPException) as error:
-        raise _failed(address, question, stage, _read_error(address, error), error) from error
+        raise _failed(address, stage, _read_error(address, error)) from error
 
 
 class _Trouble(Exception):
@@ -144,13 +151,8 @@ class _Trouble(Exception):
         self.what, self.hint, self.passes = what, hint, passes
 
 
-def _failed(
-    address: Address, question: Question, stage: str, trouble: _Trouble, cause: BaseException | None
-) -> CredentialsError:
-    what = trouble.what
-    for secret in question.secrets:  # which an answer may have repeated
-        what = what.replace(secret, "<hidden>")
-    error = CredentialsError(f"The token endpoint {address.named} failed in stage {stage}: {what.rstrip('.')}.")
+def _failed(address: Address, stage: str, trouble: _Trouble) -> CredentialsError:
+    error = CredentialsError(f"The token endpoint {address.named} failed in stage {stage}: {trouble.what.rstrip('.')}.")
     error.hint = trouble.hint
     error.retriable = trouble.passes
     return error
@@ -310,9 +312,9 @@ def _answer(address: Address, question: Question, stream: _Plain) -> dict[str, A
         response.begin()
         status = response.status
         if 300 <= status < 400:
+            where = _elsewhere(question, response.getheader("Location"))
             raise _Trouble(
-                f"it redirects (HTTP {status}){_elsewhere(response.getheader('Location'))}, which is not followed: the "
-                "secret is for that address alone",
+                f"it redirects (HTTP {status}){where}, which is not followed: the secret is for that address alone",
                 f"Set {URL} to where the tokens are.",
             )
         body = response.read(MOST_BYTES + 1)
@@ -327,17 +329,18 @@ def _answer(address: Address, question: Question, stream: _Plain) -> dict[str, A
         if found is None:
             kind = response.getheader("Content-Type") or "of no type"
             raise _Trouble(
-                f"the answer is no JSON object, but {_shown(kind)} of {len(body)} bytes",
+                f"the answer is no JSON object, but {question.shown(kind)} of {len(body)} bytes",
                 f"Check {URL}: is that the token endpoint, or a page for people?",
             )
         return found
-    raise _refusal(status, response.reason, found or {}, question.keys)
+    raise _refusal(status, response.reason, found or {}, question)
 
 
-def _refusal(status: int, reason: str, found: Mapping[str, Any], keys: str) -> _Trouble:
-    said = [_shown(found[name]) for name in ("error", "error_description") if isinstance(found.get(name), str)]
+def _refusal(status: int, reason: str, found: Mapping[str, Any], question: Question) -> _Trouble:
+    shown = question.shown
+    said = [shown(found[name]) for name in ("error", "error_description") if isinstance(found.get(name), str)]
     passes = status >= 500 or status in _PASSES
-    what = f"HTTP {status} {_shown(reason)}{': ' if said else ''}{': '.join(said)}"
+    what = f"HTTP {status} {shown(reason)}{': ' if said else ''}{': '.join(said)}"
     if passes:
         return _Trouble(what, "It may pass by itself; if it does not, ask who runs the endpoint.", passes=True)
     hints = {
@@ -345,7 +348,7 @@ def _refusal(status: int, reason: str, found: Mapping[str, Any], keys: str) -> _
         "unsupported_grant_type": f"Check {URL}, and whether the endpoint lets this client have tokens in this way.",
         "unauthorized_client": "Check whether the endpoint lets this client have tokens in this way.",
     }
-    hint = f"Check {URL}." if status in (404, 405, 410) else f"Check {keys}."
+    hint = f"Check {URL}." if status in (404, 405, 410) else f"Check {question.keys}."
     return _Trouble(what, hints.get(str(found.get("error")), hint))
 
 
@@ -357,16 +360,10 @@ def _parsed(body: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _elsewhere(location: str | None) -> str:
+def _elsewhere(question: Question, location: str | None) -> str:
     """Where to, without path and query: they may be secrets."""
     try:
         parts = urlsplit(location or "")
-        return f" to {_shown(f'{parts.scheme}://{parts.hostname}')}" if parts.scheme and parts.hostname else ""
+        return f" to {question.shown(f'{parts.scheme}://{parts.hostname}')}" if parts.scheme and parts.hostname else ""
     except ValueError:
         return ""
-
-
-def _shown(text: str) -> str:
-    """Of a stranger's words what fits into a line."""
-    plain = "".join(character if character.isprintable() else "?" for character in text)
-    return plain if len(plain) <= _MOST_SHOWN else f"{plain[:_MOST_SHOWN]}..."

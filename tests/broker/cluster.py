@@ -96,6 +96,7 @@ class KafkaNode:
         self.config_file = folder / "server.properties"
         self.data = folder / "data"
         self.log = folder / "server.log"
+        self.jvm: tuple[str, ...] = ()  # options for Java
         self.process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -117,6 +118,7 @@ class KafkaNode:
                     kafka_jars.java(),
                     *_NODE_JVM,
                     *(jvm or _from_archive(self.version)),
+                    *self.jvm,
                     f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}",
                     "-cp",
                     kafka_jars.classpath(self.version),

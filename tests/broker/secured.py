@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from certificates import Certificates
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from kafka.core.cluster.routes import CONTROLLER
 from kafka.protocol import AlterUserScramCredentialsRequest
@@ -17,7 +22,8 @@ PLAIN_USERS = {"alice": "alice-secret", "bob": "bob,=secret"}
 SCRAM_USERS = {"alice": "alice-secret", "a,b=c": "x", "carol": "pässwört"}
 SESSION = 6.0  # seconds, on the listener "short"
 
-_LISTENERS = {"SASL": "SASL_PLAINTEXT", "SHORT": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "SHORTTLS": "SASL_SSL"}
+_LISTENERS = {"SASL": "SASL_PLAINTEXT", "SHORT": "SASL_PLAINTEXT", "SASLTLS": "SASL_SSL", "SHORTTLS": "SASL_SSL",
+              "ISSUED": "SASL_PLAINTEXT"}  # fmt: skip
 _MODULE = "org.apache.kafka.common.security"
 _PLAIN = " ".join(f'user_{name}="{password}"' for name, password in PLAIN_USERS.items())
 _JAAS = {
@@ -30,20 +36,51 @@ _JAAS = {
 _HASHES = {1: "sha256", 2: "sha512"}  # by the number of the mechanism
 
 
+class Issuer:
+    """Signs tokens, and says with which key."""
+
+    name = "https://issuer.example"
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(65537, 2048)
+
+    def keys(self) -> str:
+        """A JSON Web Key Set (RFC 7517)."""
+        numbers = self.key.public_key().public_numbers()
+        n, e = (encoded(number.to_bytes((number.bit_length() + 7) // 8, "big")) for number in (numbers.n, numbers.e))
+        return json.dumps({"keys": [{"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "1", "n": n, "e": e}]})
+
+    def token(self, subject: str, seconds: float, audience: str = "kafka") -> str:
+        now = int(time.time())
+        claims = {"iss": self.name, "sub": subject, "aud": audience, "iat": now, "exp": int(now + seconds)}
+        parts = ({"alg": "RS256", "typ": "JWT", "kid": "1"}, claims)
+        content = ".".join(encoded(json.dumps(part).encode()) for part in parts)
+        return f"{content}.{encoded(self.key.sign(content.encode(), padding.PKCS1v15(), SHA256()))}"
+
+
+def encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 class SecuredKafka(KafkaCluster):
     """`bootstrap` is its listener without SASL, `sasl` one with all mechanisms, `short` one whose sessions end soon;
-    `sasl_tls` and `short_tls` are the same over TLS.
+    `sasl_tls` and `short_tls` are the same over TLS; `issued` takes the tokens of `issuer` and nothing else.
     """
 
     def __init__(self, certificates: Certificates) -> None:
         super().__init__()
         self._certificates = certificates
-        self.sasl = self.short = self.sasl_tls = self.short_tls = ""
+        self.sasl = self.short = self.sasl_tls = self.short_tls = self.issued = ""
+        self.issuer = Issuer()
 
     def _format(self) -> None:
         (node,) = self.nodes
-        addresses = dict(zip(_LISTENERS, (f"localhost:{port}" for port in _free_ports(4)), strict=True))
-        self.sasl, self.short, self.sasl_tls, self.short_tls = addresses.values()
+        addresses = dict(zip(_LISTENERS, (f"localhost:{port}" for port in _free_ports(5)), strict=True))
+        self.sasl, self.short, self.sasl_tls, self.short_tls, self.issued = addresses.values()
+        keys = self.folder / "keys.json"
+        keys.write_text(self.issuer.keys())
+        allowed = "-Dorg.apache.kafka.sasl.oauthbearer.allowed"
+        node.jvm = (f"{allowed}.files={keys}", f"{allowed}.urls={keys.as_uri()}")
         listeners = f"PLAINTEXT://{node.address}"
         listeners += "".join(f",{name}://{address}" for name, address in addresses.items())
         protocols = "".join(f",{name}:{protocol}" for name, protocol in _LISTENERS.items())
@@ -67,6 +104,17 @@ class SecuredKafka(KafkaCluster):
                 for listener in ("short", "shorttls")
                 for mechanism in _JAAS
             },
+        }
+        issued = "listener.name.issued."
+        self._configs |= {
+            f"{issued}sasl.enabled.mechanisms": "OAUTHBEARER",
+            f"{issued}oauthbearer.sasl.jaas.config": f"{_MODULE}.oauthbearer.OAuthBearerLoginModule required;",
+            f"{issued}oauthbearer.sasl.server.callback.handler.class": (
+                f"{_MODULE}.oauthbearer.OAuthBearerValidatorCallbackHandler"
+            ),
+            f"{issued}oauthbearer.sasl.oauthbearer.jwks.endpoint.url": keys.as_uri(),
+            f"{issued}oauthbearer.sasl.oauthbearer.expected.audience": "kafka",
+            f"{issued}oauthbearer.sasl.oauthbearer.expected.issuer": self.issuer.name,
         }
         super()._format()
 
