@@ -247,10 +247,9 @@ def test_no_password_is_shown(certificates: Certificates) -> None:
             ClientConfig({"security_protocol": "SSL", key: HIDDEN})
 
 
-@pytest.mark.parametrize("mechanism", ["GSSAPI", "AWS_MSK_IAM"])
-def test_what_is_still_to_come(mechanism: str) -> None:
-    with pytest.raises(NotImplementedError, match=mechanism):
-        ClientConfig({**SASL, "sasl_mechanism": mechanism})
+def test_what_is_still_to_come() -> None:
+    with pytest.raises(NotImplementedError, match="GSSAPI"):
+        ClientConfig({**SASL, "sasl_mechanism": "GSSAPI"})
 
 
 # -- what users are told ---------------------------------------------------------------------------------------------

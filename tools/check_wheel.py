@@ -25,7 +25,7 @@ else:
 
 ROOT = wheels.ROOT
 DIST = ROOT / "dist"
-EXTRAS = ("gzip", "opentelemetry", "pkcs12", "prometheus", "snappy")
+EXTRAS = ("aws", "gzip", "opentelemetry", "pkcs12", "prometheus", "snappy")
 # Some of the tests, which need what the sdist has beside the package: the generator, schemas, documents, golden bytes.
 TESTS = (
     "tests/codegen",

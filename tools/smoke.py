@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import pkgutil
 import sys
 from pathlib import Path
 
 import kafka
-from kafka.errors import ConfigurationValueError, UnsupportedCodecError
+from kafka.errors import ConfigurationValueError, CredentialsError, UnsupportedCodecError
 from kafka.records import CODECS, RecordBatchBuilder, read_batches
 from kafka.records.compression import Codec
+from kafka.security.aws import Identity
 from kafka.security.material import Source, trust_store
 
 missing = sys.argv[2:]
@@ -76,6 +78,18 @@ try:
 except ConfigurationValueError as error:
     said = str(error)
 assert ("pip install kafka-turbo[pkcs12]" in said) == ("pkcs12" in missing) and said, said
+
+for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+    os.environ.pop(name, None)
+for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+    os.environ[name] = os.devnull
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+said = ""
+try:
+    Identity().keys()
+except CredentialsError as error:
+    said = str(error)
+assert ("pip install kafka-turbo[aws]" in said) == ("aws" in missing) and said, said
 
 with EmbeddedCluster(topics={"smoke": 1}) as cluster:
     with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:

@@ -175,7 +175,8 @@ class SecurityKeys(Configuration):
         or_none(Kind("str", "a mechanism's name, such as 'SCRAM-SHA-512'", _mechanism), "no SASL"),
         None,
         "How the client proves who it is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, "
-        "SCRAM-SHA-512, OAUTHBEARER, or one that was registered. Set it to one that the brokers' listener offers.",
+        "SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM, or one that was registered. Set it to one that the brokers' listener "
+        "offers.",
     )
     sasl_plain_username = Key(
         _text_or_function("no user"),

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Make = Callable[["Network"], Mechanism]
 
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
-BUILT_IN = ("PLAIN", *SCRAM, "OAUTHBEARER")
-TO_COME = ("GSSAPI", "AWS_MSK_IAM")
+BUILT_IN = ("PLAIN", *SCRAM, "OAUTHBEARER", "AWS_MSK_IAM")
+TO_COME = ("GSSAPI",)
 
 _registered: dict[str, Any] = {}  # classes by name
 
@@ -78,6 +78,17 @@ def maker(settings: Settings, values: Mapping[str, Any], given: Collection[str])
 
         provide, what = _tokens(settings.oauth_token_provider, values, ours)
         return lambda network: OAuthBearer(network, provide, what)
+    if name == "AWS_MSK_IAM":
+        if values["security_protocol"] != "SASL_SSL":
+            raise ConfigurationValueError(
+                "sasl_mechanism 'AWS_MSK_IAM' needs security_protocol 'SASL_SSL': what is signed serves whoever reads "
+                "it."
+            )
+        from kafka.core.sasl.aws import AwsMskIam
+        from kafka.security.aws import Identity
+
+        identity = Identity()
+        return lambda network: AwsMskIam(network, identity.keys, identity.message)
     credentials = _credentials(settings)
     if name == "PLAIN":
         from kafka.core.sasl.plain import Plain

@@ -15,6 +15,7 @@ from kafka.core.events import Listeners
 from kafka.core.flows import Task, Wish
 from kafka.core.net.network import Network
 from kafka.core.sasl import Failed, Mechanism
+from kafka.core.sasl.aws import AwsMskIam
 from kafka.core.sasl.oauthbearer import OAuthBearer, Token, first_message
 from kafka.core.sasl.plain import Plain
 from kafka.core.sasl.scram import Keys, Scram, escaped
@@ -248,3 +249,19 @@ def test_the_reason_is_answered_with_one_byte() -> None:
 
 def test_a_token_does_not_print() -> None:
     assert "abc" not in repr(Token("abc", 5.0)) and "abc" not in repr(Ok(Token("abc", 5.0)))
+
+
+def test_aws_msk_iam_is_one_message_with_an_answer() -> None:
+    class Signed(AwsMskIam[str]):
+        async def prepare(self, line: Any, now: float) -> tuple[bytes, float]:
+            return b"signed", now
+
+    def mechanism() -> Mechanism:
+        return Signed(network(), lambda: "keys", lambda keys, host: b"")
+
+    line = Line(b'{"request-id":"1"}')
+    assert run(mechanism(), line) is None and line.said == [b"signed"]
+    error = run(mechanism(), Line(b""))
+    assert type(error) is ProtocolError and "the broker has accepted, but said nothing" in str(error)
+    error = run(mechanism(), Line(SaslAuthenticationFailedError("Access denied")))
+    assert "Hint: Check that the identity may do kafka-cluster:Connect" in str(error)

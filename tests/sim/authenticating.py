@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
 from kafka.core.net.network import Network
 from kafka.core.sasl import Mechanism
+from kafka.core.sasl.aws import AwsMskIam
 from kafka.core.sasl.oauthbearer import OAuthBearer, Token
 from kafka.core.sasl.plain import Plain
 from kafka.core.sasl.scram import Scram
+from kafka.security.aws import Keys, signed
 from kafka.testing.model.sasl import Sasl, unsecured_token
 from kafka.testing.sim_broker import EPOCH
 from tests.sim.world import World
@@ -28,6 +31,20 @@ def plain(given: Any = ALICE) -> Make:
 def scram(given: Any = ALICE, name: str = "SCRAM-SHA-256", **options: Any) -> Make:
     numbers = itertools.count()
     return lambda network: Scram(network, name, given, lambda: f"nonce{next(numbers)}", **options)
+
+
+AWS = Keys("access", "secret")
+
+
+def aws_msk_iam() -> Make:
+    """Signed as the simulation begins."""
+
+    def sign(keys: Keys, host: str) -> bytes:
+        query = signed(keys, "eu-west-1", "kafka-cluster", host, {"Action": "kafka-cluster:Connect"}, EPOCH)
+        fields = {name.lower(): value for name, value in query.items()}
+        return json.dumps({**fields, "version": "2020_10_22", "host": host, "user-agent": "x"}).encode()
+
+    return lambda network: AwsMskIam(network, lambda: AWS, sign)
 
 
 class Provider:

@@ -64,6 +64,13 @@ AUTHENTICATING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ..
         SASL,
     ),
     (
+        "a broker that says nothing has accepted",
+        "whoever answers AWS_MSK_IAM with nothing is taken for a broker of MSK's",
+        "sasl.aws",
+        (("        if not answer:\n", "        if False:\n"),),
+        MECHANISMS,
+    ),
+    (
         "what fails for a moment fails",
         "an endpoint that restarts is told as if the client's credentials were wrong",
         "sasl.oauthbearer",

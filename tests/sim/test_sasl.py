@@ -19,10 +19,11 @@ from kafka.errors import (
 )
 from kafka.protocol import MetadataRequest
 from kafka.result import Err, Ok
+from kafka.testing.model.aws import AwsKeys
 from kafka.testing.model.sasl import Sasl, unsecured_token
 from kafka.testing.model.world import Hangup
 from kafka.testing.sim_broker import EPOCH
-from tests.sim.authenticating import USERS, Make, Provider, plain, scram, secured
+from tests.sim.authenticating import AWS, USERS, Make, Provider, aws_msk_iam, plain, scram, secured
 from tests.sim.producing import SimProducer
 from tests.sim.world import World
 
@@ -32,6 +33,7 @@ MECHANISMS: dict[str, Make | Provider] = {
     "SCRAM-SHA-256": scram(),
     "SCRAM-SHA-512": scram(("a,b=c", "x"), "SCRAM-SHA-512"),
     "OAUTHBEARER": Provider(),
+    "AWS_MSK_IAM": aws_msk_iam(),
     # Of whose tokens the end is not known:
     "OAUTHBEARER, once": lambda network: OAuthBearer(
         network, lambda: Token(unsecured_token("alice", EPOCH + 1e6), None), "the provider"
@@ -49,6 +51,8 @@ def told(world: World, timeout: float = 60.0) -> Any:
 @pytest.mark.parametrize("seed", range(3))
 def test_each_mechanism(name: str, seed: int) -> None:
     world, sasl = secured(seed, MECHANISMS[name])
+    if name == "AWS_MSK_IAM":
+        sasl.mechanisms, sasl.aws = [name], {AWS.access: AwsKeys(AWS.secret)}
     assert isinstance(world.bootstrap(), Ok)
     assert sasl.counts["accepted"] >= 1 and not sasl.counts["refused"]
     for id in {event[2] for event in world.simulation.trace if event[1] == "opened"}:

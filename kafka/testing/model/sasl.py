@@ -23,6 +23,7 @@ from kafka.protocol import (
     SaslHandshakeResponse,
 )
 from kafka.protocol.codes import Code
+from kafka.testing.model.aws import AwsKeys, Unsigned, check_message, check_token
 from kafka.testing.model.world import Answer, Hangup, Later, World
 
 SASL_APIS = (SaslHandshakeRequest.API_KEY, SaslAuthenticateRequest.API_KEY)
@@ -50,6 +51,7 @@ class Sasl:
         """`users`: passwords by name. `wall`: seconds since the epoch, for the expiry of tokens."""
         self.users = dict(users)
         self.tokens: dict[str, str] = {}  # delegation tokens: id -> HMAC, base64
+        self.aws: dict[str, AwsKeys] = {}  # by access key, for OAUTHBEARER, and AWS_MSK_IAM where that is offered
         self.mechanisms = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
         self.lifetime = 0.0  # of a session, seconds (connections.max.reauth.ms); 0: as long as what was shown is good
         self.refusals_take = 0.3  # seconds (connection.failed.authentication.delay.ms, and then some)
@@ -66,6 +68,8 @@ class Sasl:
     def converse(self, mechanism: str) -> Conversation:
         if mechanism.startswith("SCRAM-"):
             conversation = self._scram(mechanism)
+        elif mechanism == "AWS_MSK_IAM":
+            conversation = self.aws_msk_iam()
         else:
             conversation = self.plain() if mechanism == "PLAIN" else self.oauthbearer()
         next(conversation)
@@ -123,6 +127,12 @@ class Sasl:
     def oauthbearer(self) -> Conversation:
         """Tokens without a signature, as Kafka's own default for tests takes them."""
         token = yield b""
+        if self.aws:
+            try:
+                keys, left = check_token(_bearer(token), self.aws, self.wall())
+                return Accepted(keys.principal, seconds=left)
+            except (Unsigned, ValueError):
+                pass
         claims = _claims(token)
         seconds = float(claims.get("exp", 0)) - self.wall()
         if "sub" not in claims or seconds <= 0 or not self.takes_token(claims):
@@ -130,14 +140,26 @@ class Sasl:
             raise Refused(_INVALID_TOKEN.decode())
         return Accepted(claims["sub"], seconds=seconds)
 
+    def aws_msk_iam(self) -> Conversation:
+        message = yield b""
+        try:
+            keys, left = check_message(message, self.aws, self.wall())
+        except (Unsigned, ValueError, KeyError, TypeError):
+            raise Refused("Access denied") from None  # MSK does not say why
+        answer = {"version": "2020_10_22", "request-id": self.world.random.randbytes(8).hex()}
+        return Accepted(keys.principal, json.dumps(answer).encode(), left)
+
+
+def _bearer(first_message: bytes) -> str:
+    return first_message.decode().split("\1")[1].removeprefix("auth=Bearer ")
+
 
 def _claims(first_message: bytes) -> dict[str, Any]:
     try:
-        _, bearer, *_ = first_message.decode().split("\1")
-        header, payload, _ = bearer.removeprefix("auth=Bearer ").split(".")
+        header, payload, _ = _bearer(first_message).split(".")
         parsed = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in (header, payload)]
         return dict(parsed[1]) if parsed[0].get("alg") == "none" else {}
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, IndexError, AttributeError, TypeError):
         return {}
 
 
