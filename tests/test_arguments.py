@@ -169,6 +169,11 @@ def test_a_mock_with_its_specification() -> None:
         producer.flush(1, 2, 3)
     with pytest.raises(TypeError):
         mock("localhost")
+    with pytest.raises(TypeError, match="bootsrap_servers"):
+        mock(bootsrap_servers="localhost")
+    with pytest.raises(TypeError, match="gruop_id"):
+        create_autospec(KafkaConsumer)("t", gruop_id="g")
+    create_autospec(KafkaConsumer)("t", "u", group_id="g")
 
 
 def test_every_key_says_what_it_does_and_that_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,15 +42,25 @@ class _Signature:
     def __get__(self, client: object, owner: Any) -> Signature:
         if owner.__init__ is not self.constructor:
             raise AttributeError("__signature__")
-        from inspect import Parameter, signature  # costs some 5 ms to import
+        found = _signature(self.constructor, self.config)
+        _, *parameters = found.parameters.values()
+        return found.replace(parameters=parameters, return_annotation=found.empty)
 
-        found = signature(self.constructor)
-        _, *others, configs = found.parameters.values()
+
+def _signature(constructor: Any, config: type[Configuration]) -> Signature:
+    """The constructor's; from then on it is what `inspect` finds there, too."""
+    from inspect import Parameter, signature  # costs some 5 ms to import
+
+    if not hasattr(constructor, "__signature__"):
+        found = signature(constructor)
+        *others, configs = found.parameters.values()
         keys = [
             configs.replace(name=name, kind=Parameter.KEYWORD_ONLY, default=key.default, annotation=key.kind.hint)
-            for name, key in self.config.KEYS.items()
+            for name, key in config.KEYS.items()
         ]
-        return found.replace(parameters=[*others, *keys], return_annotation=found.empty)
+        constructor.__signature__ = found.replace(parameters=[*others, *keys])
+    made: Signature = constructor.__signature__
+    return made
 
 
 def described_by(config: type[Configuration]) -> Callable[[type[C]], type[C]]:
@@ -62,6 +73,8 @@ def described_by(config: type[Configuration]) -> Callable[[type[C]], type[C]]:
         described: Any = client
         described.__doc__ = _Docstring(client.__doc__ or "", config)
         described.__signature__ = _Signature(constructor, config)
+        if "inspect" in sys.modules:  # as wherever tests run: unittest.mock looks at the constructor, not at the class
+            _signature(constructor, config)
         return client
 
     return describe

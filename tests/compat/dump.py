@@ -95,6 +95,7 @@ def describe(surface: dict[str, dict[str, Any]], path: str, name: str, thing: An
 
 def members(surface: dict[str, dict[str, Any]], name: str, kind: type) -> None:
     if "__init__" in dir(kind) and kind.__init__ is not object.__init__:
+        getattr(kind.__init__, "__dict__", {}).pop("__signature__", None)  # with each key: "config" has them
         surface["signature"][f"{name}.__init__"] = signature(kind.__init__)
     for member in dir(kind):
         # What every IntEnum inherits differs between Python versions, not between libraries.
