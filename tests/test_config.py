@@ -1,5 +1,6 @@
 import pytest
 
+from kafka.consumer.config import ConsumerConfig
 from kafka.errors import KafkaConfigurationError
 from kafka.partitioner import DefaultPartitioner, Partitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
@@ -78,6 +79,24 @@ def test_an_unknown_key_names_the_nearest(key, nearest):
 @pytest.mark.parametrize(("given", "patience"), [({}, 3.0), ({"bootstrap_timeout_ms": 15_000}, 15.0)])
 def test_the_time_that_was_given_for_the_first_answer_is_used(given, patience):
     assert parse(**given).for_core().bootstrap_patience == patience
+
+
+class Unshowable:
+    def __repr__(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("config", [ProducerConfig, ConsumerConfig])
+@pytest.mark.parametrize("value", [int, 10**5000, "x" * 100_000, [[]], object(), Unshowable(), print], ids=range(7))
+def test_what_keys_make_of_odd_values(config, value):
+    """Each takes them, or refuses them in one readable message."""
+    refused = []
+    for name in config.KEYS:
+        try:
+            config({name: value})
+        except (KafkaConfigurationError, NotImplementedError) as error:
+            refused.append(str(error))
+    assert refused and max(map(len, refused)) < 1000
 
 
 def test_an_unknown_key_without_a_neighbour_and_several_at_once():

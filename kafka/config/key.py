@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
+from operator import index
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
@@ -79,7 +80,7 @@ class Key(Generic[T]):
         try:
             return self.kind.understand(value)
         except Unwanted as unwanted:
-            shown = f"{value!r} ({type(value).__name__})"
+            shown = _shown(value)
             if self.kind.secret:
                 shown = "an empty one" if value in ("", b"") else type(value).__name__
             said = str(unwanted) or f" must be {self.kind.wanted}, not {shown}."
@@ -95,6 +96,16 @@ class Key(Generic[T]):
 
     def is_default(self, value: Any) -> bool:
         return bool(value is self.default or (type(value) is type(self.default) and value == self.default))
+
+
+def _shown(value: Any) -> str:
+    """For a message: no longer than a line or two, whatever it is."""
+    kind = type(value).__name__
+    try:
+        text = repr(value)
+    except Exception:  # a number of thousands of digits, say
+        return kind
+    return f"{text if len(text) <= 200 else f'{text[:150]} ... {text[-30:]}'} ({kind})"
 
 
 class Configuration:
@@ -127,8 +138,8 @@ def whole(unit: str, low: int, high: int = 2**31 - 1) -> Kind[int]:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         try:
-            number: int = value.__index__()
-        except AttributeError:
+            number = index(value)
+        except TypeError:
             raise Unwanted from None
         if isinstance(value, bool) or not low <= number <= high:
             raise Unwanted

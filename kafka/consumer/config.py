@@ -64,8 +64,8 @@ def _deserializer(value: Any) -> Deserializer | None:
 
     try:
         return as_deserializer(value)
-    except TypeError as error:
-        raise Unwanted(f" must be {error} ({type(value).__name__}).") from None
+    except TypeError:
+        raise Unwanted from None
 
 
 _deserializers = Kind(
@@ -96,7 +96,10 @@ def _instance(value: Any) -> str | None:
 
 
 def _strategies(value: Any) -> tuple[Strategy, ...]:
-    given = (value,) if isinstance(value, str) else value
+    try:
+        given = [value] if isinstance(value, str) else list(value)
+    except TypeError:
+        raise Unwanted from None
     names = [each if isinstance(each, str) else getattr(each, "name", None) for each in given]
     if not names or any(name not in STRATEGIES for name in names):
         raise Unwanted

@@ -88,13 +88,11 @@ def as_partitioner(given: Any) -> Partitioner:
     """
     if isinstance(given, Partitioner):
         return given
-    if isinstance(given, type):
-        raise TypeError(f"an instance, not the class itself: {given.__name__}()")
     if callable(getattr(given, "partition", None)):
         return _OfTopicAndKey(given)
     if callable(given):
         return _Function(given)
-    raise TypeError(f"a kafka.partitioner.Partitioner or a function, not {given!r}")
+    raise TypeError(f"no partitioner: {type(given).__name__}")
 
 
 def known(topic: str, partitions: Iterable[int] | None) -> list[int]:

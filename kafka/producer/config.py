@@ -67,9 +67,8 @@ def _serializer(value: Any) -> Serializer | None:
 
     try:
         return as_serializer(value)
-    except TypeError as error:
-        named = " 'json' is the only one that has a name." if isinstance(value, str) else ""
-        raise Unwanted(f" must be {error} ({type(value).__name__}).{named}") from None
+    except TypeError:
+        raise Unwanted from None
 
 
 def _partitioner(value: Any) -> Partitioner | str:
@@ -79,10 +78,12 @@ def _partitioner(value: Any) -> Partitioner | str:
         if value not in ("crc32", "round_robin"):
             raise Unwanted
         return value
+    if isinstance(value, type):
+        raise Unwanted(f" must be an instance, not the class itself: {value.__name__}().")
     try:
         return as_partitioner(value)
-    except TypeError as error:
-        raise Unwanted(f" must be {error} ({type(value).__name__}).") from None
+    except TypeError:
+        raise Unwanted from None
 
 
 _serializers = Kind(

@@ -86,7 +86,7 @@ def as_serializer(given: Any) -> Serializer | None:
     if method is None:
         if callable(given):
             return SerializeWrapper(given)
-        raise TypeError(f"a function or a kafka.serializer.Serializer, not {given!r}")
+        raise TypeError(f"no serializer: {type(given).__name__}")
     if _takes(method, 3):
         return given  # type: ignore[no-any-return]
     # New Relic puts one of the old signature around each serializer, which then fails where it has the new one.
@@ -108,7 +108,7 @@ def as_deserializer(given: Any) -> Deserializer | None:
     if method is None:
         if callable(given):
             return DeserializeWrapper(given)
-        raise TypeError(f"a function or a kafka.serializer.Deserializer, not {given!r}")
+        raise TypeError(f"no deserializer: {type(given).__name__}")
     if _takes(method, 3):
         return given  # type: ignore[no-any-return]
     return _OldDeserializer(given)
