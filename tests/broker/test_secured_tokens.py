@@ -13,7 +13,7 @@ from certificates import Certificates
 from token_server import Asked, TokenServer, http
 
 from kafka import KafkaProducer
-from kafka.errors import SaslAuthenticationFailedError
+from kafka.errors import NoBrokersAvailable, SaslAuthenticationFailedError
 from tests.broker.secured import SecuredKafka
 
 pytestmark = [pytest.mark.kafka, pytest.mark.secured]
@@ -95,3 +95,11 @@ def test_tokens_that_expire_under_load(kafka: SecuredKafka, endpoint: TokenServe
         producer.flush(30)
     assert all(future.succeeded() for future in futures) and len(endpoint.asked) >= 4
     assert sum(kafka.end_offsets("expiring").values()) == len(futures)
+
+
+def test_a_token_that_is_larger_than_brokers_take(kafka: SecuredKafka, endpoint: TokenServer) -> None:
+    """sasl.server.max.receive.size: they hang up without a word."""
+    endpoint.answer = lambda asked: issued("x" * 600_000)
+    with pytest.raises(NoBrokersAvailable, match="sasl authentication") as caught:
+        KafkaProducer(**keys(kafka, endpoint, **SECRET))
+    assert "xxx" not in str(caught.value)

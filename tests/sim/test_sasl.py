@@ -285,11 +285,12 @@ def test_credentials_that_fail() -> None:
     assert world.now < 1.0
 
 
-def test_a_cause_that_cannot_be_printed() -> None:
-    class Bad(Exception):
-        def __str__(self) -> str:
-            raise RuntimeError
+class Bad(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
 
+
+def test_a_cause_that_cannot_be_printed() -> None:
     provider = Provider()
     provider.fails = Bad()
     world, _ = secured(1, provider)
@@ -390,11 +391,19 @@ def test_what_fails_for_good_is_not_tried_again() -> None:
     assert told(world) == provider.fails and provider.calls == 1
 
 
-def test_a_token_that_cannot_be_renewed_is_told_of_once() -> None:
+@pytest.mark.parametrize(
+    ("fails", "name"),
+    [
+        (passing(), "CredentialsError: the endpoint is busy"),
+        (LookupError("sealed"), "LookupError: sealed"),
+        (Bad(), "Bad"),
+    ],
+)
+def test_a_token_that_cannot_be_renewed_is_told_of_once(fails: BaseException, name: str) -> None:
     provider = Provider(lifetime=100.0)
     world, _ = secured(1, provider)
     world.bootstrap().unwrap()
-    provider.fails = passing()
+    provider.fails = fails
     assert world.run(99.0, lambda: provider.calls > 3)
-    said = [event for event in world.simulation.trace if "its last token is used until it expires" in str(event)]
-    assert len(said) == 1
+    said = [event[2] for event in world.simulation.trace if event[1] == "warning"]
+    assert said == [f"sasl_oauth_token_provider failed, and its last token is used until it expires: {name}"]

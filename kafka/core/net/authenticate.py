@@ -15,6 +15,7 @@ from kafka.core.flows import Resume, Signal, Task, Wish, first, pause, until, wi
 from kafka.core.net.connection import Connection
 from kafka.core.net.states import ConnectionEvent
 from kafka.core.sasl import Failed, Mechanism
+from kafka.core.sasl.credentials import in_words
 from kafka.core.timers import Timer
 from kafka.errors import (
     CredentialsError,
@@ -272,10 +273,6 @@ def _refused_handshake(mechanism: str, answer: Any) -> KafkaError:
 def _not_had(what: str, cause: BaseException) -> CredentialsError:
     if isinstance(cause, CredentialsError):  # which says what it is about
         return cause.fresh()
-    try:
-        text = f"{what} failed: {type(cause).__name__}: {cause}"
-    except Exception:  # of the cause's own __str__
-        text = f"{what} failed: {type(cause).__name__}"
-    error = CredentialsError(text)
+    error = CredentialsError(f"{what} failed: {in_words(cause)}")
     error.__cause__ = cause
     return error

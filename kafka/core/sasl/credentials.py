@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kafka.core.flows import Resume, Wish
 from kafka.core.sasl import Line
+from kafka.errors import KafkaError
 from kafka.result import Result
 
 if TYPE_CHECKING:
     from kafka.core.net.network import Network
 
 T = TypeVar("T")
+
+
+def in_words(cause: BaseException) -> str:
+    """What a user's code raised; its type alone where it cannot be printed."""
+    try:
+        return str(cause) if isinstance(cause, KafkaError) else f"{type(cause).__name__}: {cause}"
+    except Exception:  # of the cause's own __str__
+        return type(cause).__name__
 
 
 class Source(Generic[T]):

@@ -10,7 +10,7 @@ from kafka.core.backoff import Backoff
 from kafka.core.effects import Notice
 from kafka.core.flows import pause, until
 from kafka.core.sasl import Failed, Line
-from kafka.core.sasl.credentials import Source
+from kafka.core.sasl.credentials import Source, in_words
 from kafka.core.timers import Timer
 from kafka.errors import CredentialsError, SaslAuthenticationFailedError
 from kafka.result import Ok, Result
@@ -160,7 +160,7 @@ class Tokens:
         elif self._token is not None and self._timer is None:  # the old one is good for a while
             self._failures += 1
             if self._failures == 1:
-                said = f"{self._what} failed, and its last token is used until it expires: {result.error}"
+                said = f"{self._what} failed, and its last token is used until it expires: {in_words(result.error)}"
                 self._network.note(Notice("warning", said))
             self._timer = self._network.timers.at(now + self._backoff.delay(self._failures), self._renew)
 
