@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+from certificates import Certificates
 from compat.environment import OUR_PATH, OURS, python_with
 from compat.running import outcome, start
+from token_server import Asked, TokenServer, granted
 
 from kafka.testing import EmbeddedCluster
 
@@ -59,3 +63,18 @@ def test_callbacks_run_where_greenlets_do(patch: str) -> None:
         "child": 0,
     }
     assert values[-1] == b"child"
+
+
+@pytest.mark.parametrize("patch", ["gevent.monkey.patch_all()", "eventlet.monkey_patch()"])
+def test_a_token_endpoint_is_asked_beside_greenlets(certificates: Certificates, patch: str) -> None:
+    """They run on, and the thread that asks leaves no hub behind."""
+
+    def slow(asked: Asked) -> bytes:
+        time.sleep(1.0)
+        return granted(asked)
+
+    python = python_with(patch.partition(".")[0], *OURS)
+    with EmbeddedCluster(topics={"t": 1}, users={}) as cluster, TokenServer(slow, certificates.server()) as server:
+        more = (patch, server.url, certificates["ca.pem"])
+        found = outcome(start(python, "green_tokens", cluster.bootstrap, "t", *more, path=OUR_PATH))
+    assert found == {"offset": 0, "hubs": 1, "others ran": True} and len(server.asked) == 1

@@ -6,6 +6,9 @@ import logging
 import pickle
 import socket
 import ssl
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 import traceback
@@ -407,6 +410,28 @@ def test_an_endpoint_that_hangs_holds_up_nobody(cluster: EmbeddedCluster, server
     finally:
         server.released.set()
         producer.close(timeout=0)
+
+
+def test_an_interpreter_ends_while_an_endpoint_hangs(cluster: EmbeddedCluster, server: TokenServer) -> None:
+    def hang(asked: Asked) -> bytes:
+        server.released.wait(60)
+        return b""
+
+    server.answer = hang
+    code = f"""
+        import threading, time
+        from kafka import KafkaProducer
+        threading.Thread(target=KafkaProducer, kwargs={connected(cluster, server)!r}, daemon=True).start()
+        print(input())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        until = time.monotonic() + 30
+        while not server.asked and time.monotonic() < until:
+            time.sleep(0.01)
+        started = time.monotonic()
+        assert run.communicate("over\n", timeout=30)[0] == "over\n" and server.asked
+        assert time.monotonic() - started < endpoint.DEADLINE - 1
 
 
 @pytest.mark.slow
