@@ -38,6 +38,9 @@ EVENTS: dict[str, tuple[str, tuple[Any, ...], Any]] = {
     "batch_retried": ("on_batch_retried", (*T3, 2, ERROR, 9.0), hooks.BatchRetried(*T3, 2, ERROR)),
     "batch_delivered": ("on_batch_delivered", (*T3, 0.5, 7, 9.0), hooks.BatchDelivered(*T3, 0.5, 7)),
     "batch_failed": ("on_batch_failed", (*T3, 0.5, ERROR, 9.0), hooks.BatchFailed(*T3, 0.5, ERROR)),
+    "fetched": ("on_records_fetched", (*T3, 12, 9.0), hooks.RecordsFetched(*T3, 12)),
+    "committed": ("on_offsets_committed", ("g", {}, 0.5, ERROR, 9.0), hooks.OffsetsCommitted("g", {}, 0.5, ERROR)),
+    "rebalanced": ("on_rebalance", ("g", (1,), (2,), (), 9.0), hooks.Rebalanced("g", (1,), (2,), ())),
     "leader_changed": ("on_leader_changed", ("t", 3, 1, 2, 5, 9.0), hooks.LeaderChanged("t", 3, 1, 2, 5)),
     "metadata": ("on_metadata", (EMPTY, 9.0), hooks.MetadataReceived(None, -1, (), 0)),
 }  # fmt: skip
@@ -149,6 +152,8 @@ def test_what_the_logging_hooks_write(caplog: pytest.LogCaptureFixture) -> None:
         "broker 1 at kafka1:9092 throttles this client for 0.500 s": "WARNING",
         "10 records for t[3] have to be sent again (sent 2 times): KafkaTimeoutError: late": "WARNING",
         "10 records for t[3] have failed: KafkaTimeoutError: late": "ERROR",
+        "offsets of group g were not committed: KafkaTimeoutError: late": "WARNING",
+        "group g: 1 partitions assigned, 1 revoked, 0 lost": "INFO",
         "t[3] is led by 2, no longer by 1": "INFO",
     }
     written = {record.getMessage(): record.levelname for record in caplog.records}

@@ -9,21 +9,25 @@ from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition, RecordColumns, take_columns
+from kafka._codec import ConsumerBase, ConsumerRecord, Fetched, ReadPosition, RecordColumns, check_topic, take_columns
 from kafka.client import Client
 from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
 from kafka.consumer.membership import GroupMethods
+from kafka.consumer.observed import GAUGES, metrics_class
+from kafka.consumer.patterns import Pattern
 from kafka.consumer.questions import Questions, checked
 from kafka.consumer.reading import Reading, rules
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, ConsumerRebalanceListener
 from kafka.core.consume.deliveries import Deliveries
 from kafka.core.consume.fetch import Fetch, FetchConfig
 from kafka.core.consume.offsets import EARLIEST, LATEST
+from kafka.core.events import Listeners
 from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import IllegalStateError
+from kafka.observed import observed
 from kafka.serializer.wrapper import close_each
 from kafka.structs import TopicPartition
 
@@ -54,13 +58,14 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     _checked: ConsumerConfig
 
     _MADE = Client._MADE | {
-        "_positions", "_topics", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch", "_member", "_listener",
-        "_commits", "_stored", "_next_commit",
+        "_positions", "_topics", "_pattern", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch", "_member",
+        "_listener", "_commits", "_stored", "_next_commit", "_metrics",
     }  # fmt: skip
 
     def __init__(self, *topics: str, **configs: Unpack[ConsumerArguments]) -> None:
         self._positions: dict[TopicPartition, ReadPosition] = {}
         self._topics: set[str] | None = None  # subscribed
+        self._pattern: Pattern | None = None  # by which they are
         self._autocommit = True
         self._seen_handed_out = 0
         self._snapshot: Any = None  # whose partitions are assigned, where all of the topics' are
@@ -72,6 +77,15 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         Client.__init__(self, config)
         if topics:
             self.subscribe(topics)
+
+    def _listeners(self) -> Listeners:
+        self._metrics, listeners = observed(self, self._checked, metrics_class, GAUGES)
+        return listeners
+
+    def _forked(self) -> None:
+        super()._forked()
+        if self._metrics is not None:
+            self._metrics.after_fork()
 
     def _equip(self, turn: Turn) -> Desk | None:
         config = self._checked
@@ -145,7 +159,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         pattern: str | None = None,
         listener: ConsumerRebalanceListener | None = None,
     ) -> None:
-        """Read these topics: what the group gives this consumer of them, without group_id all of it.
+        """Read these topics: what the group gives this consumer of them, without group_id all of it. With `pattern`, a
+        regular expression, read those whose names begin with a match of it, also those that are made later.
 
         `listener` is told in this thread, within `poll()`, iteration, `close()` and `unsubscribe()`. IllegalStateError
         after `assign`.
@@ -153,17 +168,38 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         self._check_open()
         if isinstance(topics, (str, bytes)):
             raise TypeError("topics must be a list of names, not one")
-        names = list(topics)
-        if not names:
-            raise ValueError("Neither topics nor a pattern are given.")
-        for name in names:
-            if not isinstance(name, str):
-                raise TypeError(f"topics must be strings, not {name!r}")
-        if self._positions and self._topics is None:
+        names = list(map(check_topic, topics))
+        if (self._positions and self._topics is None) or (names and pattern):
             raise IllegalStateError(_EXCLUSIVE)
+        if not names and not pattern:
+            raise ValueError("Neither topics nor a pattern are given.")
         if listener is not None and not isinstance(listener, _LISTENERS):
             raise TypeError(f"listener must be a kafka.ConsumerRebalanceListener, not {listener!r}")
+        if not pattern:
+            self._forget_pattern()
+            self._listener = listener
+            self._subscribe(names)
+            return
+        matched = Pattern(pattern, not self._checked.exclude_internal_topics, self._something_is_due)
+        self._forget_pattern()
         self._listener = listener
+        self._pattern = matched
+        if self._topics is None:
+            self._topics = set()
+        self._driver.call(partial(matched.ask, self._core))
+
+    def _forget_pattern(self) -> None:
+        if self._pattern is not None:
+            self._pattern.is_over = True
+            self._pattern = None
+
+    def _match(self) -> None:
+        """Subscribe the topics that match the pattern, where they are others than before."""
+        if self._pattern is None or self._pattern.names is None or set(self._pattern.names) == self._topics:
+            return
+        self._subscribe(sorted(self._pattern.names))
+
+    def _subscribe(self, names: list[str]) -> None:
         self._topics = set(names)
         self._snapshot = None
         if self._checked.group_id is not None:
@@ -219,6 +255,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
             if self._topics is not None:
                 self._leave(True, self._checked.request_timeout_ms / 1000, "unsubscribed")
         finally:  # whatever a listener raises
+            self._forget_pattern()
             self._topics = None
             self._assign(())
 
@@ -398,11 +435,15 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
             self._driver.call(partial(self._fetch.look_up, position, generation, place))
 
     def position(self, partition: TopicPartition, timeout_ms: float | None = None) -> int | None:
-        """The offset of the next record of this partition; None where it is not known within `timeout_ms`."""
+        """The offset of the next record of this partition; None where it is not known within `timeout_ms`.
+
+        Raises what `poll()` would where there is none, such as NoOffsetForPartitionError.
+        """
         position = self._position(partition)
         deadline = time.monotonic() + (FOR_EVER if timeout_ms is None else timeout_ms / 1000)
         while position.offset < 0:
             self._check_open()
+            self._reading.raise_failure_of(position)
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
@@ -440,6 +481,17 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         known = self._position(partition).high_watermark
         return None if known < 0 else known
 
+    def metrics(self, raw: bool = False) -> dict[Any, Any] | None:
+        """What has been measured: {group: {name: value}}, or with `raw` {MetricName: KafkaMetric}.
+
+        Groups are "consumer-metrics", "consumer-fetch-manager-metrics", with the topic behind a dot for each of them,
+        "consumer-coordinator-metrics" and "consumer-node-metrics.node-ID". Rates, averages and maxima are of the last
+        metrics_num_samples * metrics_sample_window_ms; a maximum of nothing is -inf. None with metrics_enabled=False.
+        """
+        if self._metrics is None:
+            return None
+        return self._metrics.metrics() if raw else self._metrics.values(time.monotonic())
+
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self, autocommit: bool = True, timeout_ms: float | None = None) -> None:
@@ -467,6 +519,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     def _shut_down(self, patience: float) -> None:
         super()._shut_down(patience)
         self.wakeup()
+        if self._metrics is not None:
+            self._metrics.close()
         close_each(self._checked.key_deserializer, self._checked.value_deserializer)
 
 

@@ -51,6 +51,7 @@ class GroupMethods(Base):
     _member: Member | None  # None: not subscribed in a group
     _listener: Any
     _positions: dict[TopicPartition, ReadPosition]
+    _match: Callable[[], None]
     attention: bool
 
     def _init_group(self) -> None:
@@ -70,6 +71,7 @@ class GroupMethods(Base):
     def _attend(self) -> None:
         """Whatever is due beside reading; raises what a listener or a callback raises."""
         self.attention = False
+        self._match()
         member = self._member
         if member is not None:
             if member.error is not None:
@@ -90,7 +92,14 @@ class GroupMethods(Base):
             if change.assigned is not None:
                 self._take_on(change.assigned)
         finally:
-            self._driver.call(change.done)
+            self._driver.call(partial(self._carried_out, change))
+
+    def _carried_out(self, change: Change, now: float) -> None:
+        tell = self._core.events.rebalanced
+        assigned = change.assigned or ()
+        if tell is not None and (assigned or change.revoked or change.lost):
+            tell(self._group(), assigned, change.revoked, change.lost, now)
+        change.done(now)
 
     def _give_up(self, partitions: Collection[TopicPartition]) -> None:
         if self._commits_by_itself():
@@ -209,7 +218,13 @@ class GroupMethods(Base):
                 done(Err(no_member(group)), now)
                 return
             flow = commit(self._core.services, group, self._membership(), offsets, now, timeout, is_superseded)
-            Task(flow, done).start(now)
+            Task(flow, partial(ended, now)).start(now)
+
+        def ended(began: float, result: Result[None, KafkaError], now: float) -> None:
+            tell = self._core.events.committed
+            if tell is not None:
+                tell(group, offsets, now - began, result.error if isinstance(result, Err) else None, now)
+            done(result, now)
 
         return start
 

@@ -45,6 +45,12 @@ class Reading:
         self._event.wait(seconds)
         self._event.clear()
 
+    def raise_failure_of(self, position: ReadPosition) -> None:
+        """Raise why nothing comes of this partition, if that is known; `next` goes on to tell it, too."""
+        for found in (*self._stuck, *self._deliveries.arrived.copy()):
+            if isinstance(found, Failure) and found.position is position and not found.is_stale:
+                raise found.error.about(f"{position.partition.topic}[{position.partition.partition}]")
+
     def wake_up(self) -> None:
         self._event.set()
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from kafka.core.net.node import Node
     from kafka.core.produce.partitions import Partition
     from kafka.errors import KafkaError
+    from kafka.structs import OffsetAndMetadata, TopicPartition
+
+    Partitions = tuple[TopicPartition, ...]
 
 
 class Listeners:
@@ -21,8 +24,9 @@ class Listeners:
     """
 
     __slots__ = (
-        "batch_delivered", "batch_failed", "batch_retried", "batches_sent", "connected", "disconnected", "failing",
-        "leader_changed", "metadata", "recovered", "request", "response", "throttled",
+        "batch_delivered", "batch_failed", "batch_retried", "batches_sent", "committed", "connected", "disconnected",
+        "failing", "fetched", "leader_changed", "metadata", "rebalanced", "recovered", "request", "response",
+        "throttled",
     )  # fmt: skip
 
     # the batches of a request
@@ -33,6 +37,12 @@ class Listeners:
     batch_retried: Callable[[str, int, int, int, int, KafkaError, float], None] | None
     # topic, partition (-1: it never had one), records, size, time since its first record was sent, why
     batch_failed: Callable[[str, int, int, int, float, BaseException, float], None] | None
+    # topic, partition, records, size, the offset behind them
+    fetched: Callable[[str, int, int, int, int, float], None] | None
+    # group, offsets, time it took, what went wrong
+    committed: Callable[[str, Mapping[TopicPartition, OffsetAndMetadata], float, KafkaError | None, float], None] | None
+    # group; partitions that were assigned, revoked, lost
+    rebalanced: Callable[[str, Partitions, Partitions, Partitions, float], None] | None
     # the broker answers; time it took to connect
     connected: Callable[[Node, float, float], None] | None
     # a connection ended that was up: why; None: idle, or closed by this client

@@ -7,19 +7,19 @@ from typing import Any
 
 from kafka._log import Log, Repeats
 from kafka.core.events import Listeners
-from kafka.hooks import client, producer
+from kafka.hooks import client, consumer, producer
 
 log = Log("kafka.hooks")
 
 
-class Hooks(client.ClientHooks, producer.ProducerHooks):
+class Hooks(client.ClientHooks, producer.ProducerHooks, consumer.ConsumerHooks):
     """Every method that a hook may have. Inherit from it for the sake of type checkers, or do not.
 
     Only the methods that a hook's class overrides, or an unrelated class has, are called.
     """
 
 
-_EVENTS = {**client.EVENTS, **producer.EVENTS}
+_EVENTS = {**client.EVENTS, **producer.EVENTS, **consumer.EVENTS}
 METHODS = tuple(method for method, _ in _EVENTS.values())
 
 

@@ -16,6 +16,7 @@ from kafka.hooks.client import (
     ResponseReceived,
     Throttled,
 )
+from kafka.hooks.consumer import OffsetsCommitted, Rebalanced, RecordsFetched
 from kafka.hooks.dispatch import Hooks
 from kafka.hooks.producer import BatchDelivered, BatchFailed, BatchRetried, BatchSent
 
@@ -77,6 +78,19 @@ class LoggingHooks(Hooks):
     def on_batch_failed(self, event: BatchFailed) -> None:
         args = (event.records, event.topic, event.partition, event.error)
         self._trouble("failed", event.topic, "%d records for %s[%d] have failed: %s", *args, error=True)
+
+    def on_records_fetched(self, event: RecordsFetched) -> None:
+        self._logger.debug("%s", event)
+
+    def on_offsets_committed(self, event: OffsetsCommitted) -> None:
+        if event.error is None:
+            self._logger.debug("%s", event)
+        else:
+            self._trouble("commit", event.group, "offsets of group %s were not committed: %s", event.group, event.error)
+
+    def on_rebalance(self, event: Rebalanced) -> None:
+        counts = (len(event.assigned), len(event.revoked), len(event.lost))
+        self._logger.info("group %s: %d partitions assigned, %d revoked, %d lost", event.group, *counts)
 
     def on_leader_changed(self, event: LeaderChanged) -> None:
         self._logger.info("%s[%d] is led by %d, no longer by %d", event.topic, event.partition, event.new, event.old)

@@ -229,6 +229,8 @@ def test_no_offset_and_no_policy(topic: str, producer: KafkaProducer, make: Any)
     consumer = make(auto_offset_reset="none")
     consumer.assign([T0])
     for _ in range(2):
+        with pytest.raises(NoOffsetForPartitionError, match=r"t\[0\]"):
+            consumer.position(T0)
         with pytest.raises(NoOffsetForPartitionError):
             consumer.poll(5000)
     consumer.seek(T0, 100)

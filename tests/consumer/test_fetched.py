@@ -65,7 +65,7 @@ def test_the_position_moves_with_each_record_and_past_what_compaction_took() -> 
     assert source.take(1)[0].offset == 33 and source.position.offset == 34
     source = fetched(remade(empty))
     assert source.take(1) == [] and source.position.offset == 33
-    assert scan_batches(remade(first) + remade(empty)) == (33, 0, 2)
+    assert scan_batches(remade(first) + remade(empty)) == (33, 0, 2, 2)
 
 
 def test_markers_are_stepped_over() -> None:
@@ -109,8 +109,8 @@ def test_what_was_fetched_for_an_earlier_position_is_passed_over() -> None:
 def test_a_last_batch_that_is_cut() -> None:
     whole = values(b"a", b"b") + values(b"c", base=2)
     assert all_of(fetched(whole[:-1])) == [(0, b"a"), (1, b"b")]
-    assert scan_batches(whole[:-1]) == (2, 0, 1)
-    assert scan_batches(whole[:20]) == (-1, -1, 0)
+    assert scan_batches(whole[:-1]) == (2, 0, 1, 2)
+    assert scan_batches(whole[:20]) == (-1, -1, 0, 0)
 
 
 def test_a_wrong_checksum_is_told_at_each_call_until_the_position_moves() -> None:
@@ -207,7 +207,7 @@ def test_a_magic_of_the_future_and_a_length_that_cannot_be() -> None:
     data[BATCH_LENGTH : BATCH_LENGTH + 4] = (-5).to_bytes(4, "big", signed=True)
     with pytest.raises(CorruptBatchError, match="has length -5"):
         fetched(bytes(data)).take(1)
-    assert scan_batches(bytes(data)) == (-1, -1, 0)
+    assert scan_batches(bytes(data)) == (-1, -1, 0, 0)
 
 
 def test_a_codec_that_nobody_knows() -> None:

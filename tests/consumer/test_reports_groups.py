@@ -386,3 +386,43 @@ def test_two_threads_may_not_commit_and_poll_at_once_without_either_hanging(prod
         thread.join(20)
     assert not thread.is_alive() and not errors
     assert re.match(r"<KafkaConsumer .* open>", repr(consumer))
+
+
+@pytest.mark.parametrize("group", ["g", None])
+def test_29_a_pattern_finds_new_topics(
+    cluster: EmbeddedCluster, producer: KafkaProducer, make: Any, group: str | None
+) -> None:
+    """K#1079, dotnet#1223, R#2361: topics that were made later were not read."""
+    for name in ("logs.a", "other", "my-logs.x"):
+        cluster.create_topic(name, 2)
+    consumer = make(group_id=group, metadata_max_age_ms=200)
+    consumer.subscribe(pattern=r"logs\.")
+    assert consumer.subscription() == set()
+    reader = Reader(consumer)
+    reader.until(lambda: len(consumer.assignment()) == 2)
+    assert consumer.subscription() == {"logs.a"}
+    for number, name in enumerate(("logs.a", "other", "my-logs.x")):
+        producer.send(name, b"%d" % number)
+    reader.until(lambda: reader.values == [0])
+    cluster.create_topic("logs.b", 1)
+    producer.send("logs.b", b"7", partition=0)
+    producer.flush()
+    reader.until(lambda: reader.values == [0, 7])
+    assert {tp.topic for tp in consumer.assignment()} == {"logs.a", "logs.b"}
+    cluster.delete_topic("logs.a")
+    reader.until(lambda: consumer.subscription() == {"logs.b"})
+    consumer.unsubscribe()
+    assert consumer.subscription() is None and consumer.assignment() == set()
+    consumer.subscribe(["other"])
+    reader.until(lambda: reader.values == [0, 7, 1])
+
+
+def test_patterns_that_are_none(make: Any) -> None:
+    consumer = make()
+    with pytest.raises(ValueError, match="no regular expression"):
+        consumer.subscribe(pattern="(")
+    with pytest.raises(TypeError, match="pattern must be a str"):
+        consumer.subscribe(pattern=re.compile("x"))
+    with pytest.raises(ValueError, match="no legal topic name"):
+        consumer.subscribe(["a b"])
+    assert consumer.subscription() is None

@@ -78,7 +78,7 @@ cdef class ReadRules:
 
 def scan_batches(const uint8_t[::1] data not None):
     """What the headers of the whole batches in `data` say: (the offset after the last of them, its leader epoch, count
-    of batches). (-1, -1, 0) where there is none that is whole.
+    of batches, of records). (-1, -1, 0, 0) where there is none that is whole. A set of messages counts as one record.
 
     Nothing but their lengths is looked at; a length that cannot be ends it, as if nothing followed.
     """
@@ -89,6 +89,7 @@ def scan_batches(const uint8_t[::1] data not None):
     cdef int32_t epoch = -1
     cdef int32_t length
     cdef Py_ssize_t count = 0
+    cdef int64_t records = 0
     cdef const uint8_t *p
     while size - at > BATCH_MAGIC:
         p = &data[at]
@@ -101,8 +102,11 @@ def scan_batches(const uint8_t[::1] data not None):
                 break
             last += <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA)
             epoch = <int32_t>load32(p + BATCH_LEADER_EPOCH)
+            records += <int32_t>load32(p + BATCH_COUNT)
+        else:
+            records += 1
         if last >= next_offset:
             next_offset = last + 1
         count += 1
         at += BATCH_LENGTH_END + length
-    return next_offset, epoch, count
+    return next_offset, epoch, count, records

@@ -60,7 +60,7 @@ class Answers:
         fetch.consider(partition, now)
 
     def _deliver(self, partition: FetchPartition, entry: Any, now: float) -> None:
-        next_offset, epoch, batches = scan_batches(entry.records)
+        next_offset, epoch, batches, records = scan_batches(entry.records)
         if next_offset <= partition.next_offset:
             what = "no whole batch" if not batches else f"nothing from offset {partition.next_offset} on"
             tp = partition.tp
@@ -74,6 +74,9 @@ class Answers:
         partition.epoch = epoch
         if partition.session is not None:
             partition.session.change(partition)
+        fetched = self._fetch.services.events.fetched
+        if fetched is not None:
+            fetched(partition.tp.topic, partition.tp.partition, records, len(data), next_offset, now)
         self._fetch.deliver(partition, Fetched(partition.position, self._fetch.rules, data, aborted))
 
     def _refused(self, partition: FetchPartition, entry: Any, response: Any, now: float) -> None:
