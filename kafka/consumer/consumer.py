@@ -14,8 +14,6 @@ from kafka.client import Client
 from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
 from kafka.consumer.membership import GroupMethods
-from kafka.consumer.observed import GAUGES, metrics_class
-from kafka.consumer.patterns import Pattern
 from kafka.consumer.questions import Questions, checked
 from kafka.consumer.reading import Reading, rules
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, ConsumerRebalanceListener
@@ -27,7 +25,6 @@ from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import IllegalStateError
-from kafka.observed import observed
 from kafka.serializer.wrapper import close_each
 from kafka.structs import TopicPartition
 
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from kafka.consumer.arguments import ConsumerArguments
+    from kafka.consumer.patterns import Pattern
 
 # The longest a reader sleeps: a bound on how long a lost wake-up could go unnoticed.
 LONGEST_SLEEP = 1.0
@@ -79,6 +77,9 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
             self.subscribe(topics)
 
     def _listeners(self) -> Listeners:
+        from kafka.consumer.observed import GAUGES, metrics_class
+        from kafka.observed import observed
+
         self._metrics, listeners = observed(self, self._checked, metrics_class, GAUGES)
         return listeners
 
@@ -180,6 +181,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
             self._listener = listener
             self._subscribe(names)
             return
+        from kafka.consumer.patterns import Pattern
+
         matched = Pattern(pattern, not self._checked.exclude_internal_topics, self._something_is_due)
         self._forget_pattern()
         self._listener = listener

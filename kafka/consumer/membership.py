@@ -6,7 +6,6 @@ commit, seek and ask.
 
 from __future__ import annotations
 
-import contextvars
 import threading
 import time
 import types
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from kafka._codec import ReadPosition
 from kafka._log import Log
-from kafka.consumer.commits import CommitCallback, CommitFuture, Offsets
 from kafka.core.consume.fetch import Fetch
 from kafka.core.flows import Task
 from kafka.core.groups.membership import Change, Member
@@ -30,6 +28,7 @@ from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata,
 
 if TYPE_CHECKING:
     from kafka.client import Client
+    from kafka.consumer.commits import CommitCallback, CommitFuture, Offsets
     from kafka.consumer.config import ConsumerConfig
 
     Base = Client
@@ -263,6 +262,8 @@ class GroupMethods(Base):
     def _begin_commit(self, offsets: Offsets, callback: CommitCallback | None) -> CommitFuture:
         if not self._driver.is_alive():
             raise IllegalStateError(self._ended()) from self._driver.error
+        from kafka.consumer.commits import CommitFuture
+
         told = self._checked.default_offset_commit_callback if callback is None else callback
         future = CommitFuture(offsets, told, self._driver, self._run_callback)
         self._commits.append(future)
@@ -410,6 +411,7 @@ class GroupMethods(Base):
 def _run(coroutine: Coroutine[Any, Any, Any]) -> None:
     """Run a listener's coroutine to its end; in a thread of its own where a loop runs in this one already."""
     import asyncio
+    import contextvars
 
     try:
         asyncio.get_running_loop()

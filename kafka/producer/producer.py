@@ -17,12 +17,10 @@ from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import DeliveryFailed, IllegalStateError, KafkaError, KafkaTimeoutError, UnknownPartitionError
 from kafka.leaving import EXIT_PATIENCE
-from kafka.observed import observed
 from kafka.partitioner.abc import Partitioner
 from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
 from kafka.producer.desk import ProducerDesk
-from kafka.producer.observed import GAUGES, metrics_class
 from kafka.producer.remains import ProducerRemains, close_owned, forked_error, unseen_failures
 from kafka.producer.transactions import TransactionMethods
 from kafka.producer.waiting import WaitingProducer, Waits, wait_for
@@ -69,6 +67,9 @@ class KafkaProducer(TransactionMethods, WaitingProducer):
         )
 
     def _listeners(self) -> Listeners:
+        from kafka.observed import observed
+        from kafka.producer.observed import GAUGES, metrics_class
+
         self._metrics, listeners = observed(self, self._checked, metrics_class, GAUGES)
         return listeners
 
