@@ -41,8 +41,8 @@ def test_a_key_that_is_not_implemented_says_so_by_name_and_keeps_its_value_to_it
 
 
 def test_all_the_keys_that_are_not_implemented_are_named_at_once():
-    with pytest.raises(NotImplementedError, match="sasl_kerberos_name, proxy_url yet; leave them"):
-        parse(sasl_kerberos_name="kafka", proxy_url="http://p:1", linger_ms=5)
+    with pytest.raises(NotImplementedError, match="sasl_kerberos_name, kafka_client yet; leave them"):
+        parse(sasl_kerberos_name="kafka", kafka_client=len, linger_ms=5)
 
 
 def test_a_transactional_id_needs_idempotence():

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from kafka._log import Log
 from kafka.config.keys import ConnectionKeys, ObservationKeys, addresses
 from kafka.config.oauth import OAuthKeys
 from kafka.config.security import HIDDEN, PROTOCOLS, SecurityKeys, is_secret
@@ -17,6 +18,8 @@ from kafka.version import __version__
 if TYPE_CHECKING:
     from kafka.security.sasl import Make
     from kafka.security.tls import Contexts
+
+log = Log("kafka.config")
 
 _RENAMED = {"api_version_auto_timeout_ms": "bootstrap_timeout_ms"}  # kafka-python 2's names
 
@@ -68,6 +71,10 @@ class ClientConfig(ConnectionKeys, SecurityKeys, OAuthKeys, ObservationKeys):
                 f"reconnect_backoff_max_ms ({self.reconnect_backoff_max_ms:g}) must be at least "
                 f"reconnect_backoff_ms ({self.reconnect_backoff_ms:g})."
             )
+        if self.socks5_proxy is not None:
+            if self.proxy_url is not None and self.proxy_url != self.socks5_proxy:
+                raise ConfigurationValueError("proxy_url and socks5_proxy, its earlier name, are both set.")
+            log.warning("socks5_proxy is an earlier name of proxy_url: use that")
         for entry in addresses(self.values["bootstrap_servers"]):
             # Other prefixes mean nothing to Kafka and are dropped, as kafka-python does.
             prefix = entry.rpartition("://")[0].upper()
@@ -109,6 +116,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, OAuthKeys, ObservationKeys):
             bootstrap=self.bootstrap_servers,
             client_id=self.client_id,
             software=("kafka-turbo", __version__),
+            proxy=self.proxy_url or self.socks5_proxy,
             tls=self.tls is not None,
             sasl=self.sasl,
             request_timeout=self.request_timeout_ms / 1000,

@@ -21,6 +21,8 @@ from kafka.config.key import (
     unchecked,
     whole,
 )
+from kafka.config.security import known
+from kafka.core.config import Proxy
 
 # -- what some of them take --------------------------------------------------------------------------------------------
 
@@ -70,6 +72,12 @@ def _address(entry: str) -> tuple[str, int]:
             "with a port from 1 to 65535."
         )
     return host, parsed
+
+
+def _proxy(value: Any) -> Proxy:
+    from kafka.config.proxy import understood  # only where there is one
+
+    return understood(known(value))
 
 
 def _is_ipv6(host: str) -> bool:
@@ -242,13 +250,16 @@ class ConnectionKeys(Configuration):
         implemented=False,
     )
     proxy_url = Key(
-        unchecked("str | None", "a URL, or None"), None, "A SOCKS5 proxy for connections.", implemented=False
+        or_none(Kind("str", "the URL of a proxy", _proxy, secret=True), "no proxy"),
+        None,
+        "A proxy that all connections go through: 'socks5://host:port', 'socks5h://host:port' (which looks up the "
+        "brokers' names itself) or 'http://host:port' (CONNECT), with 'user:password@' before the host where it wants "
+        "them. Set it where brokers cannot be reached directly.",
     )
     socks5_proxy = Key(
-        unchecked("str | None", "a URL, or None"),
+        or_none(Kind("str", "the URL of a proxy", _proxy, secret=True), "no proxy"),
         None,
-        "kafka-python 2's name of `proxy_url`.",
-        implemented=False,
+        "An earlier name of `proxy_url`. Use that.",
     )
     selector = Key(
         unchecked("type[selectors.BaseSelector]", "a class of the module selectors"),

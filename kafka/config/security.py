@@ -35,9 +35,11 @@ HIDDEN = _Hidden()
 
 
 def is_secret(name: str, value: Any) -> bool:
-    """Whether the value of this key is not shown: a password, or a private key where its file would be named."""
+    """Whether the value of this key is not shown: a password, a URL with one, or a private key instead of its file."""
     if name in PASSWORDS:
         return value is not None
+    if name in ("proxy_url", "socks5_proxy"):
+        return value is not None and "@" in value
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     return isinstance(text, str) and _PRIVATE in text
 

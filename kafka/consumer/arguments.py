@@ -163,9 +163,12 @@ class ConsumerArguments(TypedDict, total=False):
     client_dns_lookup: Literal["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]
     """Not implemented. Which addresses of a name are tried: all of them, in turn."""
     proxy_url: str | None
-    """Not implemented. A SOCKS5 proxy for connections."""
+    """The URL of a proxy, or None for no proxy; None by default. A proxy that all connections go through:
+    'socks5://host:port', 'socks5h://host:port' (which looks up the brokers' names itself) or 'http://host:port'
+    (CONNECT), with 'user:password@' before the host where it wants them. Set it where brokers cannot be reached
+    directly."""
     socks5_proxy: str | None
-    """Not implemented. kafka-python 2's name of `proxy_url`."""
+    """The URL of a proxy, or None for no proxy; None by default. An earlier name of `proxy_url`. Use that."""
     selector: type[selectors.BaseSelector]
     """Not implemented. How kafka-python waits for its sockets. Connections here are polled in C, so there is nothing to
     choose."""

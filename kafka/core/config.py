@@ -10,10 +10,32 @@ if TYPE_CHECKING:
     from kafka.core.sasl import Mechanism
 
 
+class Proxy(NamedTuple):
+    """Who is asked for a way to the brokers; see `core/net/proxy.py`."""
+
+    scheme: str  # "socks5", "socks5h" or "http"
+    host: str
+    port: int
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def asks_by_name(self) -> bool:
+        """Whether it is the proxy that looks up the brokers' names."""
+        return self.scheme != "socks5"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"  # not the password
+
+
 class Config(NamedTuple):
     bootstrap: tuple[tuple[str, int], ...]  # (host, port), at least one
     client_id: str = "kafka-turbo"
     software: tuple[str, str] = ("kafka-turbo", "0")  # name and version, as brokers see them in their metrics (KIP-511)
+    proxy: Proxy | None = None
     tls: bool = False
     sasl: Callable[[Network], Mechanism] | None = None  # makes the client's mechanism
     request_timeout: float = 30.0  # an answer later than this closes the connection

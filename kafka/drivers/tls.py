@@ -153,7 +153,7 @@ class TlsTurn:
         if session is not None:
             session.send(buffers)
             self._unsent.setdefault(id, False)
-        elif id in self._direct:
+        else:  # encrypted in the turn; or what a proxy is told, before TLS
             self._turn.send(id, buffers)
 
     def unwritten(self, id: int) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from certificates import Certificates
 from fix_tls import ENGINES
+from proxies import Proxy
 
 from kafka import KafkaProducer
 from kafka.config import ClientConfig
@@ -74,6 +75,15 @@ class Provider:
 
     def extensions(self) -> dict[str, str]:
         return {"traceId": "1"}
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h", "http"])
+def test_through_a_proxy(kafka: SecuredKafka, certificates: Certificates, scheme: str) -> None:
+    login = ("me", "proxy-secret")
+    with Proxy(login) as proxy:
+        more = {"security_protocol": "SASL_SSL", "ssl_cafile": certificates["ca.pem"]}
+        produce(**keys(kafka.sasl_tls, "SCRAM-SHA-256", **more, proxy_url=proxy.url(scheme, login)))
+        assert {port for _, port in proxy.asked} == {int(kafka.sasl_tls.rpartition(":")[2])}
 
 
 @pytest.mark.parametrize(

@@ -723,7 +723,7 @@ def test_unknown_and_unfinished_keys() -> None:
     for key, value in {
         "client_dns_lookup": "resolve_canonical_bootstrap_servers_only",
         "sasl_kerberos_name": "kafka",
-        "socks5_proxy": "x",
+        "kafka_client": len,
     }.items():
         with pytest.raises(NotImplementedError, match=key):
             KafkaProducer(bootstrap_servers="127.0.0.1:1", **{key: value})

@@ -5,6 +5,7 @@ from __future__ import annotations
 SASL = "tests/sim/test_sasl.py"
 SESSIONS = "tests/sim/test_reauthentication.py"
 MECHANISMS = "tests/core/test_mechanisms.py"
+PROXIES = "tests/sim/test_proxies.py"
 
 AUTHENTICATING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
     (
@@ -164,5 +165,40 @@ AUTHENTICATING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ..
         "sasl.credentials",
         (("            if self._asked_at is None or now - self._asked_at >= limit:\n", "            if True:\n"),),
         SASL,
+    ),
+    (
+        "the proxy's certificate",
+        "TLS with the name of the proxy: the broker's certificate is for another one",
+        "net.bring_up",
+        (("Secure(connection.id, self._channel.node.host)", "Secure(connection.id, self._network.config.proxy.host)"),),
+        PROXIES,
+    ),
+    (
+        "more than an answer",
+        "what comes behind a proxy's answer is taken for a broker's, or lost",
+        "net.proxy",
+        (("    if rest := stream.take(16):\n", "    if False and (rest := stream.take(16)):\n"),),
+        PROXIES,
+    ),
+    (
+        "a name with a line in it",
+        "a broker's advertised name writes another line of what an HTTP proxy is asked",
+        "net.proxy",
+        (("    if not _HOST.fullmatch(encoded.decode()) or len(encoded) > 255:\n", "    if False:\n"),),
+        PROXIES,
+    ),
+    (
+        "headers without an end",
+        "a proxy that goes on and on takes all the memory there is",
+        "net.proxy",
+        ((" and len(self._rest) <= limit:", ":"),),
+        PROXIES,
+    ),
+    (
+        "names that only the proxy knows",
+        "the client looks up what only the proxy can (socks5h)",
+        "config",
+        (('return self.scheme != "socks5"', "return False"),),
+        PROXIES,
     ),
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kafka.core.effects import Address, Buffer, Close, Connect, Notice, Send
-from kafka.core.net.bring_up import Attempt
+from kafka.core.effects import Buffer, Close, Connect, Notice, Send
+from kafka.core.net.bring_up import Attempt, Route
 from kafka.core.net.connection import Callback, Connection
 from kafka.core.net.failures import (
     REQUEST,
@@ -26,6 +26,7 @@ from kafka.core.net.failures import (
     is_by_peer,
     late_answer,
     no_answer,
+    proxy_hung_up_hint,
     refusal,
     wants_sasl_hint,
 )
@@ -45,7 +46,7 @@ class Channel:
     __slots__ = (
         "node", "lane", "connection", "connecting_since", "retry_at", "failures", "failing_since", "failed_at", "error",
         "moved", "throttled_until", "throttle", "throttles", "throttle_seconds", "troubles", "tried_since",
-        "was_silent", "refusals", "network", "_attempt", "_timer",
+        "was_silent", "refusals", "network", "_attempt", "_route", "_timer",
     )  # fmt: skip
 
     def __init__(self, node: Node, lane: Lane, network: Network) -> None:
@@ -63,12 +64,13 @@ class Channel:
         self.throttle: Timer | None = None  # while it is throttled: until then nothing is to be sent
         self.throttles = 0
         self.throttle_seconds = 0.0
-        self.troubles: dict[Address, KafkaConnectionError] = {}  # what was last wrong with each of the name's addresses
+        self.troubles: dict[Route, KafkaConnectionError] = {}  # what was last wrong with each of the name's addresses
         self.was_silent = False  # no answer came in time, when it was last tried
         self.tried_since = 0.0  # the present step: the name's look-up, or one address
         self.refusals = 0  # how often in a row the broker did not take this client
         self.network = network
         self._attempt: Attempt | None = None  # to get a connection
+        self._route: Route | None = None  # that of the last connection
         self._timer: Timer | None = None  # of connection set-up, of the next attempt, or of the requests in flight
 
     def __repr__(self) -> str:
@@ -96,6 +98,11 @@ class Channel:
     @property
     def is_connecting(self) -> bool:
         return self._attempt is not None
+
+    @property
+    def looks_up(self) -> tuple[str, int] | None:
+        """The name (and port) whose addresses are waited for, if any."""
+        return None if self._attempt is None else self._attempt.looks_up
 
     @property
     def is_tried(self) -> bool:
@@ -132,14 +139,15 @@ class Channel:
         self._timer = None
         self.ensure(now)
 
-    def open(self, address: Address, addresses: int, now: float) -> Connection:
+    def open(self, route: Route, addresses: int, now: float) -> Connection:
         """A new connection, which the driver is to open; `addresses`: how many are left to try, this one included."""
         network, node = self.network, self.node
         config, events = network.config, network.events
+        self._route = route
         connection = self.connection = Connection(
             network.next_id(),
-            address,
-            node.name_with(address),
+            route.address,
+            route.name(node, config.proxy),
             client_id=config.client_id,
             software=config.software,
             limit=config.receive_message_max_bytes,
@@ -152,7 +160,7 @@ class Channel:
         self.moved = False
         network.by_connection[connection.id] = self
         self.arm_setup(now, addresses)
-        network.effects.append(Connect(connection.id, address, node.host, node.port))
+        network.effects.append(Connect(connection.id, route.address, node.host, node.port))
         return connection
 
     def on_connected(self, now: float) -> None:
@@ -260,6 +268,9 @@ class Channel:
         was_up = self.is_up
         connection = self.connection
         assert connection is not None
+        if not was_up and connection.state is ConnectionState.PROXYING:
+            self._attempt.go_on(Ok(data), now)  # type: ignore[union-attr]
+            return
         error = connection.receive(data, now)
         if error is not None:
             self.fail(error, now)
@@ -338,7 +349,9 @@ class Channel:
         assert connection is not None
         by_peer = connection.is_up and is_by_peer(cause)
         if connection.state is ConnectionState.CONNECTING:
-            hint = connect_hint(cause, self.node)
+            hint = connect_hint(cause, self.node, self.network.config.proxy is not None)
+        elif connection.state is ConnectionState.PROXYING:
+            hint = proxy_hung_up_hint()
         elif connection.state is ConnectionState.NEGOTIATING and not connection.heard and not is_tls(cause):
             connection.was_refused = True
             hint = closed_at_once_hint(self.node.was_reached, self.network.config.tls)
@@ -487,8 +500,8 @@ class Channel:
         """What to say of a broker that was waited for in vain: what is wrong with each address tried so far."""
         if self.connection is None and self.error is not None:
             return self.error
-        tried = self.connection.address if self.connection is not None else None
-        others = [error for address, error in self.troubles.items() if address != tried]
+        tried = self._route if self.connection is not None else None
+        others = [error for route, error in self.troubles.items() if route != tried]
         return all_addresses_failed(self.node.name, [*others, no_answer(self, since, now)])
 
     def _arm_requests(self, deadline: float) -> None:

@@ -16,6 +16,7 @@ from kafka.errors import (
 )
 
 if TYPE_CHECKING:
+    from kafka.core.config import Proxy
     from kafka.core.net.channel import Channel
     from kafka.core.net.connection import InFlight
     from kafka.core.net.node import Node
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # Stages, in the order in which a connection passes through them.
 DNS = "dns"
 CONNECT = "tcp connect"
+PROXY = "proxy"
 TLS = "tls handshake"
 BRING_UP = "api versions"
 SASL = "sasl authentication"
@@ -30,6 +32,7 @@ REQUEST = "request"
 
 STAGES = {
     ConnectionState.CONNECTING: CONNECT,
+    ConnectionState.PROXYING: PROXY,
     ConnectionState.SECURING: TLS,
     ConnectionState.NEGOTIATING: BRING_UP,
     ConnectionState.AUTHENTICATING: SASL,
@@ -67,6 +70,17 @@ _WANTS_SASL = (
     "The peer answers ApiVersions but closes the connection on the next request: usually a listener that expects SASL"
     " (security_protocol='{}')."
 )
+_PROXY_UNREACHABLE = "The proxy itself cannot be reached: check host and port of proxy_url, and that it runs."
+_PROXY_UNKNOWN = "This machine does not know the name of the proxy: check proxy_url for a typo, and this machine's DNS."
+_PROXY_HUNG_UP = (
+    "A proxy may hang up on whom it does not allow, or where it does not reach the broker: its log says why. Or it is"
+    " none: check host, port and scheme of proxy_url (socks5://, socks5h://, http://)."
+)
+_PROXY_SILENT = (
+    "The proxy accepts connections but does not answer: it cannot reach the broker, or is no proxy. Check host, port"
+    " and scheme of proxy_url (socks5://, socks5h://, http://)."
+)
+_PROXY_COULD = "With socks5h:// in proxy_url the proxy looks up the brokers' names."
 _SILENT = "The peer accepts connections but does not answer: a hung broker, a proxy without one, or no Kafka at all."
 _WAS_REACHED = (
     "It was reached there before: the broker, its machine or the network on the way is down or being restarted."
@@ -109,13 +123,29 @@ def frame_hint(size: int, was_heard: bool) -> str:
     return "If a broker may have so much to say, raise receive_message_max_bytes."
 
 
-def connect_hint(cause: object, node: Node) -> str:
-    """What to do where TCP gets no connection to a broker; cause None: no answer came."""
+def lookup_error(place: tuple[str, int], node: Node, proxy: Proxy | None, cause: Any) -> KafkaConnectionError:
+    """The broker's name was not found, or the proxy's; cause: an exception, or in words where no answer came."""
+    found = cause if isinstance(cause, BaseException) else None
+    hint = name_hint(None if isinstance(cause, str) else cause, node)
+    name = node.name
+    if proxy is not None and place == (proxy.host, proxy.port):
+        name = f"{node.name} via {proxy}"
+        if found is not None and "emporary" not in describe(found):
+            hint = _PROXY_UNKNOWN
+    elif proxy is not None:
+        hint = f"{hint} {_PROXY_COULD}"
+    return connection_error(name, DNS, describe(cause), hint)
+
+
+def connect_hint(cause: object, node: Node, proxied: bool) -> str:
+    """What to do where TCP gets no connection to a broker, or to the proxy; cause None: no answer came."""
     number = cause.errno if isinstance(cause, OSError) else None
     if number in _THIS_MACHINE:
         return _THIS_MACHINE[number]
     if cause is not None and not isinstance(cause, OSError):
         return _OPTIONS
+    if proxied:
+        return _PROXY_UNREACHABLE
     if node.was_reached:
         return _WAS_REACHED
     if node.id >= 0:
@@ -148,10 +178,12 @@ def no_answer(channel: Channel, since: float, now: float) -> KafkaConnectionErro
     node, connection = channel.node, channel.connection
     waited = now - (max(since, channel.tried_since) if channel.is_connecting else since)
     cause = f"no answer within {waited:.1f} s"
+    proxy = channel.network.config.proxy
     if connection is None:
         if channel.is_connecting:
-            return connection_error(node.name, DNS, cause, name_hint(None, node))
-        return connection_error(node.name, CONNECT, cause, connect_hint(None, node))
+            place = channel.looks_up or (node.host, node.port)
+            return lookup_error(place, node, proxy, cause)
+        return connection_error(node.name, CONNECT, cause, connect_hint(None, node, proxy is not None))
     if channel.throttle is not None and channel.is_ready:
         return connection_error(
             node.name, REQUEST, f"still throttled by the broker's quota after {waited:.1f} s", _QUOTA
@@ -160,7 +192,9 @@ def no_answer(channel: Channel, since: float, now: float) -> KafkaConnectionErro
         return connection_error(node.name, SASL, f"{channel.waits_for} has not returned yet, after {waited:.1f} s")
     hint = None if connection.heard else _SILENT
     if connection.state is ConnectionState.CONNECTING:
-        hint = connect_hint(None, node)
+        hint = connect_hint(None, node, proxy is not None)
+    elif connection.state is ConnectionState.PROXYING:
+        hint = _PROXY_SILENT
     return connection_error(connection.name, STAGES[connection.state], cause, hint)
 
 
@@ -176,6 +210,10 @@ def late_answer(address: str, late: InFlight | None, now: float) -> KafkaConnect
         name = late.response_class.REQUEST.__name__
         cause = f"no answer to {name} within {now - late.sent:.1f} s"
     return connection_error(address, REQUEST, cause, _HUNG)
+
+
+def proxy_hung_up_hint() -> str:
+    return _PROXY_HUNG_UP
 
 
 def closed_at_once_hint(was_reached: bool, tls: bool) -> str:

@@ -5,6 +5,7 @@ Rule 1: every change of a connection's state is an entry here. A pair that is mi
 Rule 2: this file knows nothing of bytes, brokers or time.
 
 CONNECTING      the driver opens the socket
+PROXYING        a proxy is asked for a way to the broker
 SECURING        the driver and the peer shake hands (TLS)
 NEGOTIATING     ApiVersions is under way; nothing else may be sent
 AUTHENTICATING  SaslHandshake and SaslAuthenticate are under way; nothing else may be sent
@@ -20,6 +21,7 @@ import enum
 
 class ConnectionState(enum.Enum):
     CONNECTING = "connecting"
+    PROXYING = "proxying"
     SECURING = "securing"
     NEGOTIATING = "negotiating"
     AUTHENTICATING = "authenticating"
@@ -32,7 +34,8 @@ class ConnectionState(enum.Enum):
 
 
 class ConnectionEvent(enum.Enum):
-    CONNECTED = "connected"  # the socket is open
+    PROXY = "connected to a proxy"
+    CONNECTED = "connected"  # bytes get to the broker
     SECURE = "connected, TLS follows"
     SECURED = "secured"  # the peer's certificate holds
     RENEGOTIATE = "renegotiate"  # the peer wants an older ApiVersions; ask again on the same connection
@@ -48,6 +51,12 @@ class ConnectionEvent(enum.Enum):
 
 TRANSITIONS: dict[ConnectionState, dict[ConnectionEvent, ConnectionState]] = {
     ConnectionState.CONNECTING: {
+        ConnectionEvent.CONNECTED: ConnectionState.NEGOTIATING,
+        ConnectionEvent.SECURE: ConnectionState.SECURING,
+        ConnectionEvent.PROXY: ConnectionState.PROXYING,
+        ConnectionEvent.CLOSE: ConnectionState.CLOSED,
+    },
+    ConnectionState.PROXYING: {
         ConnectionEvent.CONNECTED: ConnectionState.NEGOTIATING,
         ConnectionEvent.SECURE: ConnectionState.SECURING,
         ConnectionEvent.CLOSE: ConnectionState.CLOSED,
