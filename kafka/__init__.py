@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kafka.consumer import KafkaConsumer
     from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, ConsumerRebalanceListener
     from kafka.producer import KafkaProducer
+    from kafka.properties import load_config
     from kafka.serializer import DefaultSerializer, Deserializer, JsonSerializer, Serializer
     from kafka.structs import (
         ConsumerGroupMetadata,
@@ -39,6 +40,7 @@ __all__ = [
     "TopicPartition",
     "TopicPartitionReplica",
     "__version__",
+    "load_config",
 ]
 
 _HOMES = {
@@ -47,6 +49,7 @@ _HOMES = {
     "AsyncConsumerRebalanceListener": "kafka.consumer.subscription_state",
     "ConsumerRebalanceListener": "kafka.consumer.subscription_state",
     "KafkaProducer": "kafka.producer",
+    "load_config": "kafka.properties",
     **dict.fromkeys(("DefaultSerializer", "Deserializer", "JsonSerializer", "Serializer"), "kafka.serializer"),
     **dict.fromkeys(("ConsumerGroupMetadata", "OffsetAndMetadata", "IsolationLevel", "OffsetSpec"), "kafka.structs"),
     **dict.fromkeys(("TopicPartition", "TopicPartitionReplica"), "kafka.structs"),

@@ -13,6 +13,12 @@ from kafka.version import __version__
 _EXITS = """\
 Exit codes: 0 all good, 1 something failed, 2 wrong arguments, 130 Ctrl-C, 141 nobody read standard output any more."""
 
+_SETTINGS = """\
+Options win over environment variables (KAFKA_TURBO_CONFIG_ and a NAME, e.g. KAFKA_TURBO_CONFIG_SASL_PLAIN_PASSWORD),
+and these over the file of --command-config.
+
+"""
+
 _PRODUCE = """\
 Sends each line of text, row of CSV or line of JSON as one record, whose value is the raw line or row. TOPIC comes
 first, then the files; - or none is standard input. Options may stand anywhere, and -- ends them.
@@ -29,6 +35,7 @@ examples:
   printf 'k1:new\\nk2:\\n' | kafka-turbo produce users -K: -Z    # sets k1, deletes k2
 
 """
+    + _SETTINGS
     + _EXITS
 )
 
@@ -44,6 +51,7 @@ examples:
   kafka-turbo consume users -f json | jq .value
 
 """
+    + _SETTINGS
     + _EXITS
 )
 
@@ -92,7 +100,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _add(
-    commands: argparse._SubParsersAction[_Parser], name: str, operands: str, help: str, description: str, examples: str
+    commands: argparse._SubParsersAction[_Parser],
+    name: str,
+    operands: str,
+    help: str,
+    description: str,
+    examples: str,
+    client: str,
+    example: str,
 ) -> _Parser:
     parser = commands.add_parser(
         name,
@@ -105,9 +120,23 @@ def _add(
     parser.add_argument(
         "-b",
         "--bootstrap",
-        default="localhost:9092",
         metavar="HOST:PORT[,...]",
         help="one or more brokers of the cluster (localhost:9092)",
+    )
+    parser.add_argument(
+        "-X",
+        *(("-c", "--config") if name == "produce" else ("--config",)),
+        action="append",
+        default=[],
+        dest="config",
+        metavar="NAME=VALUE",
+        help=f"any of {client}'s arguments, or Java's name of it, e.g. {example}; NAME=@FILE has the value in a file, "
+        "which keeps passwords off the command line; may be repeated",
+    )
+    parser.add_argument(
+        "--command-config",
+        metavar="FILE",
+        help="a properties file as Java's tools read it, e.g. client.properties",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary of success")
     return parser
@@ -121,6 +150,8 @@ def _add_produce(commands: argparse._SubParsersAction[_Parser]) -> _Parser:
         "write records from files or standard input",
         _PRODUCE,
         _PRODUCE_EXAMPLES,
+        "KafkaProducer",
+        "compression_type=zstd",
     )
     parser.add_argument(
         "-f", "--format", choices=("lines", "csv", "json"), default="lines", help="what a record is (lines)"
@@ -160,19 +191,20 @@ def _add_produce(commands: argparse._SubParsersAction[_Parser]) -> _Parser:
         metavar="NAME=VALUE",
         help="a header of every record; without = its value is null; may be repeated",
     )
-    parser.add_argument(
-        "-c",
-        "--config",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any of KafkaProducer's arguments, e.g. compression_type=zstd; may be repeated",
-    )
     return parser
 
 
 def _add_consume(commands: argparse._SubParsersAction[_Parser]) -> _Parser:
-    parser = _add(commands, "consume", "TOPIC", "print the records of a topic", _CONSUME, _CONSUME_EXAMPLES)
+    parser = _add(
+        commands,
+        "consume",
+        "TOPIC",
+        "print the records of a topic",
+        _CONSUME,
+        _CONSUME_EXAMPLES,
+        "KafkaConsumer",
+        "fetch_max_bytes=1000000",
+    )
     parser.add_argument("-p", "--partition", type=int, action="append", metavar="N", help="only this one (repeatable)")
     parser.add_argument(
         "-o", "--offset", default="beginning", metavar="O", help="where to begin: beginning (default), end or a number"

@@ -10,8 +10,9 @@ from kafka._codec import check_topic
 from kafka.cli.exits import OK, Failure, Usage
 from kafka.cli.progress import human
 from kafka.cli.reader import EARLIEST, LATEST, Reader
+from kafka.cli.settings import configs
 from kafka.cli.streams import STDERR, Output, say
-from kafka.errors import KafkaError
+from kafka.errors import KafkaConfigurationError, KafkaError
 from kafka.records import Record
 
 _HIGHEST = 2**63 - 1  # offset
@@ -31,12 +32,14 @@ def run(options: argparse.Namespace) -> int:
         raise Usage(str(error)) from None
     out = Output()
     try:
-        with Reader(options.bootstrap) as reader:
+        with Reader(**configs(options)) as reader:
             try:
                 count = _print(reader, options, out)
             finally:
                 out.flush()  # what came before a failure, too
-    except KafkaError as error:
+    except KafkaConfigurationError as error:
+        raise Usage(str(error)) from None
+    except (KafkaError, NotImplementedError) as error:
         raise Failure(str(error)) from None
     if not options.quiet and os.isatty(STDERR):
         say(f"{human(count)} records")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka._codec import check_topic
 from kafka.cli.exits import FAILED, INTERRUPTED, OK, Failure, Usage, in_one_line
 from kafka.cli.progress import Progress, human
+from kafka.cli.settings import configs
 from kafka.cli.sources import Format, Piece, check, read
 from kafka.cli.streams import Input, say
 from kafka.errors import (
@@ -195,18 +195,6 @@ def _check_readable(name: str) -> None:
         raise Failure(f"{name or repr(name)}: {error.strerror}") from None
 
 
-def _configs(pairs: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise Usage(f"--config takes NAME=VALUE, not {pair!r}")
-        try:
-            value = json.loads(text)  # numbers, true, null
-        except (ValueError, RecursionError):
-            value = text
-        yield name, value
-
-
 def _bytes(text: str) -> bytes:
     """What was typed, where \\t is a tab."""
     return os.fsencode(text).replace(b"\\t", b"\t")
@@ -253,15 +241,10 @@ def run(options: argparse.Namespace) -> int:
     for name in options.files:
         if name != "-":
             _check_readable(name)
-    configs: dict[str, Any] = {
-        "bootstrap_servers": options.bootstrap,
-        "client_id": "kafka-turbo-cli",
-        **dict(_configs(options.config)),
-    }
     from kafka.producer import KafkaProducer
 
     try:
-        producer = KafkaProducer(**configs)
+        producer = KafkaProducer(**configs(options))
     except KafkaConfigurationError as error:
         raise Usage(str(error)) from None
     except (KafkaError, NotImplementedError) as error:

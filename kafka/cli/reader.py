@@ -52,15 +52,16 @@ class Arrivals:
 
 
 class Reader(Client):
-    """`bootstrap_servers` as KafkaProducer takes them. Every method raises KafkaError where the cluster does."""
+    """`configs`: arguments that all clients take. Every method raises KafkaError where the cluster does."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, **configs: Any) -> None:
         super().__init__(
             ClientConfig(
                 {
                     "bootstrap_servers": bootstrap_servers,
                     "client_id": "kafka-turbo-cli",
                     "reconnect_backoff_max_ms": 1000,
+                    **configs,
                 }
             )
         )

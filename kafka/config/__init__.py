@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kafka._log import Log
+from kafka.config.key import SharedName
 from kafka.config.keys import ConnectionKeys, ObservationKeys, addresses
 from kafka.config.oauth import OAuthKeys
 from kafka.config.security import HIDDEN, PROTOCOLS, SecurityKeys, is_secret
@@ -47,6 +48,7 @@ class ClientConfig(ConnectionKeys, SecurityKeys, OAuthKeys, ObservationKeys):
     sasl: Make | None  # None: nobody authenticates
 
     def __init__(self, configs: Mapping[str, Any]) -> None:
+        configs = {key: value for key, value in configs.items() if key in self.KEYS or not isinstance(key, SharedName)}
         self._refuse_unknown(configs)
         self._refuse_unimplemented(configs)
         self.values = {**self.defaults(), **configs}

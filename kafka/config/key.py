@@ -27,6 +27,12 @@ class Unwanted(Exception):
     """A value is not what a kind wants. A message, if any, goes on after the key's name: " must be ..."."""
 
 
+class SharedName(str):
+    """A key's name, from a file that clients of several kinds read: one that does not have the key passes over it."""
+
+    __slots__ = ()
+
+
 class Kind(Generic[T]):
     """What values a key takes.
 

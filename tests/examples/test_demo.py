@@ -69,3 +69,16 @@ def test_a_real_kafka_and_javas_tools_agree(kafka_cluster):
     counts = {int(partition): int(count.replace(",", "")) for partition, count in shown}
     assert kafka_cluster.end_offsets("demo-of-the-examples") == counts
     assert sum(counts.values()) == 336_776
+
+
+def test_a_cluster_that_wants_passwords(tmp_path, certificates):
+    with EmbeddedCluster(nodes=2, users={"me": "secret"}, tls=certificates.server()) as cluster:
+        path = tmp_path / "client.properties"
+        path.write_text(
+            "security.protocol=SASL_SSL\nsasl.mechanism=PLAIN\nsasl.jaas.config=org.apache.kafka.common.security.plain."
+            'PlainLoginModule required username="me" password="secret";\n'
+            f"ssl.truststore.location={certificates.folder}/ca.pem\ngroup.id=g\nacks=all\n"
+        )
+        code, out, err = demo("--bootstrap", cluster.bootstrap, "--config", str(path))
+    assert (code, err) == (0, "") and "read 336,776 records back" in out and "secret" not in out
+    assert f"-b {cluster.bootstrap} --command-config {path}" in out
