@@ -81,6 +81,13 @@ class ConsumerArguments(TypedDict, total=False):
     """A string of at most 32767 bytes, or None; None by default. The group whose members share the partitions of the
     topics they subscribe, and commit how far they have come. Leave it out to read all of them, from where
     `auto_offset_reset` says."""
+    group_protocol: Literal["classic", "consumer"]
+    """'classic' or 'consumer'; 'classic' by default. How members of a group agree who reads what. With 'consumer'
+    (KIP-848, Kafka 4.0 and newer) the brokers decide, nobody stops for what others take on or give up, and sessions and
+    heartbeats are as the brokers' configuration says. Brokers that do not have it are spoken to as with 'classic'."""
+    group_remote_assignor: str | None
+    """A string, or None for the brokers' first; None by default. The brokers' assignor, with
+    `group_protocol='consumer'`: 'uniform' (balanced, with few moves) or 'range'."""
     group_instance_id: str | None
     """1 to 249 letters, digits, '.', '_' and '-', or None; None by default. A member's name that outlives its process.
     Set it to have a process that is started again within `session_timeout_ms` find its partitions as it left them,

@@ -95,6 +95,13 @@ def _instance(value: Any) -> str | None:
     return value
 
 
+def _assignor(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise Unwanted
+    found: str | None = value
+    return found
+
+
 def _strategies(value: Any) -> tuple[Strategy, ...]:
     try:
         given = [value] if isinstance(value, str) else list(value)
@@ -226,6 +233,18 @@ class ConsumerConfig(ClientConfig):
         None,
         "The group whose members share the partitions of the topics they subscribe, and commit how far they have come. "
         "Leave it out to read all of them, from where `auto_offset_reset` says.",
+    )
+    group_protocol: Key[str] = Key(
+        choice("classic", "consumer"),
+        "classic",
+        "How members of a group agree who reads what. With 'consumer' (KIP-848, Kafka 4.0 and newer) the brokers "
+        "decide, nobody stops for what others take on or give up, and sessions and heartbeats are as the brokers' "
+        "configuration says. Brokers that do not have it are spoken to as with 'classic'.",
+    )
+    group_remote_assignor = Key(
+        Kind("str | None", "a string, or None for the brokers' first", _assignor),
+        None,
+        "The brokers' assignor, with `group_protocol='consumer'`: 'uniform' (balanced, with few moves) or 'range'.",
     )
     group_instance_id = Key(
         Kind("str | None", "1 to 249 letters, digits, '.', '_' and '-', or None", _instance),

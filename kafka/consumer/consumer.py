@@ -21,6 +21,7 @@ from kafka.core.consume.deliveries import Deliveries
 from kafka.core.consume.fetch import Fetch, FetchConfig
 from kafka.core.consume.offsets import EARLIEST, LATEST
 from kafka.core.events import Listeners
+from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
@@ -215,7 +216,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         config, member = self._checked, self._member
         if member is None:
             assert config.group_id is not None
-            member = self._member = Member(
+            made = ConsumerMember if config.group_protocol == "consumer" else Member
+            member = self._member = made(
                 self._core.services,
                 GroupConfig(
                     group=config.group_id,
@@ -224,6 +226,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
                     rebalance_timeout=config.max_poll_interval_ms / 1000,
                     heartbeat_interval=config.heartbeat_interval_ms / 1000,
                     rack=config.client_rack or None,
+                    assignor=config.group_remote_assignor,
                 ),
                 config.partition_assignment_strategy,
                 self._something_is_due,

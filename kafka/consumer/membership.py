@@ -41,6 +41,7 @@ _SHOWN = {
     State.STABLE: MemberState.STABLE,
     State.JOINING: MemberState.REBALANCING,
     State.REVOKING: MemberState.REBALANCING,
+    State.RECONCILING: MemberState.REBALANCING,
 }
 
 
@@ -150,7 +151,10 @@ class GroupMethods(Base):
     def _ask_committed(self, positions: dict[TopicPartition, tuple[ReadPosition, int]], now: float) -> None:
         group = self._checked.group_id
         assert group is not None
-        flow = fetch_committed(self._core.services, group, positions, now, self._checked.request_timeout_ms / 1000)
+        timeout = self._checked.request_timeout_ms / 1000
+        member = self._member
+        asks_as = Membership if member is None else lambda: member.asks_as
+        flow = fetch_committed(self._core.services, group, positions, now, timeout, asks_as=asks_as)
         Task(flow, partial(self._placed, positions)).start(now)
 
     def _placed(
@@ -198,9 +202,6 @@ class GroupMethods(Base):
             raise IllegalStateError("Offsets are committed for a group; this consumer has no group_id.")
         return group
 
-    def _membership(self) -> Membership:
-        return Membership() if self._member is None else self._member.membership
-
     def _commit_flow(
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float, done: Callable[..., None]
     ) -> Callable[[float], None]:
@@ -212,11 +213,16 @@ class GroupMethods(Base):
             return any(self._last_commits.get(tp) != number for tp in offsets)
 
         def start(now: float) -> None:
-            if self._member is not None and self._member.generation < 0:
+            member = self._member
+            if member is None:
+                flow = commit(self._core.services, group, Membership(), offsets, now, timeout, is_superseded)
+            elif member.generation < 0:
                 # Without a generation the coordinator would take it, from anybody.
                 done(Err(no_member(group)), now)
                 return
-            flow = commit(self._core.services, group, self._membership(), offsets, now, timeout, is_superseded)
+            else:
+                services, membership = self._core.services, member.membership
+                flow = commit(services, group, membership, offsets, now, timeout, is_superseded, member.renewed)
             Task(flow, partial(ended, now)).start(now)
 
         def ended(began: float, result: Result[None, KafkaError], now: float) -> None:

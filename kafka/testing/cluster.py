@@ -64,8 +64,8 @@ class EmbeddedCluster(Cluster):
     with a token that nobody has signed. `cluster.sasl` has more: sessions that end, refusals, how long they take.
 
     What is there: Produce, Fetch, ListOffsets, Metadata, CreateTopics, DeleteTopics, idempotence and transactions,
-    DescribeProducers, FindCoordinator, groups of the classic protocol with their offsets, DescribeCluster, ApiVersions,
-    SASL. Configuration, ACLs and quotas are not.
+    DescribeProducers, FindCoordinator, groups of the classic and the consumer protocol with their offsets,
+    DescribeCluster, ApiVersions, SASL. Configuration, ACLs and quotas are not.
     """
 
     world: _World

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FETCH = "tests/sim/test_fetch.py"
 GROUP = "tests/sim/test_membership.py"
+CONSUMER = "tests/sim/test_consumer_protocol.py"
 
 READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
     (
@@ -159,7 +160,120 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "leaves without a word",
         "R#1802: a member that closes is waited for until its session ends",
         "groups.membership",
-        (("            if not is_member or member.instance is not None:", "            if True:"),),
+        (("            if not is_member or (self.config", "            if True or (self.config"),),
         GROUP,
+    ),
+    (
+        "acknowledged before it is given up",
+        "KIP-848's own rule: two members read what the first has said to be free while its reader is at it",
+        "groups.consumer_protocol",
+        (
+            (
+                (
+                    "                now = await self._hand_over(revoked=[self._held[place] for place in gone])\n"
+                    "                for place in gone:\n                    del self._held[place]\n"
+                ),
+                (
+                    "                revoked = [self._held[place] for place in gone]\n"
+                    "                for place in gone:\n                    del self._held[place]\n"
+                    "                self._speaks.happens(now)\n"
+                    "                now = await self._hand_over(revoked=revoked)\n"
+                ),
+            ),
+        ),
+        CONSUMER,
+    ),
+    (
+        "given up and not said",
+        "KIP-848: what was given up is said with the next heartbeat in turn, for which others wait",
+        "groups.consumer_protocol",
+        (
+            ("                self._speaks.happens(now)  # others wait for that\n", ""),
+            (
+                "hand_over(assigned=partitions)\n                self._speaks.happens(now)\n",
+                "hand_over(assigned=partitions)\n",
+            ),
+        ),
+        CONSUMER,
+    ),
+    (
+        "only with an assignment",
+        "0.3 of Kafka's own facts: the epoch of an answer without an assignment is passed over, and the member fenced",
+        "groups.consumer_protocol",
+        (
+            (
+                "        self.generation = response.member_epoch  #",
+                "        if response.assignment is not None: self.generation = response.member_epoch  #",
+            ),
+        ),
+        CONSUMER,
+    ),
+    (
+        "a lost answer is forgotten",
+        "semantics 6.2: what it said is taken as heard, and what the lost answer brought never comes again",
+        "groups.consumer_protocol",
+        (("                self._said = None\n", "                pass\n"),),
+        CONSUMER,
+    ),
+    (
+        "another id each time",
+        "F#: a member that was fenced comes back as somebody else, beside itself",
+        "groups.consumer_protocol",
+        (
+            (
+                'self.id = "" if self.is_classic else self._own_id',
+                'self.id = "" if self.is_classic else _new_id(self._services.random)',
+            ),
+        ),
+        CONSUMER,
+    ),
+    (
+        "gone with its members",
+        "0.5 of Kafka's own facts: a group whose last member expired answers 69, which is no reason to give up",
+        "groups.consumer_protocol",
+        (("(code == Code.GROUP_ID_NOT_FOUND and not joins)", "False"),),
+        CONSUMER,
+    ),
+    (
+        "unknown topics are dropped",
+        "F 1.21.6: a topic that a pattern has found is never read, as nobody has heard its name",
+        "groups.consumer_protocol",
+        (("            self._ask_names(unknown, now)", "            pass"),),
+        CONSUMER,
+    ),
+    (
+        "a namesake is final",
+        "semantics 6.2: a static member that is started again within its session ends at once",
+        "groups.consumer_protocol",
+        (("        if code == Code.UNRELEASED_INSTANCE_ID:", "        if False:"),),
+        CONSUMER,
+    ),
+    (
+        "a static member leaves for good",
+        "KIP-848: -1 instead of -2, and a restart moves all of its partitions twice",
+        "groups.consumer_protocol",
+        (("member_epoch=_LEAVES if config.instance is None else _PAUSES", "member_epoch=_LEAVES"),),
+        CONSUMER,
+    ),
+    (
+        "an epoch too old is the end of a commit",
+        "node-rdkafka#1146: commits fail whenever the epoch has just moved",
+        "groups.offsets",
+        (("            again = renewed(left)  #", "            again = None  #"),),
+        CONSUMER,
+    ),
+    (
+        "committed for others",
+        "A2: with the present epoch the coordinator takes commits for partitions that are others'",
+        "groups.consumer_protocol",
+        (("and self.owned.issuperset(partitions) else None", "else None"),),
+        CONSUMER,
+    ),
+    (
+        "an epoch too old is no offset",
+        "platformatic#267: where the epoch has moved, committed offsets are not found, and reading begins at the end",
+        "groups.offsets",
+        ((" and error.errno not in _NOT_NOW", ""),),
+        CONSUMER,
     ),
 )

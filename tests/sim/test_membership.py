@@ -41,6 +41,7 @@ class GroupWorld(World):
         self.cluster.offer(*GROUP)
         self.cluster.create_topic("t", PARTITIONS)
         self.strategy = strategy
+        self.protocol: type[Member] = Member
         self.members: list[SimMember] = []
         self.group = self.cluster.groups.get("g")
 
@@ -51,6 +52,10 @@ class GroupWorld(World):
 
     def alive(self) -> list[SimMember]:
         return [member for member in self.members if not member.gone]
+
+    def are_at_once(self, one: SimMember, other: SimMember) -> bool:
+        """Whether both are members of the same generation."""
+        return one.member.generation == other.member.generation
 
     def settled(self) -> bool:
         """Whether everything is read, by members that know it."""
@@ -67,7 +72,13 @@ class SimMember:
     """A consumer's part in the group; its reader polls every 50 ms, unless it is `busy`."""
 
     def __init__(
-        self, world: GroupWorld, number: int, *, instance: str | None = None, poll_interval: float = 20.0
+        self,
+        world: GroupWorld,
+        number: int,
+        *,
+        instance: str | None = None,
+        poll_interval: float = 20.0,
+        assignor: str | None = None,
     ) -> None:
         self.world = world
         self.name = f"m{number}"
@@ -78,10 +89,16 @@ class SimMember:
         self.busy = False
         self.polled = world.now
         config = GroupConfig(
-            "g", instance, session_timeout=6.0, rebalance_timeout=poll_interval, heartbeat_interval=0.5
+            "g",
+            instance,
+            session_timeout=6.0,
+            rebalance_timeout=poll_interval,
+            heartbeat_interval=0.5,
+            assignor=assignor,
         )
         strategies = [STRATEGIES[world.strategy]]
-        self.member = Member(self.driver.core.services, config, strategies, lambda: None, lambda now: self.polled)
+        services = self.driver.core.services
+        self.member = world.protocol(services, config, strategies, lambda: None, lambda now: self.polled)
         self.driver.core.attach(self.member)
         self.member.subscribe(["t"], world.now)
         self.driver.turn()
@@ -109,8 +126,8 @@ class SimMember:
             self.held |= set(change.assigned)
             self.told.append(("assigned", len(change.assigned)))
             for other in self.world.alive():
-                if other is not self and other.member.generation == self.member.generation:
-                    assert not other.held & self.held, "two of a generation have the same partition"
+                if other is not self and self.world.are_at_once(other, self):
+                    assert not other.held & self.held, "two have the same partition"
         change.done(self.world.now)
 
     def leave(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kafka.core.cluster.call import Answer
 from kafka.core.cluster.routes import GROUP, Coordinator
@@ -44,6 +44,7 @@ from kafka.structs import TopicPartition
 PROTOCOL_TYPE = "consumer"
 # Why a member is none any more; it joins as a new one.
 _EXPELLED = frozenset((Code.UNKNOWN_MEMBER_ID, Code.ILLEGAL_GENERATION))
+Goodbye = tuple[type[Any], Callable[[int], Any]]  # a request, and what makes it for a version
 _HELD = 5.0  # seconds that an answer which waits for all members may take beyond the rebalance timeout
 
 
@@ -54,6 +55,7 @@ class GroupConfig(NamedTuple):
     rebalance_timeout: float = 300.0  # max.poll.interval
     heartbeat_interval: float = 3.0
     rack: str | None = None
+    assignor: str | None = None  # of the coordinator, in the consumer protocol; None: its default
 
 
 class Change:
@@ -85,6 +87,8 @@ class Change:
 class Member:
     """`changes` is for the reader, who is told with `tell`; `polled` gives when it last asked for records."""
 
+    _leaves_if_static = False
+
     def __init__(
         self,
         services: Services,
@@ -115,6 +119,7 @@ class Member:
         self._disturbed = Signal()  # something has happened while it stays
         self._rebalances = False  # it has to join again
         self._expelled = False  # it is no member any more
+        self._is_asleep = False  # nobody polls; it joins again when somebody does
         self._refusal: KafkaError | None = None  # and never will be one: why
         self._news = Signal()  # there is newer metadata
 
@@ -122,6 +127,15 @@ class Member:
     def membership(self) -> Membership:
         """For commits."""
         return Membership(self.id, self.generation, self.config.instance)
+
+    def renewed(self, partitions: Collection[TopicPartition]) -> Membership | None:
+        """For a commit that came from a former epoch, where these are still its own; a generation has no successor."""
+        return None
+
+    @property
+    def asks_as(self) -> Membership:
+        """For reading committed offsets: the coordinator checks members of the consumer protocol only."""
+        return Membership()
 
     def handle(self, event: MemberEvent) -> None:
         self.state = TRANSITIONS[self.state][event]
@@ -145,26 +159,24 @@ class Member:
         """Be no member any more; a static one only stops, so that it may come back within its session."""
         self._stop()
         is_member = bool(self.id) and self.state not in (MemberState.UNJOINED, MemberState.CLOSED)
-        member = self.membership
+        message, build = self._goodbye(reason)
         if self.state is not MemberState.CLOSED:
             self.handle(MemberEvent.CLOSE)
         self._forget()
         self.owned = frozenset()
 
         def start(resume: Callable[[None, float], None], now: float) -> None:
-            if not is_member or member.instance is not None:
+            if not is_member or (self.config.instance is not None and not self._leaves_if_static):
                 resume(None, now)
                 return
             self._services.calls.request(
-                self._route,
-                LeaveGroupRequest,
-                partial(self._leave_request, member, reason),
-                lambda result, now: resume(None, now),
-                now,
-                timeout,
+                self._route, message, build, lambda result, now: resume(None, now), now, timeout
             )
 
         return Wish(start)
+
+    def _goodbye(self, reason: str) -> Goodbye:
+        return LeaveGroupRequest, partial(self._leave_request, self.membership, reason)
 
     def _leave_request(self, member: Membership, reason: str, version: int) -> LeaveGroupRequest:
         identity = LeaveGroupRequest.MemberIdentity(
@@ -284,7 +296,8 @@ class Member:
             self._beating = None
         self.handle(MemberEvent.LOST)
         self._forget()
-        if self.owned:
+        if self.owned or self._is_asleep:
+            self._is_asleep = False
             now = await self._hand_over(lost=self.owned)
         return now
 
@@ -468,13 +481,9 @@ class Member:
             f" more than max_poll_interval_ms ({self.config.rebalance_timeout * 1000:.0f}). Take fewer records a call"
             " (max_poll_records), or raise max_poll_interval_ms. It joins again with the next poll().",
         )
+        message, build = self._goodbye("max.poll.interval")
         self._services.calls.request(
-            self._route,
-            LeaveGroupRequest,
-            partial(self._leave_request, self.membership, "max.poll.interval"),
-            lambda result, now: None,
-            now,
-            self._services.config.request_timeout,
+            self._route, message, build, lambda result, now: None, now, self._services.config.request_timeout
         )
-        self._expelled = True
+        self._is_asleep = self._expelled = True
         self._disturbed.happens(now)

@@ -19,8 +19,11 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 # The newest versions that name topics by their names, not their ids.
 COMMIT_BY_NAME, FETCH_BY_NAME = 9, 9
 _UNKNOWN = 3.0  # seconds after which a coordinator that has never heard of a partition is believed
+_AS_MEMBER = 9  # the first version of OffsetFetch that says who asks
 _MANY_GROUPS = 8  # the first version of OffsetFetch that may ask for several
 
+# A member's epoch has moved, or it joins again: its next heartbeat tells.
+_NOT_NOW = frozenset((Code.STALE_MEMBER_EPOCH, Code.UNKNOWN_MEMBER_ID, Code.FENCED_MEMBER_EPOCH))
 # The group has gone on without this member.
 _GONE = frozenset((Code.ILLEGAL_GENERATION, Code.UNKNOWN_MEMBER_ID, Code.FENCED_INSTANCE_ID))
 
@@ -41,15 +44,18 @@ async def commit(
     now: float,
     timeout: float,
     is_superseded: Callable[[], bool] = lambda: False,
+    renewed: Callable[[Collection[TopicPartition]], Membership | None] = lambda partitions: None,
 ) -> Result[None, KafkaError]:
     """Commit these; what may pass is tried again for `timeout` seconds, unless it `is_superseded` by a later commit,
     which must not be undone.
+
+    `renewed(partitions)` is who commits once the member's epoch has moved; None where it has lost one of them.
     """
     began, deadline = now, now + timeout
     left = dict(offsets)
     while left:
 
-        def build(version: int, left: Mapping[TopicPartition, OffsetAndMetadata] = left) -> OffsetCommitRequest:
+        def build(version: int, member: Membership = member) -> OffsetCommitRequest:
             return _commit_request(group, member, left)
 
         route = Coordinator(GROUP, group)
@@ -62,7 +68,12 @@ async def commit(
         error = _wrong(result.value.response, left)
         if error is None:
             return Ok(None)
-        if not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():
+        if error.errno == Code.STALE_MEMBER_EPOCH and not is_superseded():
+            again = renewed(left)  # until the next heartbeat has told us the new epoch, it is the same one
+            if again is None:
+                return Err(no_member(group))
+            member = again
+        elif not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():
             return Err(_told(error, group))
         if error.errno == Code.UNKNOWN_TOPIC_OR_PARTITION and now >= began + _UNKNOWN:
             return Err(error)
@@ -142,8 +153,12 @@ async def fetch_committed(
     timeout: float,
     *,
     require_stable: bool = True,
+    asks_as: Callable[[], Membership] = Membership,
 ) -> Result[Committed, KafkaError]:
-    """What was committed for each; None for nothing. `require_stable`: transactions under way are waited for."""
+    """What was committed for each; None for nothing. `require_stable`: transactions under way are waited for.
+
+    `asks_as()` is who asks, which the coordinator checks: it is asked again where it takes that for another's word.
+    """
     deadline = now + timeout
     topics = by_topic(partitions)
 
@@ -157,8 +172,11 @@ async def fetch_committed(
                 ],
                 require_stable=require_stable and version >= _STABLE,
             )
+        member = asks_as() if version >= _AS_MEMBER else Membership()
         asked = OffsetFetchRequest.OffsetFetchRequestGroup(
             group_id=group,
+            member_id=member.member_id if member.generation >= 0 else None,
+            member_epoch=member.generation,
             topics=[
                 OffsetFetchRequest.OffsetFetchRequestTopics(name=topic, partition_indexes=numbers)
                 for topic, numbers in topics.items()
@@ -180,7 +198,7 @@ async def fetch_committed(
         error, found = _read(answer, partitions)
         if error is None:
             return Ok(found)
-        if not error.retriable:
+        if not error.retriable and error.errno not in _NOT_NOW:
             return Err(error)
         if now + services.config.retry_backoff >= deadline:
             return Err(KafkaTimeoutError(f"The committed offsets of group {group!r} did not come in time: {error}"))

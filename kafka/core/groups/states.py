@@ -1,9 +1,10 @@
-"""The life of a member of a classic group, as a table.
+"""The life of a member of a group, as a table.
 
 UNJOINED    not in the group: not yet, not any more, or until the reader polls again
-JOINING     JoinGroup and SyncGroup are under way
+JOINING     JoinGroup and SyncGroup are under way, or the first heartbeat of the consumer protocol
 STABLE      it has its partitions, and heartbeats say that it is there
-REVOKING    the group rebalances; the reader is giving up partitions, then it joins again
+REVOKING    classic: the group rebalances; the reader is giving up partitions, then it joins again
+RECONCILING consumer protocol: the reader is giving up partitions or taking them on, as the coordinator wants it
 FATAL       it cannot be a member: the reader has been told why
 CLOSED      it has left, or ended without
 """
@@ -18,6 +19,7 @@ class MemberState(enum.Enum):
     JOINING = "joining"
     STABLE = "stable"
     REVOKING = "revoking"
+    RECONCILING = "reconciling"
     FATAL = "fatal"
     CLOSED = "closed"
 
@@ -29,6 +31,7 @@ class MemberEvent(enum.Enum):
     JOIN = "joins"
     SYNCED = "has its partitions"
     REBALANCE = "somebody came or went, or something else is subscribed"
+    TARGET = "the coordinator wants it to have other partitions"
     LOST = "the group has gone on without it, or it has left because nobody polled"
     REFUSED = "it will never be a member"
     CLOSE = "the consumer ends, or unsubscribes"
@@ -43,16 +46,24 @@ TRANSITIONS: dict[MemberState, dict[MemberEvent, MemberState]] = {
     MemberState.UNJOINED: {MemberEvent.JOIN: MemberState.JOINING, MemberEvent.LOST: MemberState.UNJOINED, **_ENDS},
     MemberState.JOINING: {
         MemberEvent.SYNCED: MemberState.STABLE,
+        MemberEvent.TARGET: MemberState.RECONCILING,
         MemberEvent.JOIN: MemberState.JOINING,
         MemberEvent.LOST: MemberState.UNJOINED,
         **_ENDS,
     },
     MemberState.STABLE: {
         MemberEvent.REBALANCE: MemberState.REVOKING,
+        MemberEvent.TARGET: MemberState.RECONCILING,
         MemberEvent.LOST: MemberState.UNJOINED,
         **_ENDS,
     },
     MemberState.REVOKING: {MemberEvent.JOIN: MemberState.JOINING, MemberEvent.LOST: MemberState.UNJOINED, **_ENDS},
+    MemberState.RECONCILING: {
+        MemberEvent.TARGET: MemberState.RECONCILING,
+        MemberEvent.SYNCED: MemberState.STABLE,
+        MemberEvent.LOST: MemberState.UNJOINED,
+        **_ENDS,
+    },
     MemberState.FATAL: {MemberEvent.CLOSE: MemberState.CLOSED},
     MemberState.CLOSED: {},
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kafka.protocol import (
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
     HeartbeatRequest,
     HeartbeatResponse,
     JoinGroupRequest,
@@ -26,13 +28,18 @@ from kafka.testing.model.world import Later
 if TYPE_CHECKING:
     from kafka.testing.model.broker import Broker
 
+_EPOCHS = 9  # the first version of both that members of the consumer protocol use
 _MANY_GROUPS, _BY_ID = 8, 10  # of OffsetFetch and, the latter, of OffsetCommit: the first versions with it
 
 
 def join(broker: Broker, header: RequestHeader, request: JoinGroupRequest) -> JoinGroupResponse | Later:
     code = broker.cluster.refusal(broker, request.group_id)
+    others = broker.cluster.groups.consumer.get(request.group_id)
+    if not code and others is not None and others.members:  # a real broker has it speak the other protocol
+        code = Code.INCONSISTENT_GROUP_PROTOCOL
     if code:
         return JoinGroupResponse(error_code=code, member_id=request.member_id, protocol_name="")
+    broker.cluster.groups.consumer.pop(request.group_id, None)
     group = broker.cluster.groups.get(request.group_id)
     return group.join(request, header.api_version, header.client_id or "")
 
@@ -48,6 +55,16 @@ def heartbeat(broker: Broker, header: RequestHeader, request: HeartbeatRequest) 
         return HeartbeatResponse(error_code=code)
     group = broker.cluster.groups.get(request.group_id)
     return group.heartbeat(request.member_id, request.group_instance_id, request.generation_id)
+
+
+def consumer_heartbeat(
+    broker: Broker, header: RequestHeader, request: ConsumerGroupHeartbeatRequest
+) -> ConsumerGroupHeartbeatResponse:
+    code = broker.cluster.refusal(broker, request.group_id)
+    group = None if code else broker.cluster.groups.of_consumers(request.group_id, broker.cluster)
+    if group is None:
+        return ConsumerGroupHeartbeatResponse(error_code=code or Code.GROUP_ID_NOT_FOUND)
+    return group.heartbeat(request)
 
 
 def leave(broker: Broker, header: RequestHeader, request: LeaveGroupRequest) -> LeaveGroupResponse:
@@ -82,16 +99,27 @@ def _place(broker: Broker, version: int, name: str, id: bytes, index: int) -> tu
 def commit(broker: Broker, header: RequestHeader, request: OffsetCommitRequest) -> OffsetCommitResponse:
     version, groups = header.api_version, broker.cluster.groups
     refused = broker.cluster.refusal(broker, request.group_id)
+    consumers = None
     if not refused:
-        group = groups.get(request.group_id)
         generation = request.generation_id_or_member_epoch
-        refused = group.may_commit(request.member_id, request.group_instance_id, generation)
+        consumers = groups.consumer.get(request.group_id)
+        if consumers is not None and not consumers.members:
+            consumers = None
+        if consumers is None:
+            group = groups.get(request.group_id)
+            refused = group.may_commit(request.member_id, request.group_instance_id, generation)
+        elif version < _EPOCHS:
+            refused = Code.UNSUPPORTED_VERSION
     topics = []
     for topic in request.topics:
         answers = []
         for wanted in topic.partitions:
             place, code = _place(broker, version, topic.name, topic.topic_id, wanted.partition_index)
             code = refused or code
+            if not code and consumers is not None:
+                assert place is not None
+                known = broker.cluster.topics[place[0]]
+                code = consumers.may_commit(request.member_id, generation, (known.id, place[1]))
             if not code and len((wanted.committed_metadata or "").encode()) > LONGEST_METADATA:
                 code = Code.OFFSET_METADATA_TOO_LARGE
             if not code:
@@ -152,6 +180,9 @@ def _fetched(
 ) -> OffsetFetchResponse.OffsetFetchResponseGroup:
     cluster = broker.cluster
     code = cluster.refusal(broker, asked.group_id)
+    consumers = cluster.groups.consumer.get(asked.group_id)
+    if not code and version >= _EPOCHS and consumers is not None and consumers.members:
+        code = consumers.may_fetch(asked.member_id or "", asked.member_epoch)
     if code:
         return OffsetFetchResponse.OffsetFetchResponseGroup(group_id=asked.group_id, error_code=code, topics=[])
     known = cluster.groups.get(asked.group_id).offsets

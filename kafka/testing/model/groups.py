@@ -1,4 +1,4 @@
-"""Consumer groups as a coordinator keeps them (the classic protocol): members, generations, and committed offsets.
+"""Consumer groups as a coordinator keeps them: members and generations of the classic protocol, committed offsets.
 
 What a Kafka 4.3.0 was measured to answer in each state is done here: see the table in each method. Time is the world's;
 whoever waits (to join, or for the leader's assignment) gets an answer that comes later.
@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kafka.protocol import HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, SyncGroupRequest, SyncGroupResponse
 from kafka.protocol.codes import Code
+from kafka.testing.model.consumer_groups import ConsumerGroup
 from kafka.testing.model.world import Later
 
 if TYPE_CHECKING:
+    from kafka.testing.model.cluster import Cluster
     from kafka.testing.model.world import World
 
 Place = tuple[str, int]  # topic, partition
@@ -381,7 +383,19 @@ class Groups:
         self.world = world
         self.groups: dict[str, Group] = {}
         self.initial_delay = 0.0  # group.initial.rebalance.delay.ms, in seconds
+        self.consumer: dict[str, ConsumerGroup] = {}  # those of the consumer protocol that have had members
+        self.assignment_interval = 0.0  # group.consumer.assignment.interval.ms, in seconds; so are these
+        self.session = 45.0  # group.consumer.session.timeout.ms
+        self.heartbeat_interval = 5.0  # group.consumer.heartbeat.interval.ms
+        self.takes_older_epochs = True  # of commits, for partitions still assigned (KIP-1251)
         self.counts: Counter[str] = Counter()
+
+    def of_consumers(self, id: str, cluster: Cluster) -> ConsumerGroup | None:
+        """The group, if it may be (or become) one of the consumer protocol."""
+        group = self.consumer.get(id)
+        if group is None and not self.get(id).members:
+            group = self.consumer[id] = ConsumerGroup(id, self, cluster)
+        return group
 
     def get(self, id: str) -> Group:
         group = self.groups.get(id)

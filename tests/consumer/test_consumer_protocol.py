@@ -1,0 +1,95 @@
+"""Consumers of the newer group protocol (KIP-848), on the embedded broker."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from kafka import ConsumerRebalanceListener, KafkaProducer, TopicPartition
+from kafka.errors import ConfigurationValueError, UnsupportedAssignorError
+from kafka.protocol import ConsumerGroupHeartbeatRequest
+from kafka.testing import EmbeddedCluster
+from tests.consumer.test_groups import PARTITIONS, Log, cluster, fill, make, producer, until  # noqa: F401
+
+CONSUMER = {"group_protocol": "consumer"}
+
+
+@pytest.fixture(autouse=True)
+def soon(cluster: EmbeddedCluster) -> None:  # noqa: F811
+    """Heartbeats as tests can wait for."""
+    cluster.groups.heartbeat_interval = 0.1
+
+
+def test_members_share_a_topic(producer: KafkaProducer, make: Any) -> None:  # noqa: F811
+    fill(producer, 60)
+    one = make("t", **CONSUMER)
+    read = until(lambda: len(one.assignment()) == PARTITIONS, one)
+    two = make("t", **CONSUMER)
+    read += until(lambda: len(one.assignment()) == len(two.assignment()) == PARTITIONS // 2, one, two)
+    fill(producer, 60, 60)
+    read += until(lambda: all(each.position(tp) == 20 for each in (one, two) for tp in each.assignment()), one, two)
+    one.close()
+    read += until(lambda: len(two.assignment()) == PARTITIONS, two)
+    assert sorted(read) == list(range(120))  # none twice: what moved was committed before
+    metadata = two.group_metadata()
+    assert metadata.generation_id > 0 and len(metadata.member_id) == 36
+
+
+def test_a_listener_is_told_only_of_what_moves(make: Any) -> None:  # noqa: F811
+    listener = Log()
+    assert isinstance(listener, ConsumerRebalanceListener)
+    one = make(**CONSUMER)
+    one.subscribe(["t"], listener=listener)
+    until(lambda: len(one.assignment()) == PARTITIONS, one)
+    two = make("t", **CONSUMER)
+    until(lambda: len(two.assignment()) == 3, one, two)
+    gone = tuple(sorted(tp.partition for tp in two.assignment()))
+    assert listener.told == [("assigned", tuple(range(6))), ("revoked", gone)]
+
+
+def test_a_listener_may_commit_what_it_gives_up(producer: KafkaProducer, make: Any) -> None:  # noqa: F811
+    fill(producer, 60)
+    listener = Log()
+    one = make(enable_auto_commit=False, **CONSUMER)
+    listener.then = lambda what: one.commit() if what == "revoked" else None
+    one.subscribe(["t"], listener=listener)
+    until(lambda: all(one.position(tp) == 10 for tp in one.assignment()) and bool(one.assignment()), one)
+    two = make("t", **CONSUMER)
+    assert until(lambda: len(two.assignment()) == 3, one, two) == []
+    until(lambda: all(two.position(tp) == 10 for tp in two.assignment()), two)
+
+
+def test_an_assignor_that_nobody_has_is_said_by_poll(make: Any) -> None:  # noqa: F811
+    one = make("t", group_remote_assignor="sticky", **CONSUMER)
+    with pytest.raises(UnsupportedAssignorError):
+        until(lambda: False, one)
+    with pytest.raises(UnsupportedAssignorError):
+        one.poll()
+
+
+def test_brokers_without_the_protocol(
+    cluster: EmbeddedCluster,  # noqa: F811
+    producer: KafkaProducer,  # noqa: F811
+    make: Any,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for broker in cluster.brokers:
+        del broker.versions[ConsumerGroupHeartbeatRequest.API_KEY]
+    fill(producer, 6)
+    caplog.set_level(logging.WARNING, "kafka")
+    one = make("t", **CONSUMER)
+    read = until(lambda: len(one.assignment()) == PARTITIONS, one)
+    read += until(lambda: all(one.position(tp) == 1 for tp in one.assignment()), one)
+    assert sorted(read) == list(range(6))
+    one.commit()
+    assert one.committed(TopicPartition("t", 0)) == 1
+    said = [record.getMessage() for record in caplog.records if "KIP-848" in record.getMessage()]
+    assert len(said) == 1 and "'g'" in said[0] and "classic" in said[0]
+
+
+@pytest.mark.parametrize("key, value", [("group_protocol", "new"), ("group_remote_assignor", 7)])
+def test_what_is_no_protocol_or_assignor(make: Any, key: str, value: Any) -> None:  # noqa: F811
+    with pytest.raises(ConfigurationValueError, match=key):
+        make("t", **{key: value})
