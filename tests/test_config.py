@@ -277,7 +277,7 @@ def test_serializers_of_every_kind():
     assert old.closed
     assert parse(value_serializer=JsonSerializer()).value_serializer.serialize("t", [], {"a": None}) == b'{"a": null}'
     assert parse().key_serializer is None
-    refused("value_serializer must be a function or", value_serializer="yaml")
+    refused("value_serializer must be a function, a", value_serializer="yaml")
 
 
 def test_a_type_error_inside_a_serializer_is_the_users_own():
