@@ -287,6 +287,7 @@ class SimBroker(ProducesBadly):
         for link in list(self.connections):
             link.reset()
         self.connections.clear()
+        self.fetch_sessions.clear()
         alive = self.cluster.alive()
         if alive and not keeps_leading:
             for topic, index, partition in self.cluster.places():

@@ -93,6 +93,11 @@ class SimPartition(Partition):
         self._load()
         log.tell()
 
+    def drop(self, number: int) -> None:
+        """Retention or compaction takes a batch."""
+        self._kept.drop(number)
+        self.log.drop(number)
+
     def restarted(self, broker: int) -> None:
         """This broker started again: of each producer it knows the last batch only."""
         self.restarts[broker] = self.end

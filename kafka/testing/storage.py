@@ -37,6 +37,10 @@ class MemoryStorage:
         """Only so many are left."""
         del self._batches[batches:]
 
+    def drop(self, number: int) -> None:
+        """Lets go of one."""
+        del self._batches[number]
+
     def close(self) -> None:
         self._batches.clear()
 

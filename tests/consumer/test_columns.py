@@ -338,3 +338,42 @@ def test_another_thread_that_computes_goes_on(cluster: EmbeddedCluster) -> None:
         sys.setswitchinterval(switch)
     assert columns is not None and len(columns) == 60_000
     assert after > before
+
+
+def test_a_truncation_that_is_found_meanwhile() -> None:
+    """The IO thread moves the position while the records are taken apart: it stays where it was moved."""
+    data = values(b"before") + batch([(None, bytes(20), [])] * 60_000, base=1)
+    started, moved = threading.Event(), threading.Event()
+    outcomes = set()
+    source = fetched(data, check_crc=False)
+
+    def truncate() -> None:
+        while not moved.is_set():
+            if started.is_set():
+                source.position.move(0, -1)
+                moved.set()
+            time.sleep(0)
+
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(100.0)
+    try:
+        for _ in range(500):  # the other thread may find no core at once
+            source = fetched(data, check_crc=False)
+            started.clear()
+            moved.clear()
+            thread = threading.Thread(target=truncate)
+            thread.start()
+            started.set()
+            columns = take_columns(source, ALL, ALL)
+            is_within = moved.is_set()
+            thread.join()
+            assert source.position.offset == 0
+            assert columns is not None
+            if is_within:
+                outcomes.add(len(columns))
+                assert rows(columns) == [(0, 1000, None, b"before", [])]
+                pyarrow.record_batch(columns).validate(full=True)
+                break
+    finally:
+        sys.setswitchinterval(switch)
+    assert outcomes == {1}

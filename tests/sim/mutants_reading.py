@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FETCH = "tests/sim/test_fetch.py"
+SESSIONS = "tests/sim/test_fetch_sessions.py"
+SEEDS = "tests/sim/test_reading_seeds.py"
 GROUP = "tests/sim/test_membership.py"
 CONSUMER = "tests/sim/test_consumer_protocol.py"
 
@@ -42,7 +44,12 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "no bound",
         "K#1412 and its kind: fetched ahead without a bound on memory",
         "consume.fetch",
-        (("        if size < min(config.partition_max_bytes, share) and self.used > 0:", "        if False:"),),
+        (
+            (
+                "        if size < min(config.max_bytes, config.partition_max_bytes, share) and self.used > 0:",
+                "        if False:",
+            ),
+        ),
         FETCH,
     ),
     (
@@ -87,6 +94,67 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "consume.places",
         (("        self._fetch.fail(partition, error)\n\n    def ask", "\n    def ask"),),
         FETCH,
+    ),
+    (
+        "a session in name only",
+        "KIP-227: each request names every partition all the same",
+        "consume.session",
+        (("            listed = self.changed\n", "            listed = list(self.members)\n"),),
+        SESSIONS,
+    ),
+    (
+        "left and fetched on",
+        "KAFKA-9137 and its kind: the broker's session keeps what the client has left, and answers at once, for ever",
+        "consume.session",
+        (("        if key in self._known:\n", "        if asked is not _NOTHING and self._id != 0:\n"),),
+        SESSIONS,
+    ),
+    (
+        "lost sessions stay",
+        "KIP-227: a broker has a thousand sessions, and each that is lost takes one for minutes",
+        "consume.session",
+        (("session_id=self._ended if is_full else self._id", "session_id=0 if is_full else self._id"),),
+        SESSIONS,
+    ),
+    (
+        "two Fetches for ever",
+        "ours: what was sought while others were waited for was asked for on its own from then on, 40 times a second",
+        "consume.fetch",
+        (("session.waiting[partition] = now < session.until - SHORTLY", "session.waiting[partition] = True"),),
+        SESSIONS,
+    ),
+    (
+        "hungry for ever",
+        "ours: with fetch_max_bytes below max_partition_fetch_bytes two brokers waited for the third one's long poll",
+        "consume.fetch",
+        (("        if size < min(config.max_bytes, config", "        if size < min(config"),),
+        SEEDS,
+    ),
+    (
+        "a field of a later version",
+        "ours: brokers older than 2.7 were asked for no second batch",
+        "consume.session",
+        (("last_fetched_epoch=partition.epoch if version >= _DIVERGES else -1", "last_fetched_epoch=partition.epoch"),),
+        SEEDS,
+    ),
+    (
+        "ahead of the reader",
+        "KIP-320: a truncation takes the reader past what it has fetched and not been given",
+        "consume.places",
+        (
+            (
+                "at, epoch = (end, epoch) if end <= read else (read, position.leader_epoch)",
+                "at, epoch = end, epoch",
+            ),
+        ),
+        SEEDS,
+    ),
+    (
+        "truncated and read on",
+        "KAFKA-13078 and its kind: what a new leader has not is passed over in silence",
+        "consume.answers",
+        (("        elif entry.diverging_epoch.end_offset >= 0:\n", "        elif False:\n"),),
+        SEEDS,
     ),
     (
         "the id it was handed is thrown away",

@@ -113,6 +113,103 @@ def fetching(peer, topic):
     yield len(peer.ask(FetchRequest(max_wait_ms=0), 12).responses)
 
 
+class InSession:
+    """A client's side of a fetch session: what an answer says, with the session's id as its age."""
+
+    def __init__(self, peer, topic):
+        self.peer, self.topic = peer, topic
+        self.ids = {0: 0}
+
+    def ask(self, id, epoch, *wanted, version=12, forgotten=(), topic=None, **more):
+        topic = topic or self.topic
+        named = {"topic": topic} if isinstance(topic, str) else {"topic_id": topic}
+        if forgotten:
+            more["forgotten_topics_data"] = [FetchRequest.ForgottenTopic(**named, partitions=list(forgotten))]
+        request = fetch_request(*wanted, topic=topic, session_id=id, session_epoch=epoch, **more)
+        answer = self.peer.ask(request, version)
+        self.id = answer.session_id
+        found = [
+            (part.partition_index, part.error_code, part.high_watermark, len(part.records or b""))
+            for entry in answer.responses
+            for part in entry.partitions
+        ]
+        return answer.error_code, self.ids.setdefault(answer.session_id, len(self.ids)), found
+
+
+def fetch_sessions(peer, topic):
+    client = InSession(peer, topic)
+    yield client.ask(0, 0, (0, 0), (1, 0))
+    first = client.id
+    yield client.ask(first, 1)
+    yield client.ask(first, 1), "the same epoch again"
+    yield client.ask(first, 3), "one left out"
+    for partition in (0, 0, 1):
+        produce(peer, topic, partition, batch(b"a", b"b"))
+    yield client.ask(first, 2, most=1), "the first one's turn"
+    yield client.ask(first, 3, most=1), "the other's"
+    yield client.ask(first, 4, (1, 2), most=1)
+    yield client.ask(first, 5, (0, 4)), "all is read"
+    yield client.ask(first, 6)
+    yield client.ask(first, 7, (9, 0)), "no such partition"
+    yield client.ask(first, 8), "each time again"
+    yield client.ask(first, 9, forgotten=[9])
+    yield client.ask(first, 10, (0, 77)), "out of range"
+    yield client.ask(first, 11, (0, 0), forgotten=[1])
+    yield client.ask(first, 12, version=13, topic=b"\7" * 16)[0], "by ids"
+    yield client.ask(first, 12, forgotten=[0]), "the last one"
+    yield client.ask(first, 13)
+    yield client.ask(0, 0, (0, 0)), "another one"
+    second = client.id
+    yield client.ask(second, 0, (1, 0)), "begun anew"
+    yield client.ask(second, 1)
+    third = client.id
+    yield client.ask(third, -1, (1, 0)), "ended"
+    yield client.ask(third, 1)
+    yield client.ask(12345, 0, (0, 0)), "with an id that is none"
+    yield client.ask(0, -1, (0, 0))
+    yield client.ask(0, 0), "of nothing"
+    yield client.ask(0, 5), "of nothing, in the middle"
+
+
+def fetch_sessions_by_id(peer, topic):
+    def id_of(name):
+        asked = MetadataRequest.MetadataRequestTopic(name=name)
+        return peer.ask(MetadataRequest(topics=[asked], allow_auto_topic_creation=False), 12).topics[0].topic_id
+
+    def made(name, is_there):
+        if not is_there:
+            state = DeleteTopicsRequest.DeleteTopicState(name=name)
+            peer.ask(DeleteTopicsRequest(topics=[state], timeout_ms=10_000), 6)
+            return until(lambda: id_of(name) == bytes(16))
+        wanted = CreateTopicsRequest.CreatableTopic(name=name, num_partitions=1, replication_factor=1)
+        peer.ask(CreateTopicsRequest(topics=[wanted], timeout_ms=10_000), 7)
+        return until(lambda: id_of(name) != bytes(16) and list_offsets(peer, -1, topic=name)[0][0] == 0)
+
+    def until(done):
+        deadline = time.monotonic() + 30
+        while not done():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    name = topic + "2"
+    made(name, True)
+    id = id_of(name)
+    client = InSession(peer, topic)
+    yield client.ask(0, 0, (0, 0), version=13, topic=id)
+    session = client.id
+    yield client.ask(session, 1, (0, 0), version=13, topic=b"\7" * 16), "an unknown one"
+    yield client.ask(session, 2, version=13, forgotten=[0], topic=b"\7" * 16)
+    made(name, False)
+    yield client.ask(session, 3, version=13)
+    yield client.ask(session, 4, version=13)
+    made(name, True)
+    yield client.ask(session, 5, version=13), "made anew"
+    yield client.ask(0, -1, (0, 0), version=13, topic=id), "without a session"
+    yield client.ask(session, 6, (0, 0), version=13, topic=id_of(name), forgotten=[])
+    yield client.ask(session, 7, version=13)
+    made(name, False)
+
+
 def offsets(peer, topic):
     yield list_offsets(peer, -1, -2, -3, -4, -5, 5, topic=topic)
     produce(peer, topic, 0, batch(b"a", b"b", b"c", timestamp=1000))
@@ -262,7 +359,8 @@ def offsets_by_isolation(peer, topic):
 
 
 PROBES = [
-    broken_batches, unknown_places, named_twice, sequences, acks_0, fetching, offsets, topics, versions, hung_up_on,
+    broken_batches, unknown_places, named_twice, sequences, acks_0, fetching, fetch_sessions, fetch_sessions_by_id,
+    offsets, topics, versions, hung_up_on,
     older_transactions, newer_transactions,
 ]  # fmt: skip
 

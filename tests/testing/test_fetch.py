@@ -174,9 +174,15 @@ def test_errors_do_not_wait(cluster, peer):
     assert code((0, 0), epoch=3) == Code.UNKNOWN_LEADER_EPOCH
 
 
-def test_there_are_no_sessions(cluster, peer):
-    assert peer.ask(fetch_request((0, 0), session_epoch=0), 12).session_id == 0
-    response = peer.ask(fetch_request(session_id=5, session_epoch=1), 12)
+def test_a_session_says_only_what_is_new(cluster, peer):
+    first = peer.ask(fetch_request((0, 0), (1, 0), session_epoch=0), 12)
+    assert first.session_id > 0 and len(fetched(first)) == 2
+    produce(peer, "t", 1, batch(b"a"))
+    news = peer.ask(fetch_request(session_id=first.session_id, session_epoch=1), 12)
+    assert fetched(news) == {1: (0, 1, [(0, b"a")])}
+    again = peer.ask(fetch_request(session_id=first.session_id, session_epoch=1), 12)
+    assert again.error_code == Code.INVALID_FETCH_SESSION_EPOCH
+    response = peer.ask(fetch_request(session_id=5000, session_epoch=1), 12)
     assert response.error_code == Code.FETCH_SESSION_ID_NOT_FOUND
 
 

@@ -131,6 +131,16 @@ cdef class BytesColumn:
             self.put(item, len(item))
         return 0
 
+    cdef void cut(self, Py_ssize_t count) noexcept:
+        """Only so many are left; there will be no more."""
+        cdef Py_ssize_t i
+        self.count = count
+        self.ends.size = 4 * (count + 1)
+        self.bytes.size = (<int32_t *>self.ends.data)[count]
+        self.nulls = 0
+        for i in range(count):
+            self.nulls += not self.valid.data[i >> 3] >> (i & 7) & 1
+
     cdef object item(self, Py_ssize_t index):
         cdef int32_t *ends = <int32_t *>self.ends.data
         if not self.valid.data[index >> 3] >> (index & 7) & 1:
@@ -224,6 +234,13 @@ cdef class HeadersColumn:
         self.count += 1
         self.ends.put32(<int32_t>self.keys.count)
         return True
+
+    cdef void cut(self, Py_ssize_t count) noexcept:
+        cdef int32_t *ends = <int32_t *>self.ends.data
+        self.count = count
+        self.ends.size = 4 * (count + 1)
+        self.keys.cut(ends[count])
+        self.values.cut(ends[count])
 
     cdef int settle(self) except -1:
         if self.has_wide:
@@ -329,6 +346,14 @@ cdef class RecordColumns:
             and self.headers.ends.reserve(4 * records)
         )
 
+    cdef void cut(self, Py_ssize_t count) noexcept:
+        """Only so many are left; there will be no more."""
+        self.count = count
+        self.offset_column.size = self.timestamp_column.size = 8 * count
+        self.keys.cut(count)
+        self.values.cut(count)
+        self.headers.cut(count)
+
     cdef int settle(self) except -1:
         self.offset_column.settle()
         self.timestamp_column.settle()
@@ -396,6 +421,7 @@ cdef bint _fill_from_page(Fetched fetched, RecordColumns columns, Py_ssize_t mos
     cdef Py_ssize_t header_memory = fetched.header_memory
     cdef Py_ssize_t memory = header_memory
     cdef Py_ssize_t size = page_end - cursor.at
+    cdef Py_ssize_t count_before = columns.count
     cdef Py_ssize_t rows = min(<Py_ssize_t>left, most - columns.count)
     cdef const char *wrong = NULL
     cdef bint is_full = False
@@ -440,6 +466,9 @@ cdef bint _fill_from_page(Fetched fetched, RecordColumns columns, Py_ssize_t mos
         raise RuntimeError("a consumer was read from by two threads at the same time")
     if is_full:
         raise MemoryError
+    if fetched.generation != fetched.position.generation:
+        columns.cut(count_before)   # the IO thread has found the log truncated, and has gone back to before these
+        return False
     fetched.cursor.at = cursor.at
     fetched.left = left
     fetched.header_memory = header_memory

@@ -47,7 +47,7 @@ class Answers:
         if entry.error_code != Code.NONE:
             self._refused(partition, entry, response, now)
         elif entry.diverging_epoch.end_offset >= 0:
-            fetch.places.truncated(partition, entry.diverging_epoch.end_offset, now)
+            fetch.places.truncated(partition, entry.diverging_epoch.end_offset, entry.diverging_epoch.epoch, now)
         else:
             position.high_watermark = entry.high_watermark
             position.last_stable = entry.last_stable_offset

@@ -273,7 +273,7 @@ class Fetch:
                 session.join(partition)
             else:
                 partition.session = session
-                session.waiting[partition] = None
+                session.waiting[partition] = True
         if session.changed or session.waiting:
             self._awake[session] = None
 
@@ -306,7 +306,7 @@ class Fetch:
 
     def _ask(self, session: Session, now: float) -> None:
         if session.since is not None:
-            if session.waiting:
+            if any(session.waiting.values()):
                 self._catch_up(session, now)
             return
         while session.waiting:
@@ -323,7 +323,7 @@ class Fetch:
             return
         config = self.config
         max_wait = min(config.max_wait, SHORTLY) if session.is_catching_up else config.max_wait
-        session.since = now
+        session.since, session.until = now, now + max_wait
 
         def build(version: int) -> FetchRequest:
             return session.request(
@@ -355,7 +355,7 @@ class Fetch:
         share = max(1, config.buffer_bytes // (2 * max(1, len(self._sessions))))
         left = config.buffer_bytes - self.used
         size = min(config.max_bytes, config.partition_max_bytes * partitions, share, left)
-        if size < min(config.partition_max_bytes, share) and self.used > 0:
+        if size < min(config.max_bytes, config.partition_max_bytes, share) and self.used > 0:
             self._hungry[session] = None
             if not self.deliveries.is_starving:
                 self.deliveries.is_starving = True
@@ -383,20 +383,23 @@ class Fetch:
             asked[partition] = Asked(partition.next_offset, partition.position.generation, partition.topic_id)
         session.is_catching_up = True
         config = self.config
-        request = FetchRequest(
-            max_wait_ms=round(min(config.max_wait, SHORTLY) * 1000),
-            min_bytes=config.min_bytes,
-            max_bytes=size,
-            isolation_level=config.isolation,
-            session_id=0,
-            session_epoch=-1,
-            topics=topics_of(asked, config.partition_max_bytes),
-            rack_id=config.rack,
-        )
+
+        def build(version: int) -> FetchRequest:
+            return FetchRequest(
+                max_wait_ms=round(min(config.max_wait, SHORTLY) * 1000),
+                min_bytes=config.min_bytes,
+                max_bytes=size,
+                isolation_level=config.isolation,
+                session_id=0,
+                session_epoch=-1,
+                topics=topics_of(asked, config.partition_max_bytes, version),
+                rack_id=config.rack,
+            )
+
         self.services.calls.start(
             ToBroker(session.node),
             FetchRequest,
-            lambda version: request,
+            build,
             partial(self._caught_up, session, size, asked),
             now,
             self._request_timeout,
@@ -462,7 +465,11 @@ class Fetch:
                 if partition in asked:
                     self._answers.take(partition, asked[partition], entry, response, now)
             for partition in asked:
+                before = asked[partition].offset
                 self.consider(partition, now)
+                # Where nothing came it joins the others, as soon as their Fetch is over.
+                if partition in session.waiting and partition.next_offset == before:
+                    session.waiting[partition] = now < session.until - SHORTLY
         else:
             for partition in asked:  # what is wrong shows with the next one of the session
                 self.retry(partition, now)

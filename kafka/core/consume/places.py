@@ -68,8 +68,11 @@ class Places:
         else:
             self.look_up(partition, EARLIEST, now)  # all of it came after what was read
 
-    def truncated(self, partition: FetchPartition, end: int, now: float) -> None:
-        """A new leader does not have what was read from this offset on (KIP-320): go back to where its log agrees."""
+    def truncated(self, partition: FetchPartition, end: int, epoch: int, now: float) -> None:
+        """A new leader does not have what was read from this offset on (KIP-320): go back to where its log agrees.
+
+        `epoch` is that of the last record before it, which shows whether that is lost, too, before more is read.
+        """
         tp, position = partition.tp, partition.position
         if self._fetch.config.reset is None:
             self._get_stuck(partition, LogTruncationError({tp: end}))
@@ -81,8 +84,8 @@ class Places:
                 f"Records {end} to {read - 1} of {tp.topic}[{tp.partition}] were read and are no more: the log was"
                 f" truncated when its leader changed. Reading goes on at {end}.",
             )
-        at = min(end, read)
-        self._fetch.place(position, position.move(at, -1), at, -1, now)
+        at, epoch = (end, epoch) if end <= read else (read, position.leader_epoch)
+        self._fetch.place(position, position.move(at, epoch), at, epoch, now)
 
     def _get_stuck(self, partition: FetchPartition, error: KafkaError) -> None:
         partition.handle(FetchEvent.LOST)

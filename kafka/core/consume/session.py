@@ -15,6 +15,7 @@ from kafka.protocol import FetchRequest
 from kafka.protocol.codes import Code
 
 NEWEST_BY_NAME = 12
+_DIVERGES = 12  # the first version whose answers say where the reader's log and the leader's part
 # Session epochs: of a full request that asks for a session, and of one that wants none.
 FULL, NONE = 0, -1
 _HIGHEST = 2**31 - 1
@@ -43,19 +44,22 @@ class Session:
         self.node = node
         self.members: dict[FetchPartition, Asked] = {}  # as they were last asked for
         self.changed: dict[FetchPartition, None] = {}  # what the next request must say
-        self.waiting: dict[FetchPartition, None] = {}  # they came while a Fetch was under way, and could not be in it
+        # They came while a Fetch was under way, and could not be in it; whether another one is to be sent for them.
+        self.waiting: dict[FetchPartition, bool] = {}
         self.since: float | None = None  # since when a Fetch is under way
+        self.until = 0.0  # when its broker answers at the latest
         self.is_catching_up = False  # another one is, for those that waited
         self._incremental = incremental
         self._partition_max_bytes = partition_max_bytes
-        self._left: dict[tuple[str, bytes, int], None] = {}  # those that the broker is to forget
+        self._known: set[_Key] = set()  # what the broker takes for members
+        self._left: dict[_Key, None] = {}  # those of them that it is to forget
         self._id = 0
+        self._ended = 0  # the one before, which a broker keeps among its few until it is told, or for minutes
         self._epoch = FULL
         self._by_id = True  # whether topics are named by their ids
 
     def join(self, partition: FetchPartition) -> None:
         partition.session = self
-        self._left.pop((partition.tp.topic, partition.topic_id, partition.tp.partition), None)
         self.members[partition] = _NOTHING
         self.changed[partition] = None
 
@@ -68,13 +72,19 @@ class Session:
         self.waiting.pop(partition, None)
         self.changed.pop(partition, None)
         asked = self.members.pop(partition, _NOTHING)
-        if asked is not _NOTHING and self._id != 0:
-            self._left[partition.tp.topic, asked.topic_id, partition.tp.partition] = None
+        key = self._key(partition, asked.topic_id)
+        if key in self._known:
+            self._left[key] = None
+
+    def _key(self, partition: FetchPartition, topic_id: bytes) -> _Key:
+        return partition.tp.topic, topic_id if self._by_id else NO_ID, partition.tp.partition
 
     def reset(self) -> None:
-        """Whatever the broker has of it is not to be relied on: the next request begins anew."""
+        """Whatever the broker has of it is not to be relied on: the next request begins anew, and ends the other."""
+        self._ended = self._id or self._ended
         self._id = 0
         self._epoch = FULL
+        self._known.clear()
         self._left.clear()
 
     def request(
@@ -86,29 +96,35 @@ class Session:
             self.reset()
         is_full = self._id == 0
         if is_full:
+            self._known.clear()
             self._left.clear()
             listed: Iterable[FetchPartition] = list(self.members)
         else:
             listed = self.changed
         for partition in listed:
             self.members[partition] = Asked(partition.next_offset, partition.position.generation, partition.topic_id)
+            key = self._key(partition, partition.topic_id)
+            self._known.add(key)
+            self._left.pop(key, None)
         request = FetchRequest(
             max_wait_ms=round(max_wait * 1000),
             min_bytes=min_bytes,
             max_bytes=max_bytes,
             isolation_level=isolation,
-            session_id=self._id,
+            session_id=self._ended if is_full else self._id,
             session_epoch=self._epoch if self._incremental else NONE,
-            topics=topics_of(listed, self._partition_max_bytes),
+            topics=topics_of(listed, self._partition_max_bytes, version),
             forgotten_topics_data=[] if is_full else _forgotten(self._left),
             rack_id=rack,
         )
         self.changed.clear()
+        self._known.difference_update(self._left)
         self._left.clear()
         return request
 
     def answered(self, session_id: int) -> None:
         """A Fetch was answered without an error of the session."""
+        self._ended = 0
         if not self._incremental or session_id == 0:
             self.reset()
         elif session_id == self._id:
@@ -123,10 +139,11 @@ class Session:
 
 
 _NOTHING = Asked(-1, -1, NO_ID)
+_Key = tuple[str, bytes, int]
 
 
-def topics_of(partitions: Iterable[FetchPartition], max_bytes: int) -> list[FetchRequest.FetchTopic]:
-    """The partitions as a request names them, in this order."""
+def topics_of(partitions: Iterable[FetchPartition], max_bytes: int, version: int) -> list[FetchRequest.FetchTopic]:
+    """The partitions as a request of this version names them, in this order."""
     topics: dict[str, FetchRequest.FetchTopic] = {}
     for partition in partitions:
         name = partition.tp.topic
@@ -138,14 +155,14 @@ def topics_of(partitions: Iterable[FetchPartition], max_bytes: int) -> list[Fetc
                 partition=partition.tp.partition,
                 current_leader_epoch=partition.leader_epoch,
                 fetch_offset=partition.next_offset,
-                last_fetched_epoch=partition.epoch,
+                last_fetched_epoch=partition.epoch if version >= _DIVERGES else -1,
                 partition_max_bytes=max_bytes,
             )
         )
     return list(topics.values())
 
 
-def _forgotten(left: Iterable[tuple[str, bytes, int]]) -> list[FetchRequest.ForgottenTopic]:
+def _forgotten(left: Iterable[_Key]) -> list[FetchRequest.ForgottenTopic]:
     topics: dict[tuple[str, bytes], FetchRequest.ForgottenTopic] = {}
     for name, topic_id, index in left:
         topic = topics.setdefault(

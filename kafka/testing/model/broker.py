@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from kafka.protocol.codes import Code
+from kafka.testing.model.fetch_sessions import FetchSessions
 from kafka.testing.model.handlers import HANDLERS, HIGHEST
 from kafka.testing.model.producers import Appended, Producers, header_of, is_transactional
 
@@ -29,6 +30,7 @@ class Broker:
         self.advertised = (host, port)
         self.rack: str | None = None
         self.is_up = True
+        self.fetch_sessions = FetchSessions()
         self.own_sasl: Sasl | None = None  # how clients authenticate with it, where that is not as with the others
         self.handlers: dict[int, Handler] = {request.API_KEY: handler for request, handler in HANDLERS.items()}
         self.versions: dict[int, tuple[int, int]] = {

@@ -45,6 +45,12 @@ class Partition:
         """Consumers with read_committed read up to here."""
         return self.log.last_stable(self.high_watermark)
 
+    def epoch_end(self, epoch: int) -> tuple[int, int]:
+        """(the last leader epoch up to this one, the offset after its last record); (-1, -1): there was none such."""
+        if epoch >= self.epoch:
+            return (epoch, self.end) if epoch == self.epoch else (-1, -1)
+        return self.log.epoch_end(epoch)
+
     def append(self, batch: memoryview | None, version: int) -> Appended:
         """As its leader, what a Produce request of that version has for it."""
         if not batch:  # of null records, Kafka says nothing at all: it fails inside, and the client waits

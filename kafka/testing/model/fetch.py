@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kafka.protocol import FetchRequest, FetchResponse
 from kafka.protocol.codes import Code
 from kafka.protocol.header import RequestHeader
+from kafka.testing.model.fetch_sessions import Reading, Wanted
 from kafka.testing.model.world import Later
 
 if TYPE_CHECKING:
     from kafka.testing.model.broker import Broker
     from kafka.testing.model.cluster import Partition
 
-_BY_ID = 13  # the first version that names topics by their ids
 _NAMES_LEADERS, _WITH_ADDRESSES = 12, 16  # the first versions whose refusals say who leads, and where it is
 
 
 def fetch(broker: Broker, header: RequestHeader, request: FetchRequest) -> FetchResponse | Later:
-    """Waits for `min_bytes` as long as `max_wait_ms`, but not if there is an error to tell.
-
-    There are no fetch sessions: each answer says so, which makes clients name all partitions in each request.
-    """
-    if request.session_id != 0:
-        return FetchResponse(error_code=Code.FETCH_SESSION_ID_NOT_FOUND)
-    response, gathered, failed = _collect(broker, header, request)
-    if failed or gathered >= request.min_bytes or request.max_wait_ms <= 0:
-        return response
-    return _Waiting(broker, header, request)
+    """Waits for `min_bytes` as long as `max_wait_ms`, but not if there is an error to tell."""
+    reading = broker.fetch_sessions.begin(header.api_version, request, broker.cluster.topics_by_id)
+    if not isinstance(reading, Reading):
+        return FetchResponse(error_code=reading)
+    reader = _Reader(broker, header.api_version, request, reading)
+    if reader.is_ready() or request.max_wait_ms <= 0 or not reading.wanted:
+        return reader.answer()
+    return _Waiting(reader)
 
 
 class _Waiting(Later):
     """A fetch that waits for bytes, an error or its time."""
 
-    def __init__(self, broker: Broker, header: RequestHeader, request: FetchRequest) -> None:
-        super().__init__(lambda: _collect(broker, header, request)[0])
-        self._what = broker, header, request
-        self._least = request.min_bytes
-        self._logs = [entry.partition.log for entry in _partitions(*self._what) if entry.partition is not None]
+    def __init__(self, reader: _Reader) -> None:
+        super().__init__(reader.answer)
+        self._reader = reader
+        self._logs = [entry.partition.log for entry in reader.entries() if entry.partition is not None]
         for log in self._logs:
             log.waiting.add(self._more)
-        broker.cluster.world.after(request.max_wait_ms / 1000, self._finish)
+        reader.broker.cluster.world.after(reader.request.max_wait_ms / 1000, self._finish)
 
     def _more(self) -> None:
-        there = 0
-        for entry in _partitions(*self._what):
-            if entry.error:
-                self._finish()
-                return
-            assert entry.partition is not None
-            size = entry.partition.log.bytes_between(entry.wanted.fetch_offset, entry.limit)
-            there += min(size, entry.wanted.partition_max_bytes)
-        if there >= self._least:
+        if self._reader.is_ready():
             self._finish()
 
     def _finish(self) -> None:
@@ -61,83 +50,119 @@ class _Waiting(Later):
             self.ready()
 
 
-class _Entry:
-    """One partition of a request: an error, or a log to read from `wanted.fetch_offset` up to `limit`."""
+class _Entry(NamedTuple):
+    """One partition: an error, a place where the client's log and this one part, or a log to read up to `limit`."""
 
-    __slots__ = ("asked", "wanted", "partition", "error", "limit")
-
-    def __init__(self, asked: FetchRequest.FetchTopic, wanted: FetchRequest.FetchPartition) -> None:
-        self.asked = asked
-        self.wanted = wanted
-        self.partition: Partition | None = None
-        self.error = 0
-        self.limit = 0
+    wanted: Wanted
+    partition: Partition | None
+    error: int = 0
+    diverging: tuple[int, int] | None = None  # the last epoch that both have, and its end here
+    limit: int = 0
 
 
-def _partitions(broker: Broker, header: RequestHeader, request: FetchRequest) -> list[_Entry]:
-    found = []
-    for asked in request.topics:
-        by_id = header.api_version >= _BY_ID
-        cluster = broker.cluster
-        topic = cluster.topics_by_id.get(asked.topic_id) if by_id else cluster.topics.get(asked.topic)
-        for wanted in asked.partitions:
-            entry = _Entry(asked, wanted)
-            found.append(entry)
-            entry.partition = partition = None if topic is None else topic.get(wanted.partition)
-            if partition is None:
-                unknown_id = topic is None and by_id
-                entry.error = Code.UNKNOWN_TOPIC_ID if unknown_id else Code.UNKNOWN_TOPIC_OR_PARTITION
-                continue
-            entry.error = broker.refuses(partition, wanted.current_leader_epoch)
-            if not entry.error and not partition.log.start <= wanted.fetch_offset <= partition.end:
-                entry.error = Code.OFFSET_OUT_OF_RANGE
-            entry.limit = partition.last_stable if request.isolation_level else partition.high_watermark
-    return found
+class _Reader:
+    """What a request reads, as it is at present."""
 
+    def __init__(self, broker: Broker, version: int, request: FetchRequest, reading: Reading) -> None:
+        self.broker = broker
+        self.request = request
+        self._version = version
+        self._reading = reading
 
-def _collect(broker: Broker, header: RequestHeader, request: FetchRequest) -> tuple[FetchResponse, int, bool]:
-    """(response, bytes of records in it, whether it tells of an error)."""
-    answers: dict[int, FetchResponse.FetchableTopicResponse] = {}
-    gathered = 0
-    failed = False
-    leaders: set[int] = set()
-    for entry in _partitions(broker, header, request):
-        asked, wanted, partition = entry.asked, entry.wanted, entry.partition
-        answer = FetchResponse.PartitionData(
-            partition_index=wanted.partition, error_code=entry.error, high_watermark=-1, records=b""
-        )
-        if not request.isolation_level:
-            answer.aborted_transactions = None
-        if partition is not None and not entry.error:
-            log = partition.log
-            answer.high_watermark, answer.last_stable_offset = partition.high_watermark, partition.last_stable
-            answer.log_start_offset = log.start
-            most = min(wanted.partition_max_bytes, request.max_bytes - gathered)
-            answer.records = records = log.read(wanted.fetch_offset, entry.limit, most, at_least_one=not gathered)
-            gathered += len(records)
-            if request.isolation_level and records:
-                upto = log.offset_after(wanted.fetch_offset, len(records))
-                answer.aborted_transactions = [
-                    FetchResponse.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first)
-                    for aborted in log.producers.aborted_between(wanted.fetch_offset, upto)
-                ]
-        elif entry.error == Code.NOT_LEADER_OR_FOLLOWER and header.api_version >= _NAMES_LEADERS:
-            name = asked.topic or broker.cluster.topics_by_id[asked.topic_id].name
-            if found := broker.leader_of(name, wanted.partition):
+    def entries(self) -> list[_Entry]:
+        return [self._entry(wanted) for wanted in self._reading.wanted]
+
+    def _entry(self, wanted: Wanted) -> _Entry:
+        cluster, asked = self.broker.cluster, wanted.asked
+        topic = cluster.topics.get(wanted.name)
+        if topic is None:
+            # A session knows the name of what was there once.
+            unknown_id = wanted.by_id and not (wanted.in_session and wanted.name)
+            return _Entry(wanted, None, Code.UNKNOWN_TOPIC_ID if unknown_id else Code.UNKNOWN_TOPIC_OR_PARTITION)
+        if wanted.by_id and topic.id != wanted.topic_id:
+            return _Entry(wanted, None, Code.INCONSISTENT_TOPIC_ID)
+        partition = topic.get(asked.partition)
+        if partition is None:
+            return _Entry(wanted, None, Code.UNKNOWN_TOPIC_OR_PARTITION)
+        if error := self.broker.refuses(partition, asked.current_leader_epoch):
+            return _Entry(wanted, partition, error)
+        if asked.last_fetched_epoch >= 0:
+            epoch, end = partition.epoch_end(asked.last_fetched_epoch)
+            if epoch < 0:
+                return _Entry(wanted, partition, Code.OFFSET_OUT_OF_RANGE)
+            if epoch < asked.last_fetched_epoch or end < asked.fetch_offset:
+                return _Entry(wanted, partition, diverging=(epoch, end))
+        if not partition.log.start <= asked.fetch_offset <= partition.end:
+            return _Entry(wanted, partition, Code.OFFSET_OUT_OF_RANGE)
+        limit = partition.last_stable if self.request.isolation_level else partition.high_watermark
+        return _Entry(wanted, partition, limit=limit)
+
+    def is_ready(self) -> bool:
+        there = 0
+        for entry in self.entries():
+            if entry.error or entry.diverging:
+                return True
+            assert entry.partition is not None
+            size = entry.partition.log.bytes_between(entry.wanted.asked.fetch_offset, entry.limit)
+            there += min(size, entry.wanted.asked.partition_max_bytes)
+        return there >= self.request.min_bytes
+
+    def answer(self) -> FetchResponse:
+        request, session = self.request, self._reading.session
+        topics: dict[str | bytes, FetchResponse.FetchableTopicResponse] = {}
+        gathered = 0
+        leaders: set[int] = set()
+        for entry in self.entries():
+            wanted, asked, partition = entry.wanted, entry.wanted.asked, entry.partition
+            records = b""
+            answer = FetchResponse.PartitionData(
+                partition_index=asked.partition, error_code=entry.error, high_watermark=-1, records=records
+            )
+            if not request.isolation_level:
+                answer.aborted_transactions = None
+            if partition is not None and not entry.error:
+                log = partition.log
+                answer.high_watermark, answer.last_stable_offset = partition.high_watermark, partition.last_stable
+                answer.log_start_offset = log.start
+                if entry.diverging:
+                    answer.diverging_epoch.epoch, answer.diverging_epoch.end_offset = entry.diverging
+                else:
+                    most = min(asked.partition_max_bytes, request.max_bytes - gathered)
+                    answer.records = records = log.read(
+                        asked.fetch_offset, entry.limit, most, at_least_one=not gathered
+                    )
+                    gathered += len(records)
+                if request.isolation_level and records:
+                    upto = log.offset_after(asked.fetch_offset, len(records))
+                    answer.aborted_transactions = [
+                        FetchResponse.AbortedTransaction(producer_id=aborted.producer_id, first_offset=aborted.first)
+                        for aborted in log.producers.aborted_between(asked.fetch_offset, upto)
+                    ]
+            elif (
+                entry.error == Code.NOT_LEADER_OR_FOLLOWER
+                and self._version >= _NAMES_LEADERS
+                and (found := self.broker.leader_of(wanted.name, asked.partition)) is not None
+            ):
                 answer.current_leader.leader_id, answer.current_leader.leader_epoch = found
                 leaders.add(found[0])
-        failed = failed or entry.error != 0
-        topic = answers.get(id(asked))
-        if topic is None:
-            topic = answers[id(asked)] = FetchResponse.FetchableTopicResponse(
-                topic=asked.topic, topic_id=asked.topic_id, partitions=[]
-            )
-        topic.partitions.append(answer)  # type: ignore[attr-defined]
-    response = FetchResponse(responses=list(answers.values()))
-    if leaders and header.api_version >= _WITH_ADDRESSES:
-        response.node_endpoints = [
-            FetchResponse.NodeEndpoint(node_id=other.id, host=other.advertised[0], port=other.advertised[1])
-            for other in broker.cluster.brokers
-            if other.id in leaders
-        ]
-    return response, gathered, failed
+            told = (answer.high_watermark, answer.log_start_offset)
+            is_news = bool(entry.error or entry.diverging or answer.records) or told != wanted.told
+            wanted.told = told
+            if self._reading.changes_only and not is_news:
+                continue
+            if session is not None and answer.records:
+                session.rotate(wanted)
+            key = wanted.key[0]
+            if key not in topics:
+                topics[key] = FetchResponse.FetchableTopicResponse(
+                    topic="" if wanted.by_id else wanted.name, topic_id=wanted.topic_id, partitions=[]
+                )
+            topics[key].partitions.append(answer)  # type: ignore[attr-defined]
+        response = FetchResponse(responses=list(topics.values()), session_id=0 if session is None else session.id)
+        if leaders and self._version >= _WITH_ADDRESSES:
+            response.node_endpoints = [
+                FetchResponse.NodeEndpoint(node_id=other.id, host=other.advertised[0], port=other.advertised[1])
+                for other in self.broker.cluster.brokers
+                if other.id in leaders
+            ]
+        return response

@@ -63,6 +63,7 @@ class Log:
         self.bases: list[int] = []  # base offset of each stored batch
         self.max_timestamps: list[int] = []
         self._ends: list[int] = []  # the offset after each, which is not the next one's where compaction was
+        self._epochs: list[int] = []  # of the leader that appended it
         self._sizes: list[int] = []  # of each batch and all before it, in bytes
         self.producers = Producers()
         self.waiting: set[Callable[[], None]] = set()  # each is called when there may be more to read
@@ -75,11 +76,13 @@ class Log:
         return len(self.bases)
 
     def __iter__(self) -> Iterator[Batch]:
-        assert self.storage is not None
         for number in range(len(self.bases)):
-            data = self.storage.read(number, 1, True)
-            header = header_of(data)
-            yield Batch(self.bases[number], header.records, data)
+            data = self.batch(number)
+            yield Batch(self.bases[number], header_of(data).records, data)
+
+    def batch(self, number: int) -> bytes:
+        assert self.storage is not None
+        return self.storage.read(number, 1, True, number + 1)
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -143,6 +146,7 @@ class Log:
             self.bases.append(base)
             self.max_timestamps.append(header.max_timestamp)
             self._ends.append(base + header.last_delta + 1)
+            self._epochs.append(*_LEADER_EPOCH.unpack_from(batch, _LEADER_EPOCH_AT))
             self._sizes.append(len(batch) + (self._sizes[-1] if self._sizes else 0))
         self.end = base + header.last_delta + 1
         self.producers.learn(header, base, batch)
@@ -165,11 +169,19 @@ class Log:
 
     def truncate(self, batches: int) -> None:
         """Only the first `batches` are left, of which the storage has no more. `replay` has to follow."""
-        del self.bases[batches:], self.max_timestamps[batches:], self._ends[batches:], self._sizes[batches:]
+        for known in (self.bases, self.max_timestamps, self._ends, self._epochs, self._sizes):
+            del known[batches:]
         self.end = 0
         if batches:
             assert self.storage is not None
             self.end = self.bases[-1] + header_of(self.storage.read(batches - 1, 1, True)).last_delta + 1
+
+    def drop(self, number: int) -> None:
+        """The storage lets go of a batch, as retention and compaction do. What is known of producers stays."""
+        size = self._sizes[number] - (self._sizes[number - 1] if number else 0)
+        for known in (self.bases, self.max_timestamps, self._ends, self._epochs, self._sizes):
+            del known[number]
+        self._sizes[number:] = [each - size for each in self._sizes[number:]]
 
     def replay(self, restarted: int = 0) -> None:
         """Learns of the producers from the batches alone; those before offset `restarted`, then a restart."""
@@ -208,6 +220,12 @@ class Log:
         first = bisect_right(self._ends, offset)
         last = bisect_left(self._sizes, size + (self._sizes[first - 1] if first else 0))
         return self.bases[last + 1] if last + 1 < len(self.bases) else self.end
+
+    def epoch_end(self, epoch: int) -> tuple[int, int]:
+        """(the last leader epoch up to this one with records, or it where all are later; the end of its records)."""
+        later = bisect_right(self._epochs, epoch)
+        end = self.bases[later] if later < len(self.bases) else self.end
+        return (self._epochs[later - 1] if later else epoch), end
 
     def read_all(self) -> bytes:
         return b"" if self.storage is None else self.storage.read(0, 1 << 62, True)
