@@ -20,6 +20,7 @@ from kafka.protocol import MetadataResponse, ProduceRequest, decode, encode
 from kafka.records import RecordBatchBuilder, decompress, read_batches
 from kafka.records.compression import Codec
 from kafka.records.crc import crc32c
+from kafka.serializer.json import CompactJsonSerializer
 from kafka.structs import RecordMetadata
 
 pytestmark = pytest.mark.timing
@@ -117,7 +118,7 @@ def murmur2_of_16_bytes() -> Piece:
     return run, RECORDS
 
 
-def sending(*, ask: bool) -> Piece:
+def sending(*, ask: bool = False, headers: Any = None) -> Piece:
     host = ManualHost()
     host.now = 100.0
     accumulator = Accumulator(host, memory=32 << 20, linger=0.005, delivery_timeout=120.0)
@@ -129,7 +130,7 @@ def sending(*, ask: bool) -> Piece:
             futures = [send("topic", value) for _ in range(RECORDS)]
         else:
             for _ in range(RECORDS):
-                send("topic", value)
+                send("topic", value, None, headers)
         host.now += 1
         for queue in accumulator.take_ready(host.now):
             while (batch := queue.pull(host.now)) is not None:
@@ -138,6 +139,20 @@ def sending(*, ask: bool) -> Piece:
         if ask:
             for future in futures:
                 future.get()
+
+    return run, RECORDS
+
+
+def json_of_rows() -> Piece:
+    rows = [
+        {"ts": 1764300000000 + n, "user": n, "event": "login", "at": "/a/b", "ms": n / 8, "ok": True, "id": f"{n:032}"}
+        for n in range(RECORDS)
+    ]
+    serialize = CompactJsonSerializer().serialize
+
+    def run() -> None:
+        for row in rows:
+            serialize("topic", [], row)
 
     return run, RECORDS
 
@@ -203,10 +218,12 @@ PIECES: dict[str, Callable[[], Piece]] = {
     "CRC-32C of 64 KiB": crc_of_64_kib,
     "append a record": append,
     "murmur2 of 16 bytes": murmur2_of_16_bytes,
-    "send a record": lambda: sending(ask=False),
+    "send a record": sending,
+    "send a record with two headers": lambda: sending(headers=[("trace", b"0123456789abcdef"), ("kind", b"x")]),
     "send a record and ask its future": lambda: sending(ask=True),
     "send a record with a callback": sending_with_callbacks,
     "a callback for a delivered record": adding_late_callbacks,
+    "a row of 7 fields as JSON": json_of_rows,
 }
 # Both directions of each codec; what must not be found for gzip to be by that library.
 CODECS = {
