@@ -84,15 +84,22 @@ class EmbeddedCluster(Cluster):
         default_partitions: int = 1,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        if nodes < 1:
-            raise ValueError(f"a cluster needs a node at least, not {nodes}")
+        if not _is_count(nodes):
+            raise ValueError(f"a cluster needs a node at least, not {nodes!r}")
+        if not _is_count(default_partitions):
+            raise ValueError(f"a topic needs a partition at least: default_partitions is {default_partitions!r}")
+        if not isinstance(topics or {}, Mapping):
+            raise TypeError(f"topics maps names to numbers of partitions, as {{'orders': 6}} does; it is {topics!r}")
+        if users is not None and not all(isinstance(text, str) for pair in dict(users).items() for text in pair):
+            raise TypeError("users maps names to passwords, both strings")
+        if tls is not None and not isinstance(tls, ssl.SSLContext):
+            raise TypeError(f"tls is an ssl.SSLContext for servers, not {tls!r}")
         if discard and folder is not None:
             raise ValueError("records cannot be both thrown away and kept in a folder")
         if port and not 1 <= port <= 65536 - nodes:
             raise ValueError(f"there are no {nodes} ports from {port} on: the last one is 65535, and 0 takes free ones")
         for name, count in (topics or {}).items():
-            if not self.is_valid_name(name) or count < 1:
-                raise ValueError(f"there can be no topic {name!r} with {count} partitions")
+            self._check_topic(name, count)
         super().__init__(_World(), base64.urlsafe_b64encode(os.urandom(16)).rstrip(b"=").decode())
         self.sasl = None if users is None else Sasl(users, self.world, time.time)
         self.discards = discard
@@ -214,7 +221,9 @@ class EmbeddedCluster(Cluster):
 
     @property
     def bootstrap(self) -> str:
-        """`host:port` of every node, with commas between."""
+        """`host:port` of every node, with commas between. RuntimeError before it is known, which `start()` decides."""
+        if not all(node.port for node in self.nodes):
+            raise RuntimeError("this cluster takes free ports when it starts: start() it, or use it in a with block")
         return ",".join(node.address for node in self.nodes)
 
     def create_topic(self, name: str, partitions: int = 1, configs: Mapping[str, str | None] | None = None) -> None:
@@ -223,8 +232,7 @@ class EmbeddedCluster(Cluster):
         def create() -> None:
             if name in self.topics:
                 raise ValueError(f"topic {name!r} exists")
-            if not self.is_valid_name(name) or partitions < 1:
-                raise ValueError(f"there can be no topic {name!r} with {partitions} partitions")
+            self._check_topic(name, partitions)
             self.add_topic(name, partitions, configs=configs)
 
         self._on_thread(create)
@@ -235,7 +243,7 @@ class EmbeddedCluster(Cluster):
 
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset that the next record will get. KeyError, IndexError if there is no such partition."""
-        return self._on_thread(lambda: self.topics[topic].partitions[partition].log.end)
+        return self._on_thread(lambda: self._partition(topic, partition).log.end)
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Partition -> offset that the next record will get."""
@@ -244,7 +252,7 @@ class EmbeddedCluster(Cluster):
 
     def records(self, topic: str, partition: int = 0) -> list[Record]:
         """All records of a partition, in the order of their offsets; those of aborted transactions, too."""
-        log = self.topics[topic].partitions[partition].log
+        log = self._partition(topic, partition).log
         if log.storage is None:
             raise ValueError("this cluster throws its records away (discard=True)")
         if self.folder is not None and self._thread is None:
@@ -257,6 +265,15 @@ class EmbeddedCluster(Cluster):
         """(topic, partition) -> offset that transactions have committed for the group."""
         offsets = self._on_thread(lambda: dict(self.transactions.committed_offsets))
         return {(topic, index): offset for (of, topic, index), offset in offsets.items() if of == group}
+
+    def _partition(self, topic: str, index: int) -> Partition:
+        if index < 0:
+            raise IndexError(f"there is no partition {index}")
+        return self.topics[topic].partitions[index]
+
+    def _check_topic(self, name: str, partitions: int) -> None:
+        if not isinstance(name, str) or not self.is_valid_name(name) or not _is_count(partitions):
+            raise ValueError(f"there can be no topic {name!r} with {partitions!r} partitions")
 
     # -- what the model asks for ---------------------------------------------------------------------------------------
 
@@ -315,6 +332,10 @@ class EmbeddedCluster(Cluster):
                 self.next_producer_id = max(self.next_producer_id, used * _PRODUCER_IDS)
                 for producer_id in list(log.producers.open):  # nobody knows any more what was to become of it
                     partition.end_transaction(producer_id, log.producers.known[producer_id].epoch, False)
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
 
 
 def _written(path: Path, pattern: str) -> str:

@@ -312,6 +312,10 @@ def test_ports_are_chosen_and_a_taken_one_is_an_error():
     "options",
     [
         {"nodes": 0},
+        {"nodes": "3"},
+        {"default_partitions": 0},
+        {"topics": {"a": "3"}},
+        {"topics": {1: 1}},
         {"topics": {"a b": 1}},
         {"topics": {"a": 0}},
         {"discard": True, "folder": "x"},
@@ -323,6 +327,25 @@ def test_ports_are_chosen_and_a_taken_one_is_an_error():
 def test_options_that_make_no_sense(options):
     with pytest.raises(ValueError):
         EmbeddedCluster(**options)
+
+
+@pytest.mark.parametrize("options", [{"topics": ["a"]}, {"users": {"a": 1}}, {"tls": True}])
+def test_options_that_are_something_else(options):
+    with pytest.raises(TypeError, match=f"^{next(iter(options))} "):
+        EmbeddedCluster(**options)
+
+
+def test_what_is_not_there_yet_and_what_never_is():
+    cluster = EmbeddedCluster(topics={"t": 2})
+    with pytest.raises(RuntimeError, match="start"):
+        cluster.bootstrap  # noqa: B018
+    with cluster:
+        for ask in (cluster.records, cluster.end_offset):
+            for partition in (-1, 2):
+                with pytest.raises(IndexError):
+                    ask("t", partition)
+        with pytest.raises(ValueError, match="no topic None"):
+            cluster.create_topic(None)
 
 
 def test_topics_from_the_test_itself(cluster):
