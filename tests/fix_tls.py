@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from certificates import Certificates
+from tls_link import Link
 
 from kafka.drivers import openssl
 from kafka.drivers.tls import DIRECT, PYTHON
@@ -23,3 +27,22 @@ def tls_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param == PYTHON:
         monkeypatch.setenv(openssl.SWITCH, PYTHON)
     return str(request.param)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def link(pair: tuple[socket.socket, socket.socket], certificates: Certificates, tls_engine: str) -> Link:
+    return Link(*pair, certificates.server(), tls_engine)
+
+
+@pytest.fixture
+def secured(link: Link, certificates: Certificates) -> Link:
+    assert link.secure(certificates.client()) == [link.engine]
+    link.hear()
+    return link

@@ -3,119 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import select
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from certificates import Certificates
+from tls_link import ID, Link
 
 from kafka.drivers._turn import Turn
 from kafka.drivers.tls import DIRECT, PIECE, PYTHON, TlsTurn, certified_name
-
-ID = 7
-
-
-class Peer:
-    """The broker's end: bytes of TLS, in memory, as they come and go on a socket."""
-
-    def __init__(self, connection: socket.socket, context: ssl.SSLContext) -> None:
-        self.socket = connection
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.object = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
-
-    def take(self, size: int = 1 << 20) -> int:
-        """Read from the socket what is there; how much that was."""
-        if not select.select([self.socket], [], [], 0)[0]:
-            return 0
-        data = self.socket.recv(size)
-        self.incoming.write(data)
-        return len(data)
-
-    def shake(self) -> None:
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self.object.do_handshake()
-
-    def plain(self) -> bytes:
-        """All that was said so far."""
-        found = []
-        with contextlib.suppress(ssl.SSLWantReadError):
-            while part := self.object.read(1 << 16):
-                found.append(part)
-        return b"".join(found)
-
-    def words(self) -> bytes:
-        """What is to be sent."""
-        return self.outgoing.read()
-
-    def say(self, data: bytes) -> bytes:
-        self.object.write(data)
-        return self.words()
-
-
-class Link:
-    """A turn with one connection, and the peer of that."""
-
-    def __init__(self, ours: socket.socket, theirs: socket.socket, server: ssl.SSLContext, engine: str) -> None:
-        ours.setblocking(False)
-        self.engine = engine
-        self.ours = ours
-        self.peer = Peer(theirs, server)
-        self.turn = TlsTurn(Turn())
-        self.turn.add(ID, ours.fileno())
-        assert self.turn.run(10) == [(ID, True)]
-
-    def run(self, timeout: float = 0.01) -> list[Any]:
-        events = self.turn.run(timeout)
-        assert all(id == ID for id, _ in events)
-        return [event for _, event in events]
-
-    def secure(self, client: ssl.SSLContext, host: str = "localhost", turns: int = 8) -> list[Any]:
-        """What the turn says until hands are shaken or will not be."""
-        self.turn.secure(ID, self.ours, client, host)
-        events: list[Any] = []
-        for _ in range(turns):
-            events += self.run()
-            if events:
-                break
-            if self.peer.take():
-                self.peer.shake()
-                self.peer.socket.sendall(self.peer.words())
-        if events == [self.engine]:
-            self.run(0)
-            self.peer.take()
-            self.peer.shake()
-        return events
-
-    def hear(self) -> None:
-        """The first bytes, after which the turn does without Python's `ssl`, where it can."""
-        self.peer.socket.sendall(self.peer.say(b"hear"))
-        assert self.run(10) == [b"hear"]
-        assert self.turn._direct == ({ID} if self.engine == DIRECT else set())
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        yield ours, theirs
-
-
-@pytest.fixture
-def link(pair: tuple[socket.socket, socket.socket], certificates: Certificates, tls_engine: str) -> Link:
-    return Link(*pair, certificates.server(), tls_engine)
-
-
-@pytest.fixture
-def secured(link: Link, certificates: Certificates) -> Link:
-    assert link.secure(certificates.client()) == [link.engine]
-    link.hear()
-    return link
 
 
 def test_what_is_sent_in_a_turn_is_one_piece(secured: Link, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,9 +201,8 @@ def test_a_peer_that_is_gone_is_no_trouble_when_closing(secured: Link) -> None:
 def test_new_keys_in_mid_stream(secured: Link) -> None:
     """KeyUpdate: asked for by the peer, which wants new ones of us, too."""
     peer = secured.peer
-    key_update = update_keys(peer.object)
     peer.socket.sendall(peer.say(b"before"))
-    key_update()
+    peer.update_keys()
     peer.socket.sendall(peer.say(b"after"))
     got = b""
     while len(got) < 11:
@@ -314,31 +213,6 @@ def test_new_keys_in_mid_stream(secured: Link) -> None:
         secured.run(0)
         peer.take()
         assert peer.plain() == data
-
-
-def update_keys(peer: ssl.SSLObject) -> Callable[[], None]:
-    """Python has no function for it; OpenSSL's takes the pointer that `_ssl` keeps behind the object's head."""
-    import _ssl
-
-    try:
-        library = ctypes.CDLL(_ssl.__file__)
-        version, update = library.SSL_get_version, library.SSL_key_update
-    except (AttributeError, OSError):
-        pytest.skip("this Python's OpenSSL is out of reach")
-    update.argtypes, version.argtypes, version.restype = (
-        [ctypes.c_void_p, ctypes.c_int],
-        [ctypes.c_void_p],
-        ctypes.c_char_p,
-    )
-    inner = peer._sslobj  # type: ignore[attr-defined]
-    pointer = ctypes.c_void_p.from_address(id(inner) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p))
-    if version(pointer) != (peer.version() or "").encode():
-        pytest.skip("this Python's objects look otherwise")
-
-    def key_update() -> None:
-        assert update(pointer, 1) == 1  # SSL_KEY_UPDATE_REQUESTED
-
-    return key_update
 
 
 def test_names_as_certificates_have_them() -> None:

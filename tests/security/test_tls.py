@@ -144,6 +144,26 @@ def test_brokers_that_go_and_come_back(certificates: Certificates, tls_cluster: 
     assert sorted(int(record.value) for record in cluster.records("t")) == list(range(2000))
 
 
+def test_a_frame_of_2_gb(certificates: Certificates, tls_cluster: Cluster) -> None:
+    """It is refused by its first bytes, and the next connection delivers."""
+    cluster = tls_cluster()
+    [node] = cluster.nodes
+
+    def lie() -> None:
+        for connection in node.connections:
+            connection.transport.writelines([b"\x7f\xff\xff\xff" + bytes(1000)])
+
+    with KafkaProducer(**keys(certificates, cluster, reconnect_backoff_ms=1000)) as producer:
+        producer.send("t", b"before").get(10)
+        cluster._on_thread(lie)
+        until = time.monotonic() + 20
+        while not (trouble := [health.error for health in producer.health() if health.error is not None]):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert "2147483647" in str(trouble[0]).replace(",", ""), trouble[0]
+        assert producer.send("t", b"after").get(20).offset == 1
+
+
 # -- what is said where it cannot be -----------------------------------------------------------------------------------
 
 
