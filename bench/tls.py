@@ -3,14 +3,16 @@
     python bench/tls.py [--records N] [--rounds N] [--piece BYTES]
 
 Records of 100 bytes by `send_many` to one partition of a discarding broker in another process, in plain text and over
-TLS, with and without a thread that computes in Python all the time. The broker is Python, too, so the rates without
-such a thread are rather its own. Prints JSON: medians of records a second, and the IO thread's processor time for one.
+TLS, encrypted in the turn ("direct") and by Python's `ssl` ("python"), with and without a thread that computes in
+Python all the time. The broker is Python, too, so the rates without such a thread are rather its own. Prints JSON:
+medians of records a second, and the IO thread's processor time for one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import ssl
 import statistics
 import subprocess
@@ -26,7 +28,7 @@ import trustme
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from kafka import KafkaProducer
-from kafka.drivers import tls
+from kafka.drivers import openssl, tls
 from kafka.testing import EmbeddedCluster
 
 CHUNK = 50_000
@@ -82,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--piece", type=int, default=tls.PIECE, help="how much is encrypted at once")
+    parser.add_argument("--piece", type=int, default=tls.PIECE, help="how much Python's ssl encrypts at once")
     parser.add_argument("--broker", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.broker is not None:
@@ -103,8 +105,9 @@ def main() -> None:
             brokers.append((process, {"bootstrap_servers": process.stdout.readline().strip(), **configs}))
         for _ in range(options.rounds):
             for computing in (False, True):
-                for _, configs in brokers:
-                    name = f"{configs.get('security_protocol', 'PLAINTEXT')}{', computing' if computing else ''}"
+                for engine, (_, configs) in zip(("", tls.DIRECT, tls.PYTHON), (*brokers, brokers[-1]), strict=True):
+                    os.environ[openssl.SWITCH] = engine
+                    name = f"{engine or 'PLAINTEXT'}{', computing' if computing else ''}"
                     share = options.records // 4 if computing else options.records
                     found.setdefault(name, []).append(measure(share, computing, **configs))
                     print(name, *map(round, found[name][-1]), file=sys.stderr)

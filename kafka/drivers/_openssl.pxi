@@ -83,8 +83,6 @@ cdef struct Tls:
     void *outgoing
     size_t sent                     # of the ciphertext in `outgoing`
     size_t staged
-    int repeated                    # a write past `stage` that the peer has to be heard for: the same comes again
-    bint waits                      # it does, or one of what is in `stage`
     bint more                       # decrypted bytes are left, of which poll() knows nothing
     bint failed
     unsigned long error             # OpenSSL's, with `failed`; 0 where it gave none
@@ -196,15 +194,13 @@ cdef void failed(Slot *slot) noexcept nogil:
 
 
 cdef bint encrypt(Slot *slot, const void *data, int size) noexcept nogil:
-    # Whether it was; False also where it has failed.
+    # Whether it was. False where it has failed, or the peer has to say something first: a renegotiation, where the
+    # user's context allows them. The next try is to begin with the same bytes.
     cdef Tls *tls = slot.tls
     cdef int result = SSL_write(tls.ssl, data, size)
-    tls.waits = False
     if result > 0:
         return True
-    if SSL_get_error(tls.ssl, result) == SSL_ERROR_WANT_READ:   # a renegotiation, where the user's context allows them
-        tls.waits = True
-    else:
+    if SSL_get_error(tls.ssl, result) != SSL_ERROR_WANT_READ:
         failed(slot)
     return False
 
@@ -230,18 +226,15 @@ cdef void write_tls(Slot *slot) noexcept nogil:
             else:
                 data = <uint8_t *>slot.queue[i].buf + skip
                 size = slot.queue[i].len - skip
-                if tls.repeated or (tls.staged == 0 and size >= RECORD):
-                    size = tls.repeated if tls.repeated else min(size, room) // RECORD * RECORD
-                    tls.repeated = 0
+                if tls.staged == 0 and size >= RECORD:
+                    size = min(size, room) // RECORD * RECORD
                     if not encrypt(slot, data, <int>size):
-                        if tls.waits:
-                            tls.repeated = <int>size
                         break
                     skip += size
                     slot.written += size
                     room -= size
                     continue
-                if not tls.waits and tls.staged < RECORD:
+                if tls.staged < RECORD:
                     size = min(size, RECORD - <Py_ssize_t>tls.staged)
                     memcpy(tls.stage + tls.staged, data, size)
                     tls.staged += size
@@ -255,8 +248,6 @@ cdef void write_tls(Slot *slot) noexcept nogil:
             tls.staged = 0
         if room == PIECE or slot.state != OPEN:
             break
-    if tls.waits:
-        send_ciphertext(slot)
 
 
 cdef void read_tls(Slot *slot, uint8_t *raw) noexcept nogil:
@@ -301,8 +292,6 @@ cdef void read_tls(Slot *slot, uint8_t *raw) noexcept nogil:
 cdef void say_goodbye(Slot *slot) noexcept:
     # A word to the peer that this is the end, if the socket takes it at once. Not in the middle of a record.
     cdef Tls *tls = slot.tls
-    if tls.sent > 0:
-        return
     if not tls.failed:      # else OpenSSL has said why
         if has_ciphertext(tls):
             return

@@ -312,10 +312,7 @@ cdef class Turn:
             polled.fd = -1 if slot.state == BROKEN else slot.fd     # poll() passes over negative ones
             polled.revents = 0
             if slot.state == OPEN:
-                if slot.tls != NULL:
-                    write_tls(slot)
-                else:
-                    self.write_out(slot)
+                self.write_out(slot)
             polled.events = POLLIN
             if slot.state == CONNECTING:
                 polled.events = polled.events | POLLOUT
@@ -341,17 +338,18 @@ cdef class Turn:
         for i in range(self.slot_count):
             slot = &self.slots[i]
             polled = &self.polled[i + 1]
-            if slot.tls != NULL:
-                if slot.state == OPEN and (polled.revents or slot.tls.more):
-                    self.go_on_encrypted(slot, polled.revents)
-                continue
-            if polled.revents == 0 or slot.state == BROKEN:
+            more = slot.tls != NULL and slot.tls.more
+            if polled.revents == 0 and not more or slot.state == BROKEN:
                 continue
             if slot.state == CONNECTING:
                 self.finish_connect(slot)
                 continue
-            if polled.revents & (POLLIN | POLLERR | POLLHUP | POLLNVAL):    # the last: somebody else has closed it
-                self.read_in(slot)
+            # The last: somebody else has closed it.
+            if more or polled.revents & (POLLIN | POLLERR | POLLHUP | POLLNVAL):
+                if slot.tls != NULL:
+                    read_tls(slot, self.raw)
+                else:
+                    self.read_in(slot)
             if polled.revents & POLLOUT and slot.state == OPEN:
                 self.write_out(slot)
                 slot.full = has_unwritten(slot)
@@ -366,13 +364,6 @@ cdef class Turn:
         else:
             slot.state = OPEN
             slot.opened = True
-
-    cdef void go_on_encrypted(self, Slot *slot, short ready) noexcept nogil:
-        if slot.tls.more or ready & (POLLIN | POLLERR | POLLHUP | POLLNVAL):
-            read_tls(slot, self.raw)
-        if slot.state == OPEN:      # reading, too, may have made something to be written: new keys
-            write_tls(slot)
-            slot.full = has_unwritten(slot)
 
     cdef void read_in(self, Slot *slot) noexcept nogil:
         cdef ssize_t size
@@ -394,6 +385,9 @@ cdef class Turn:
         cdef Py_ssize_t i, skip, total
         cdef size_t used
         cdef ssize_t size
+        if slot.tls != NULL:
+            write_tls(slot)
+            return
         memset(&message, 0, sizeof(message))
         message.msg_iov = vectors
         while True:
