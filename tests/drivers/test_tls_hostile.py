@@ -88,6 +88,18 @@ def test_a_peer_that_reads_slowly(secured: Link) -> None:
     assert not secured.turn.unwritten(ID)
 
 
+def test_what_the_socket_has_not_taken_is_unwritten(secured: Link) -> None:
+    """All of it is encrypted, but who waits for its writing waits for the socket."""
+    secured.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    secured.turn.send(ID, [bytes(200_000)])
+    for _ in range(3):
+        secured.run(0)
+    assert secured.turn.unwritten(ID)
+    assert exchange(secured, 200_000) == bytes(200_000)
+    secured.run(0)
+    assert not secured.turn.unwritten(ID)
+
+
 @pytest.mark.parametrize("sizes", [[16383, 1, 1], [16385], [1, 16384, 1, 32768], [100, 131072, 100, 131072], [0, 5, 0]])
 def test_buffers_of_every_size_become_records(secured: Link, sizes: list[int]) -> None:
     """Small ones are gathered, whole records are encrypted where they lie; the order stays."""
@@ -274,6 +286,20 @@ def test_hands_shaken_once_more(older: Link) -> None:
         older.peer.socket.sendall(older.peer.say(b"answer"))
         assert gather(older, 6) == b"answer"
     assert not older.turn.unwritten(ID)
+
+
+def test_a_turn_that_waits_for_the_peer_waits(older: Link) -> None:
+    """In a renegotiation there is something to be written, and nothing that can be."""
+    older.peer.renegotiate()
+    older.peer.socket.sendall(older.peer.words())
+    assert older.run(10) == []  # it is heard of that
+    older.turn.send(ID, [b"x"])
+    for _ in range(5):
+        assert older.run(0) == []
+    assert older.turn.unwritten(ID)
+    began = time.monotonic()
+    assert older.run(0.3) == []
+    assert time.monotonic() - began > 0.25
 
 
 def test_tls_1_2(older: Link) -> None:
