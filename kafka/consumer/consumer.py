@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from math import inf
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,12 +15,13 @@ from kafka.client import Client
 from kafka.config.described import described_by
 from kafka.consumer.config import DEFAULT_CONFIG, ConsumerConfig
 from kafka.consumer.membership import GroupMethods
+from kafka.consumer.places import FOR_EVER, LONGEST_SLEEP, Places
 from kafka.consumer.questions import Questions, checked
 from kafka.consumer.reading import Reading, rules
+from kafka.consumer.remains import ConsumerRemains, weakly
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener, ConsumerRebalanceListener
 from kafka.core.consume.deliveries import Deliveries
 from kafka.core.consume.fetch import Fetch, FetchConfig
-from kafka.core.consume.offsets import EARLIEST, LATEST
 from kafka.core.events import Listeners
 from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.membership import GroupConfig, Member
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     from kafka.consumer.arguments import ConsumerArguments
     from kafka.consumer.patterns import Pattern
 
-# The longest a reader sleeps: a bound on how long a lost wake-up could go unnoticed.
-LONGEST_SLEEP = 1.0
-FOR_EVER = 1e9
 # Where a call of poll_batches() ends that says nothing else: a few answers of the largest size.
 BATCHES_SIZE = 64 * 1024 * 1024
 
@@ -45,7 +44,7 @@ T = TypeVar("T")
 
 
 @described_by(ConsumerConfig)
-class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
+class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     """Reads records from Kafka, which a thread in the background fetches ahead. Use it from one thread at a time.
 
     `topics` are subscribed to. Unknown arguments raise an error that names the nearest; those that are not implemented
@@ -88,6 +87,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         super()._forked()
         if self._metrics is not None:
             self._metrics.after_fork()
+        self.attention = True  # the iterator has records left, which are the parent's
 
     def _equip(self, turn: Turn) -> Desk | None:
         config = self._checked
@@ -122,7 +122,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     def _remind(self, now: float) -> None:
         """From time to time the iterator is to look whether it is time for a commit."""
         self.attention = True
-        self._core.timers.at(now + max(self._checked.auto_commit_interval_ms / 1000, 0.1), self._remind)
+        self._core.timers.at(now + max(self._checked.auto_commit_interval_ms / 1000, 0.1), weakly(self._remind))
 
     # -- what is read --------------------------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
             return
         from kafka.consumer.patterns import Pattern
 
-        matched = Pattern(pattern, not self._checked.exclude_internal_topics, self._something_is_due)
+        matched = Pattern(pattern, not self._checked.exclude_internal_topics, weakly(self._something_is_due))
         self._forget_pattern()
         self._listener = listener
         self._pattern = matched
@@ -229,8 +229,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
                     assignor=config.group_remote_assignor,
                 ),
                 config.partition_assignment_strategy,
-                self._something_is_due,
-                self._last_polled,
+                weakly(self._something_is_due),
+                weakly(self._last_polled, -inf),
             )
             self._driver.call(lambda now: self._core.attach(member))
         self._driver.call(partial(member.subscribe, names))
@@ -310,13 +310,18 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         batches: list[RecordColumns] = []
         room = BATCHES_SIZE
         self._attend()
-        while left > 0 and room > 0:
-            columns = self._taken(deadline, bool(batches), partial(take_columns, most=left, enough=room))
-            if columns is None:
-                break
-            batches.append(columns)
-            left -= len(columns)
-            room -= columns.nbytes
+        began: dict[ReadPosition, int] = {}
+        try:
+            while left > 0 and room > 0:
+                columns = self._taken(deadline, bool(batches), partial(take_columns, most=left, enough=room), began)
+                if columns is None:
+                    break
+                batches.append(columns)
+                left -= len(columns)
+                room -= columns.nbytes
+        except BaseException as error:
+            self._interrupted(error, began)
+            raise
         return batches
 
     def _asked_for(self, timeout_ms: float, max_records: int | None, default: int) -> tuple[float, int]:
@@ -326,6 +331,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
             raise ValueError(f"timeout_ms must be a number of milliseconds, 0 or more: {timeout_ms}")
         if max_records is None:
             max_records = default
+        if not isinstance(max_records, int):
+            raise TypeError(f"max_records must be a whole number, not {max_records!r}")
         if max_records < 1:
             raise ValueError(f"max_records must be 1 or more: {max_records}")
         self._polled = time.monotonic()
@@ -338,18 +345,32 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         self._attend()
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
-        while left > 0:
-            taken = self._taken(deadline, bool(records), methodcaller("take", left))
-            if taken is None:
-                break
-            records.setdefault(TopicPartition(taken[0].topic, taken[0].partition), []).extend(taken)
-            left -= len(taken)
+        began: dict[ReadPosition, int] = {}
+        try:
+            while left > 0:
+                taken = self._taken(deadline, bool(records), methodcaller("take", left), began)
+                if taken is None:
+                    break
+                records.setdefault(TopicPartition(taken[0].topic, taken[0].partition), []).extend(taken)
+                left -= len(taken)
+        except BaseException as error:
+            self._interrupted(error, began)
+            raise
         return records
 
-    def _taken(self, deadline: float, has_others: bool, take: Callable[[Fetched], T | None]) -> T | None:
+    def _interrupted(self, error: BaseException, began: Mapping[ReadPosition, int]) -> None:
+        """By Ctrl-C, say: what was taken since partitions were at these offsets reaches nobody, and is read again."""
+        for position, offset in () if isinstance(error, Exception) else began.items():
+            if position.offset != offset and self._positions.get(position.partition) is position:
+                self.seek(position.partition, offset)
+
+    def _taken(
+        self, deadline: float, has_others: bool, take: Callable[[Fetched], T | None], began: dict[ReadPosition, int]
+    ) -> T | None:
         """What `take` gives of what was fetched; None where nothing arrives in time.
 
-        With others in hand neither waits nor raises: what is wrong with a partition is for the next call to say.
+        With others in hand neither waits nor raises: what is wrong with a partition is for the next call to say. Where
+        each partition was before goes into `began`.
         """
         while True:
             fetched = self.current
@@ -357,6 +378,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
                 fetched = self.current = self._reading.next(quiet=True) if has_others else self._fetched(deadline)
                 if fetched is None:
                     return None
+            began.setdefault(fetched.position, fetched.position.offset)
             try:
                 taken = take(fetched)
             except Exception:
@@ -409,84 +431,6 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
         self._woken = True
         self._reading.wake_up()
 
-    # -- where -----------------------------------------------------------------------------------------------------
-
-    def _position(self, tp: TopicPartition, error: type[Exception] = IllegalStateError) -> ReadPosition:
-        position = self._positions.get(checked(tp))
-        if position is None:
-            raise error(
-                f"{tp.topic}[{tp.partition}] is not assigned; assign it, or wait until subscribe() has brought it."
-            )
-        return position
-
-    def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read on at this offset."""
-        if not isinstance(offset, int) or offset < 0:
-            raise ValueError(f"offset must be a whole number of 0 or more: {offset!r}")
-        position = self._position(partition, ValueError)
-        generation = position.move(offset, -1)
-        self._driver.call(partial(self._fetch.place, position, generation, offset, -1))
-
-    def seek_to_beginning(self, *partitions: TopicPartition) -> None:
-        """Read on at the first record there is; of all partitions that are read, where none is named."""
-        self._seek_to(partitions, EARLIEST)
-
-    def seek_to_end(self, *partitions: TopicPartition) -> None:
-        """Read on with what comes from now on; of all partitions that are read, where none is named."""
-        self._seek_to(partitions, LATEST)
-
-    def _seek_to(self, partitions: tuple[TopicPartition, ...], place: int) -> None:
-        for position in [self._position(tp, ValueError) for tp in partitions or self._positions]:
-            generation = position.move(-1, -1)
-            self._driver.call(partial(self._fetch.look_up, position, generation, place))
-
-    def position(self, partition: TopicPartition, timeout_ms: float | None = None) -> int | None:
-        """The offset of the next record of this partition; None where it is not known within `timeout_ms`.
-
-        Raises what `poll()` would where there is none, such as NoOffsetForPartitionError.
-        """
-        position = self._position(partition)
-        deadline = time.monotonic() + (FOR_EVER if timeout_ms is None else timeout_ms / 1000)
-        while position.offset < 0:
-            self._check_open()
-            self._reading.raise_failure_of(position)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return None
-            self._reading.wait_for_place(min(left, LONGEST_SLEEP))
-        return position.offset
-
-    def pause(self, *partitions: TopicPartition) -> None:
-        """Return no more records of these partitions until they are resumed."""
-        self._pause(partitions, True)
-
-    def resume(self, *partitions: TopicPartition) -> None:
-        """Return records of these partitions again."""
-        self._pause(partitions, False)
-        self._reading.resumed()
-
-    def _pause(self, partitions: tuple[TopicPartition, ...], paused: bool) -> None:
-        for position in [self._position(tp, KeyError) for tp in partitions]:
-            position.paused = paused
-            self._driver.call(partial(self._fetch.reconsider, position))
-        if paused and self.current is not None and self.current.position.paused:
-            self._reading.put_back(self.current)
-            self.current = None
-
-    def _fetch_again(self, position: ReadPosition) -> None:
-        """What was fetched of it is let go of; the rest is fetched from where the user is."""
-        offset, epoch = position.offset, position.leader_epoch
-        self._driver.call(partial(self._fetch.place, position, position.move(offset, epoch), offset, epoch))
-
-    def paused(self) -> set[TopicPartition]:
-        """The partitions that are paused."""
-        return {tp for tp, position in self._positions.items() if position.paused}
-
-    def highwater(self, partition: TopicPartition) -> int | None:
-        """The offset after the last record that all replicas have, as of the last fetch; None before it."""
-        known = self._position(partition).high_watermark
-        return None if known < 0 else known
-
     def metrics(self, raw: bool = False) -> dict[Any, Any] | None:
         """What has been measured: {group: {name: value}}, or with `raw` {MetricName: KafkaMetric}.
 
@@ -521,6 +465,9 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Questions, Client):
     def _close_because_of(self, error: BaseException) -> None:
         # What the block has not finished with is to be delivered again; and whoever pressed Ctrl-C wants to leave.
         self.close(autocommit=False, timeout_ms=min(self._checked.request_timeout_ms, 5000))
+
+    def _remains(self, name: str) -> ConsumerRemains:
+        return ConsumerRemains(self._driver, name, self._member, self._metrics)
 
     def _shut_down(self, patience: float) -> None:
         super()._shut_down(patience)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka._codec import ReadPosition
 from kafka._log import Log
+from kafka.consumer.remains import weakly
 from kafka.core.consume.fetch import Fetch
 from kafka.core.flows import Task
 from kafka.core.groups.membership import Change, Member
@@ -96,9 +97,9 @@ class GroupMethods(Base):
 
     def _carried_out(self, change: Change, now: float) -> None:
         tell = self._core.events.rebalanced
-        assigned = change.assigned or ()
-        if tell is not None and (assigned or change.revoked or change.lost):
-            tell(self._group(), assigned, change.revoked, change.lost, now)
+        assigned, revoked, lost = (tuple(sorted(each or ())) for each in (change.assigned, change.revoked, change.lost))
+        if tell is not None and (assigned or revoked or lost):
+            tell(self._group(), assigned, revoked, lost, now)
         change.done(now)
 
     def _give_up(self, partitions: Collection[TopicPartition]) -> None:
@@ -170,7 +171,7 @@ class GroupMethods(Base):
             again = {tp: place for tp, place in positions.items() if place[0].generation == place[1]}
             if again and self._fetch.closed_by is None:
                 delay = self._core.config.retry_backoff_max
-                self._core.timers.at(now + delay, partial(self._ask_committed, again))
+                self._core.timers.at(now + delay, partial(weakly(self._ask_committed), again))
             return
         for tp, (position, generation) in positions.items():
             found = result.value[tp]
@@ -263,6 +264,8 @@ class GroupMethods(Base):
         Returns a future of the outcome, whose own callbacks run on the IO thread.
         """
         self._check_open()
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of (offsets, error), not {callback!r}")
         return self._begin_commit(self._checked_offsets(offsets), callback)
 
     def _begin_commit(self, offsets: Offsets, callback: CommitCallback | None) -> CommitFuture:
@@ -315,6 +318,8 @@ class GroupMethods(Base):
                 for tp, position in self._positions.items()
                 if position.offset >= 0
             }
+        if not isinstance(offsets, Mapping):
+            raise TypeError(f"offsets must be a dict of OffsetAndMetadata by TopicPartition, not {offsets!r}")
         for tp, each in offsets.items():
             if not isinstance(tp, TopicPartition):
                 raise TypeError(f"offsets must be of kafka.TopicPartition, not {tp!r}")

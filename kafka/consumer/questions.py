@@ -53,6 +53,8 @@ class Questions(Base):
         self, timestamps: Mapping[TopicPartition, int], timeout_ms: float | None = None
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
         """For each partition the first record at or after a time (ms since 1970); None where there is none."""
+        if not isinstance(timestamps, Mapping):
+            raise TypeError(f"timestamps must be a dict of times by TopicPartition, not {timestamps!r}")
         wanted = {checked(tp): int(timestamp) for tp, timestamp in timestamps.items()}
         for tp, timestamp in wanted.items():
             if timestamp < 0:
@@ -97,6 +99,8 @@ class Questions(Base):
 
     def partitions_for_topic(self, topic: str) -> set[int]:
         """The partitions of a topic; an empty set where there is no such topic."""
+        if not isinstance(topic, str):
+            raise TypeError(f"topic must be a str, not {topic!r}")
         known = self._core.snapshot.partitions(topic)
         if known:
             return set(range(known))

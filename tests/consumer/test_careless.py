@@ -1,0 +1,315 @@
+"""The careless user: interrupts, forks, second threads, wrong types, never closing."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import IllegalStateError, RecordDeserializationError
+from kafka.testing import EmbeddedCluster
+from tests.processes import Script
+
+T0 = TopicPartition("t", 0)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[EmbeddedCluster]:
+    with (
+        EmbeddedCluster(topics={"t": 1, "empty": 1}) as cluster,
+        KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer,
+    ):
+        for number in range(200):
+            producer.send("t", b"%d" % number)
+        producer.flush()
+        yield cluster
+
+
+@pytest.fixture
+def make(cluster: EmbeddedCluster) -> Iterator[Any]:
+    made: list[KafkaConsumer] = []
+
+    def consumer(*topics: str, **configs: Any) -> KafkaConsumer:
+        defaults = {"auto_offset_reset": "earliest", "heartbeat_interval_ms": 50}
+        made.append(KafkaConsumer(*topics, bootstrap_servers=cluster.bootstrap, **{**defaults, **configs}))
+        return made[-1]
+
+    yield consumer
+    for each in made:
+        each.close(timeout_ms=2000)
+
+
+CONSUMER = "from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition; T0 = TopicPartition('t', 0);"
+BLOCKING = {
+    "poll": "consumer.poll(timeout_ms=60000)",
+    "iterating": "next(consumer)",
+    "position": "consumer.position(TopicPartition('never', 0))",
+    "commit": "consumer.commit({T0: OffsetAndMetadata(1, '', -1)})",
+    "committed": "consumer.committed(T0)",
+    "end_offsets": "consumer.end_offsets([TopicPartition('never', 0)], timeout_ms=60000)",
+}
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("name", BLOCKING)
+def test_ctrl_c_interrupts_at_once(cluster: EmbeddedCluster, name: str) -> None:
+    assign = "consumer.assign([TopicPartition('never', 0)])" if name == "position" else "consumer.subscribe(['empty'])"
+    if name in ("commit", "committed"):
+        # Its coordinator does not answer.
+        assign = "consumer._core.calls.request = consumer._core.calls.start = lambda *a, **k: None"
+    code = f"""
+    {CONSUMER}
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id={"'c'" if name.startswith("commit") else None})
+    {assign}
+    print("blocking", flush=True)
+    try:
+        {BLOCKING[name]}
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+    os._exit(0)
+    """
+    script = Script(code, cluster.bootstrap)
+    assert script.line() == "blocking"
+    time.sleep(0.3)
+    began = time.monotonic()
+    script.process.send_signal(signal.SIGINT)
+    assert script.line() == "interrupted"
+    assert time.monotonic() - began < 1.0
+    script.end()
+
+
+def test_ctrl_c_in_a_with_block_leaves_soon_and_commits_nothing(cluster: EmbeddedCluster) -> None:
+    code = f"""
+    {CONSUMER}
+    try:
+        with KafkaConsumer("t", bootstrap_servers=bootstrap, group_id="ctrl-c", auto_offset_reset="latest") as consumer:
+            print("in", flush=True)
+            while True:
+                consumer.poll(timeout_ms=60000)
+    except KeyboardInterrupt:
+        print("out", flush=True)
+    """
+    script = Script(code, cluster.bootstrap)
+    assert script.line() == "in"
+    time.sleep(0.5)
+    script.process.send_signal(signal.SIGINT)
+    assert script.line() == "out"
+    script.end()
+    assert not cluster.groups.get("ctrl-c").members
+    assert not cluster.groups.get("ctrl-c").offsets
+
+
+def test_the_child_of_a_fork_is_refused_and_the_parent_goes_on(cluster: EmbeddedCluster) -> None:
+    code = f"""
+    {CONSUMER}
+    consumer = KafkaConsumer("t", bootstrap_servers=bootstrap, group_id="fork", auto_offset_reset="earliest")
+    first = next(consumer)
+
+    def child():
+        for call in (
+            consumer.poll, lambda: next(consumer), consumer.commit, consumer.commit_async, consumer.topics,
+            lambda: consumer.position(T0), lambda: consumer.seek(T0, 1), consumer.unsubscribe,
+        ):
+            try:
+                call()
+            except IllegalStateError as error:
+                assert "make one in the child" in str(error), error
+            else:
+                assert False, call
+        with KafkaConsumer("t", bootstrap_servers=bootstrap, auto_offset_reset="earliest") as own:
+            assert next(own).value == b"0"
+        consumer.close()
+
+    in_child(child)
+    print(first.offset, next(consumer).offset, flush=True)
+    consumer.close()
+    """
+    script = Script(code, cluster.bootstrap)
+    assert script.line() == "0 1"
+    script.end()
+
+
+def test_dropped_without_close_its_thread_ends_and_the_group_hears_of_it(cluster: EmbeddedCluster) -> None:
+    code = f"""
+    {CONSUMER}
+    def use():
+        consumer = KafkaConsumer("t", bootstrap_servers=bootstrap, group_id="dropped", auto_offset_reset="earliest")
+        next(consumer)
+    use()
+    gc.collect()
+    for _ in range(200):
+        if not [thread for thread in threading.enumerate() if "-io" in thread.name]:
+            break
+        time.sleep(0.05)
+    else:
+        print("still there", flush=True)
+    print("over", flush=True)
+    """
+    script = Script(code, cluster.bootstrap)
+    assert script.line() == "over"
+    script.end()
+
+
+def test_a_process_that_ends_without_close(cluster: EmbeddedCluster) -> None:
+    code = f"""
+    {CONSUMER}
+    consumer = KafkaConsumer("t", bootstrap_servers=bootstrap, group_id="end", auto_offset_reset="earliest")
+    next(consumer)
+    print("end", flush=True)
+    """
+    script = Script(code, cluster.bootstrap)
+    assert script.line() == "end"
+    began = time.monotonic()
+    script.end()
+    assert time.monotonic() - began < 10
+    assert not cluster.groups.get("end").members
+
+
+def test_close_in_a_callback_of_a_commit_and_in_a_listener(make: Any) -> None:
+    consumer = make(group_id="callback", enable_auto_commit=False)
+    consumer.assign([T0])
+    consumer.commit_async({T0: __import__("kafka").OffsetAndMetadata(1, "", -1)}, lambda *both: consumer.close())
+    with pytest.raises(IllegalStateError, match="closed"):
+        for _ in range(200):
+            consumer.poll(50)
+
+    told: list[str] = []
+
+    class Closes(ConsumerRebalanceListener):
+        def on_partitions_revoked(self, revoked: Any) -> None:
+            told.append("revoked")
+
+        def on_partitions_assigned(self, assigned: Any) -> None:
+            told.append("assigned")
+            other.close()
+
+    other = make(group_id="listener")
+    other.subscribe(["t"], listener=Closes())
+    with pytest.raises(IllegalStateError, match="closed"):
+        for _ in range(200):
+            other.poll(50)
+    assert told[0] == "assigned" and told.count("assigned") == 1
+
+
+def test_close_in_a_callback_on_the_io_thread_says_why_not(make: Any) -> None:
+    consumer = make(group_id="io")
+    consumer.assign([T0])
+    seen: list[Any] = []
+    over = threading.Event()
+
+    def callback(value: Any) -> None:
+        for call in (consumer.close, lambda: consumer.committed(T0), consumer.topics):
+            try:
+                call()
+            except IllegalStateError as error:
+                seen.append(str(error))
+        over.set()
+
+    consumer.commit_async({}).add_callback(callback)
+    assert over.wait(20)
+    assert len(seen) == 3 and all("would wait for the thread" in text for text in seen)
+    assert consumer.poll(5000)
+
+
+def test_close_in_a_deserializer(make: Any) -> None:
+    def deserialize(data: bytes) -> bytes:
+        consumer.close()
+        return data
+
+    consumer = make(value_deserializer=deserialize)
+    consumer.assign([T0])
+    try:
+        consumer.poll(5000)
+    except (IllegalStateError, RecordDeserializationError):
+        pass
+    with pytest.raises(IllegalStateError, match="closed"):
+        consumer.poll()
+
+
+def test_a_deserializer_that_leaves_the_program(make: Any) -> None:
+    """SystemExit and KeyboardInterrupt are no faults of a record: they pass, and the record is not lost."""
+    raises: list[type[BaseException]] = [KeyboardInterrupt, SystemExit]
+
+    def deserialize(data: bytes) -> bytes:
+        if data == b"3" and raises:
+            raise raises.pop()
+        return data
+
+    consumer = make(value_deserializer=deserialize)
+    consumer.assign([T0])
+    read: list[bytes] = []
+    interrupted = 0
+    while len(read) < 6:
+        try:
+            read += [record.value for record in consumer.poll(5000, max_records=2).get(T0, ())]
+        except (KeyboardInterrupt, SystemExit):
+            interrupted += 1
+    assert interrupted == 2
+    assert read[-1] == b"5" and b"3" in read
+
+
+def test_from_two_threads_every_record_comes_once(make: Any) -> None:
+    """It is for one thread at a time; whoever forgets gets no crash, no hang."""
+    consumer = make(max_poll_records=3)
+    consumer.assign([T0])
+    read: list[int] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            deadline = time.monotonic() + 20
+            while len(read) < 200 and time.monotonic() < deadline:
+                for records in consumer.poll(20).values():
+                    read.extend(int(record.value) for record in records)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not errors
+    assert set(read) == set(range(200))
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda c: c.assign("t"), TypeError),
+        (lambda c: c.assign(T0), TypeError),
+        (lambda c: c.assign(None), TypeError),
+        (lambda c: c.subscribe(5), TypeError),
+        (lambda c: c.seek("t", 1), TypeError),
+        (lambda c: c.seek(T0, "1"), ValueError),
+        (lambda c: c.seek(T0, 2**63), ValueError),
+        (lambda c: c.poll("1"), TypeError),
+        (lambda c: c.poll(float("nan")), ValueError),
+        (lambda c: c.poll(max_records="3"), TypeError),
+        (lambda c: c.poll(max_records=2.5), TypeError),
+        (lambda c: c.pause("t"), TypeError),
+        (lambda c: c.position(0), TypeError),
+        (lambda c: c.end_offsets("t"), TypeError),
+        (lambda c: c.end_offsets(T0), TypeError),
+        (lambda c: c.offsets_for_times({T0: "x"}), (TypeError, ValueError)),
+        (lambda c: c.offsets_for_times([T0]), TypeError),
+        (lambda c: c.committed("t"), TypeError),
+        (lambda c: c.commit([T0]), TypeError),
+        (lambda c: c.commit({T0: 5}), TypeError),
+        (lambda c: c.commit_async(callback=5), TypeError),
+        (lambda c: c.partitions_for_topic(5), TypeError),
+    ],
+)
+def test_wrong_types_say_so_and_break_nothing(make: Any, call: Any, error: Any) -> None:
+    consumer = make(group_id="types", enable_auto_commit=False)
+    consumer.assign([T0])
+    with pytest.raises(error) as caught:
+        call(consumer)
+    assert "cdef" not in str(caught.value)
+    assert consumer.poll(5000)[T0][0].offset == 0
