@@ -46,6 +46,18 @@ def test_the_same_spans_headers_and_hooks(pythons, kafka_cluster, ask):
 
 
 @pytest.mark.kafka
+def test_the_same_spans_and_hooks_of_consuming(pythons, kafka_cluster, ask):
+    results = {}
+    for side, python in pythons.items():
+        topic = f"opentelemetry-consume-{side}"
+        ask(create=topic, partitions=1, configs={})
+        path = OUR_PATH if side == "ours" else ""
+        results[side] = outcome(start(python, "opentelemetry_consume", kafka_cluster.bootstrap, topic, path=path))
+    assert results["ours"] == results["theirs"]
+    assert results["ours"]["hooked"] == [[0, 0, []]] and results["ours"]["value"] == "traced"
+
+
+@pytest.mark.kafka
 def test_without_skip_dep_check_its_log_says_that_kafka_python_is_missing_and_nothing_is_traced(
     pythons, kafka_cluster, ask
 ):
