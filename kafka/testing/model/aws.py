@@ -7,7 +7,7 @@ import calendar
 import hashlib
 import hmac
 import json
-import time
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -69,7 +69,7 @@ def _checked(query: dict[str, str], host: str, keys: Mapping[str, AwsKeys], now:
         raise Unsigned("it is signed in another way")
     if access not in keys or keys[access].token != query.get("X-Amz-Security-Token"):
         raise Unsigned("nobody has this access key, or not with this session")
-    began = calendar.timegm(time.strptime(moment, "%Y%m%dT%H%M%SZ"))
+    began = _seconds(moment)
     left = began + int(query["X-Amz-Expires"]) - now
     if not moment.startswith(day) or left <= 0 or began > now + _EARLY:
         raise Unsigned("it has expired, or has yet to begin")
@@ -80,6 +80,13 @@ def _checked(query: dict[str, str], host: str, keys: Mapping[str, AwsKeys], now:
     if not hmac.compare_digest(_mac(key, "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashed])).hex(), signature):
         raise Unsigned("the signature is another one")
     return keys[access], left
+
+
+def _seconds(moment: str) -> int:
+    """Since the epoch."""
+    if not re.fullmatch(r"\d{8}T\d{6}Z", moment):
+        raise Unsigned("the date is none")
+    return calendar.timegm(tuple(int(moment[a:b]) for a, b in ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))))
 
 
 def _mac(key: bytes, text: str) -> bytes:
