@@ -101,7 +101,7 @@ def test_the_pythons_are_the_same_everywhere() -> None:
 
 
 def test_each_wheel_is_tried_without_every_extra() -> None:
-    extras = PROJECT["optional-dependencies"].keys()
+    extras = PROJECT["optional-dependencies"].keys() - {"gssapi"}  # which takes Kerberos' headers
     command, *arguments = PYPROJECT["tool"]["cibuildwheel"]["test-command"].replace("\\\n", "").split('"')
     assert (ROOT / command.split("{project}/")[1].strip()).exists()
     assert sorted(arguments[-1].split()) == sorted(extras) == sorted(check_wheel.EXTRAS)

@@ -247,9 +247,6 @@ def test_no_password_is_shown(certificates: Certificates) -> None:
             ClientConfig({"security_protocol": "SSL", key: HIDDEN})
 
 
-def test_what_is_still_to_come() -> None:
-    with pytest.raises(NotImplementedError, match="GSSAPI"):
-        ClientConfig({**SASL, "sasl_mechanism": "GSSAPI"})
 
 
 # -- what users are told ---------------------------------------------------------------------------------------------

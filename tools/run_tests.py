@@ -320,6 +320,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "tests/broker/tls.py",
         "tests/certificates.py",
         "tests/kafka_jars.py",
+        "tests/kerberos.py",
         "kafka/core/net/*",
         "kafka/core/sasl/*",
         "kafka/drivers/*",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from kafka.config.key import Configuration, Key, Kind, Unwanted, boolean, choice, or_none, unchecked
+from kafka.config.key import Configuration, Key, Kind, Unwanted, boolean, choice, or_none
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 
@@ -75,8 +75,16 @@ def _text(value: Any) -> Any:
     return value
 
 
-def _mechanism(value: Any) -> str:
+def _name(value: Any) -> str:
     if not isinstance(value, str) or not value:
+        raise Unwanted
+    return value
+
+
+def _kerberos_name(value: Any) -> Any:
+    if not (isinstance(value, str) and value) and not any(
+        c.__module__.split(".")[0] == "gssapi" for c in type(value).__mro__
+    ):
         raise Unwanted
     return value
 
@@ -174,7 +182,7 @@ class SecurityKeys(Configuration):
         "used as it is. Set it for what no key says.",
     )
     sasl_mechanism = Key(
-        or_none(Kind("str", "a mechanism's name, such as 'SCRAM-SHA-512'", _mechanism), "no SASL"),
+        or_none(Kind("str", "a mechanism's name, such as 'SCRAM-SHA-512'", _name), "no SASL"),
         None,
         "How the client proves who it is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, "
         "SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM, or one that was registered. Set it to one that the brokers' listener "
@@ -197,16 +205,20 @@ class SecurityKeys(Configuration):
         "Whether user name and password are the id and the HMAC (in base64) of a delegation token, for SCRAM.",
     )
     sasl_kerberos_name = Key(
-        unchecked("Any", "a gssapi.Name, a string, or None"), None, "The brokers' name in Kerberos.", implemented=False
+        or_none(Kind("Any", "a gssapi.Name, a string such as 'kafka@host'", _kerberos_name), "the two below"),
+        None,
+        "The name of all brokers in Kerberos, for GSSAPI. Set it where `sasl_kerberos_service_name` and "
+        "`sasl_kerberos_domain_name` cannot say it.",
     )
     sasl_kerberos_service_name = Key(
-        unchecked("str", "a string"), "kafka", "The brokers' service in Kerberos.", implemented=False
+        Kind("str", "a string", _name),
+        "kafka",
+        "The brokers' service in Kerberos, for GSSAPI. Set it to their `sasl.kerberos.service.name`.",
     )
     sasl_kerberos_domain_name = Key(
-        unchecked("str | None", "a string, or None for the broker's host"),
+        or_none(Kind("str", "a string", _name), "the broker's host"),
         None,
-        "The brokers' host in Kerberos.",
-        implemented=False,
+        "The brokers' host in Kerberos, for GSSAPI. Set it where that is not the one they advertise.",
     )
     sasl_oauth_token_provider = Key(
         or_none(

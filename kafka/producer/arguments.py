@@ -211,12 +211,15 @@ class ProducerArguments(TypedDict, total=False):
     sasl_scram_tokenauth: bool
     """True or False; False by default. Whether user name and password are the id and the HMAC (in base64) of a
     delegation token, for SCRAM."""
-    sasl_kerberos_name: Any
-    """Not implemented. The brokers' name in Kerberos."""
+    sasl_kerberos_name: Any | None
+    """A gssapi.Name, a string such as 'kafka@host', or None for the two below; None by default. The name of all brokers
+    in Kerberos, for GSSAPI. Set it where `sasl_kerberos_service_name` and `sasl_kerberos_domain_name` cannot say it."""
     sasl_kerberos_service_name: str
-    """Not implemented. The brokers' service in Kerberos."""
+    """A string; 'kafka' by default. The brokers' service in Kerberos, for GSSAPI. Set it to their
+    `sasl.kerberos.service.name`."""
     sasl_kerberos_domain_name: str | None
-    """Not implemented. The brokers' host in Kerberos."""
+    """A string, or None for the broker's host; None by default. The brokers' host in Kerberos, for GSSAPI. Set it where
+    that is not the one they advertise."""
     sasl_oauth_token_provider: AbstractTokenProvider | Callable[[], str | tuple[str, float]] | None
     """An object with a method token(), a function that returns a token, or None for no tokens; None by default. What
     gives the client its tokens, for OAUTHBEARER. It is called on a thread of its own, when there is no token and before

@@ -40,7 +40,7 @@ def contexts(protocol: str, values: Mapping[str, Any], given: Collection[str]) -
 def mechanism(protocol: str, values: Mapping[str, Any], given: Collection[str]) -> Make | None:
     """What makes the mechanism by which clients with this `security_protocol` authenticate; None: they do not.
 
-    `values` and `given` as for `contexts`. Raises ConfigurationValueError, NotImplementedError.
+    `values` and `given` as for `contexts`. Raises ConfigurationValueError.
     """
     name = values["sasl_mechanism"]
     if not protocol.startswith("SASL_"):

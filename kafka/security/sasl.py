@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 Make = Callable[["Network"], Mechanism]
 
 SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
-BUILT_IN = ("PLAIN", *SCRAM, "OAUTHBEARER", "AWS_MSK_IAM")
-TO_COME = ("GSSAPI",)
+BUILT_IN = ("PLAIN", *SCRAM, "OAUTHBEARER", "GSSAPI", "AWS_MSK_IAM")
 
 _registered: dict[str, Any] = {}  # classes by name
 
@@ -38,6 +37,9 @@ class Settings(NamedTuple):
     plain_password: str | Callable[[], str] | None = None
     scram_tokenauth: bool = False
     oauth_token_provider: Any = None
+    kerberos_service_name: str = "kafka"
+    kerberos_domain_name: str | None = None
+    kerberos_name: Any = None
 
     def __repr__(self) -> str:
         return f"<{self.mechanism}>"  # not the password
@@ -54,25 +56,26 @@ def maker(settings: Settings, values: Mapping[str, Any], given: Collection[str])
     """What makes the mechanism of a core. `values`: all keys of the client, for mechanisms of the user's own; `given`:
     those that have another value than their default.
 
-    Raises ConfigurationValueError where what it needs was not given, and NotImplementedError.
+    Raises ConfigurationValueError where what it needs was not given.
     """
     name = settings.mechanism
     if name in _registered:
         steps, config = _registered[name], dict(values)
         return lambda network: Registered(name, lambda host: steps(**{**config, "host": host}))
-    if name in TO_COME:
-        raise NotImplementedError(f"kafka-turbo does not implement sasl_mechanism {name!r} yet.")
     if name not in BUILT_IN:
         raise ConfigurationValueError(
             f"sasl_mechanism must be {', '.join(BUILT_IN)}, or a registered one, not {name!r}."
         )
     if settings.scram_tokenauth and name not in SCRAM:
         raise ConfigurationValueError(f"sasl_scram_tokenauth is for {' and '.join(SCRAM)}, not for {name}.")
+    for prefix, only in (("sasl_oauthbearer_", "OAUTHBEARER"), ("sasl_kerberos_", "GSSAPI")):
+        others = [key for key in given if key.startswith(prefix)]
+        if others and name != only:
+            verb = "is" if len(others) == 1 else "are"
+            raise ConfigurationValueError(f"{', '.join(others)} {verb} for sasl_mechanism {only!r}, not for {name}.")
+    if name == "GSSAPI":
+        return _kerberos(settings)
     ours = [key for key in given if key.startswith("sasl_oauthbearer_")]
-    if ours and name != "OAUTHBEARER":
-        raise ConfigurationValueError(
-            f"{', '.join(ours)} {'is' if len(ours) == 1 else 'are'} for sasl_mechanism 'OAUTHBEARER', not for {name}."
-        )
     if name == "OAUTHBEARER":
         from kafka.core.sasl.oauthbearer import OAuthBearer
 
@@ -98,6 +101,14 @@ def maker(settings: Settings, values: Mapping[str, Any], given: Collection[str])
 
     is_token = settings.scram_tokenauth
     return lambda network: Scram(network, name, credentials, _nonce, is_token=is_token)
+
+
+def _kerberos(settings: Settings) -> Make:
+    from kafka.security.kerberos import Kerberos, package
+
+    package()
+    names = (settings.kerberos_service_name, settings.kerberos_domain_name, settings.kerberos_name)
+    return lambda network: Registered("GSSAPI", lambda host: Kerberos(host, *names))
 
 
 def _nonce() -> str:

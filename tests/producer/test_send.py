@@ -722,7 +722,6 @@ def test_unknown_and_unfinished_keys() -> None:
     assert isinstance(caught.value, KafkaConfigurationError)
     for key, value in {
         "client_dns_lookup": "resolve_canonical_bootstrap_servers_only",
-        "sasl_kerberos_name": "kafka",
         "kafka_client": len,
     }.items():
         with pytest.raises(NotImplementedError, match=key):
