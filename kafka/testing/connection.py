@@ -42,6 +42,7 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self._reused = bytearray()
         self._session = Session()
+        self._is_early = False  # whether there was more when the last answer was given
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -118,7 +119,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _serve(self, frame: memoryview) -> None:
         try:
-            answer, version, correlation_id = serve(self.node, frame, self._session, _decode)
+            answer, version, correlation_id = serve(self.node, frame, self._session, _decode, is_early=self._is_early)
             if isinstance(answer, Later):
                 self.holds = True
                 self.transport.pause_reading()
@@ -156,6 +157,7 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, response: Response, version: int, correlation_id: int) -> None:
         buffers: list[Any] = encode_response(response, version, correlation_id).unwrap()
         self.transport.writelines(buffers)
+        self._is_early = self._scratch_end > self._scratch_start
 
 
 def _decode(frame: memoryview) -> Result[Any, Any]:

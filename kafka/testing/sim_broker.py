@@ -316,6 +316,7 @@ class _Served:
         self.link = link
         self.buffer = bytearray()
         self.busy = False
+        self.is_early = False  # whether there was more when the last answer was given
         self.session = Session()
 
     def on_bytes(self, link: Link, data: bytes) -> None:
@@ -360,7 +361,9 @@ class _Served:
             self.link.reset()
             return
         try:
-            answer, version, correlation_id = serve(broker, memoryview(frame), self.session, _decode)
+            answer, version, correlation_id = serve(
+                broker, memoryview(frame), self.session, _decode, is_early=self.is_early
+            )
         except Hangup:
             self._hang_up()
             return
@@ -405,6 +408,7 @@ class _Served:
 
     def _next(self) -> None:
         self.busy = False
+        self.is_early = bool(self.buffer)
         self.work()
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import kafka_jars
 from certificates import Certificates
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -67,8 +68,11 @@ class SecuredKafka(KafkaCluster):
     `sasl_tls` and `short_tls` are the same over TLS; `issued` takes the tokens of `issuer` and nothing else.
     """
 
-    def __init__(self, certificates: Certificates) -> None:
-        super().__init__()
+    def __init__(
+        self, certificates: Certificates, version: str = kafka_jars.VERSION, configs: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(version=version)
+        self._more = configs or {}
         self._certificates = certificates
         self.sasl = self.short = self.sasl_tls = self.short_tls = self.issued = ""
         self.issuer = Issuer()
@@ -104,6 +108,7 @@ class SecuredKafka(KafkaCluster):
                 for listener in ("short", "shorttls")
                 for mechanism in _JAAS
             },
+            **self._more,
         }
         issued = "listener.name.issued."
         self._configs |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import kafka_jars
 from certificates import PASSWORD, Certificates
 
 from tests.broker.cluster import _CONFIGS, KafkaCluster, _free_ports
@@ -18,8 +19,8 @@ class TlsKafka(KafkaCluster):
     that wants to know who the client is.
     """
 
-    def __init__(self, certificates: Certificates) -> None:
-        super().__init__()
+    def __init__(self, certificates: Certificates, version: str = kafka_jars.VERSION) -> None:
+        super().__init__(version=version)
         self._certificates = certificates
         self.addresses: dict[str, str] = {}
 

@@ -201,4 +201,18 @@ AUTHENTICATING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ..
         (('return self.scheme != "socks5"', "return False"),),
         PROXIES,
     ),
+    (
+        "steps without an end",
+        "a peer that goes on answering keeps the client in the conversation for ever",
+        "net.authenticate",
+        (("        if self._steps > MOST_STEPS:\n", "        if False:\n"),),
+        SASL,
+    ),
+    (
+        "a megabyte of nothing",
+        "what a peer says before it is known is kept, and said again, whatever its size",
+        "net.authenticate",
+        (("        if len(answer.auth_bytes) > MOST_HEARD:\n", "        if False:\n"),),
+        SASL,
+    ),
 )

@@ -9,19 +9,21 @@ import pytest
 from kafka.core.cluster.routes import ANY
 from kafka.core.net.network import MOST_WORK
 from kafka.core.sasl.oauthbearer import OAuthBearer, Token
+from kafka.core.sasl.registered import Registered
 from kafka.errors import (
     CredentialsError,
     IllegalSaslStateError,
     KafkaConnectionError,
     NoBrokersAvailable,
+    ProtocolError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
 )
-from kafka.protocol import MetadataRequest
+from kafka.protocol import MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest
 from kafka.result import Err, Ok
 from kafka.testing.model.aws import AwsKeys
-from kafka.testing.model.sasl import Sasl, unsecured_token
-from kafka.testing.model.world import Hangup
+from kafka.testing.model.sasl import Sasl, Session, unsecured_token
+from kafka.testing.model.world import Hangup, Later
 from kafka.testing.sim_broker import EPOCH
 from tests.sim.authenticating import AWS, USERS, Make, Provider, aws_msk_iam, plain, scram, secured
 from tests.sim.producing import SimProducer
@@ -185,6 +187,69 @@ def test_hung_up_on_in_the_middle() -> None:
     world.cluster.brokers[0].own_sasl = sasl
     error = told(world)
     assert isinstance(error, NoBrokersAvailable) and "its log says why" in str(error)
+
+
+@pytest.mark.parametrize("asked", [SaslHandshakeRequest, SaslAuthenticateRequest])
+def test_a_broker_that_falls_silent(monkeypatch: pytest.MonkeyPatch, asked: Any) -> None:
+    world, _ = secured(1, scram(), brokers=1, connection_setup_timeout=1.0, bootstrap_patience=1.0)
+    answer = Session.answer
+
+    def silent(self: Session, sasl: Sasl, request: Any, is_early: bool) -> Any:
+        return Later(lambda: None) if isinstance(request, asked) else answer(self, sasl, request, is_early)
+
+    monkeypatch.setattr(Session, "answer", silent)
+    error = told(world)
+    assert "failed in stage sasl authentication: no answer within" in str(error)
+    assert sum(event[1] == "connect" for event in world.simulation.trace) > 1  # each was given up
+
+
+class Endless:
+    """A mechanism that goes on for as long as it is answered."""
+
+    def auth_bytes(self) -> bytes:
+        return b"and"
+
+    def receive(self, auth_bytes: bytes) -> None:
+        pass
+
+    def is_done(self) -> bool:
+        return False
+
+    def is_authenticated(self) -> bool:
+        return False
+
+
+def hostile(world: World, said: bytes) -> None:
+    """From now on brokers say this to whatever a client says."""
+
+    def forever() -> Any:
+        while True:
+            yield said
+
+    sasl = world.cluster.sasl
+    assert sasl is not None
+    sasl.mechanisms.append("X-OWN")
+    sasl.plain = sasl.oauthbearer = forever  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize(
+    ("said", "told_of"),
+    [(b"then", "has no end within 50 steps"), (b"x" * 1_000_000, "has a part of 1000000 bytes; allowed are 65536")],
+)
+def test_a_conversation_without_an_end(said: bytes, told_of: str) -> None:
+    world, _ = secured(1, lambda network: Registered("X-OWN", lambda host: Endless()), brokers=1)
+    hostile(world, said)
+    error = told(world)
+    assert isinstance(error, ProtocolError) and told_of in str(error)
+    assert world.now < 5.0
+
+
+def test_nothing_is_sent_early_which_kafka_would_hold_back_over_tls() -> None:
+    for seed in range(3):
+        world, sasl = secured(seed, scram(), tls=True)
+        sasl.early_frames_take = 0.3
+        assert isinstance(world.bootstrap(), Ok)
+        assert sasl.counts["accepted"] and not sasl.counts["early"]
 
 
 def test_older_brokers() -> None:

@@ -21,6 +21,7 @@ from kafka.errors import (
     CredentialsError,
     IllegalSaslStateError,
     KafkaError,
+    ProtocolError,
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
@@ -40,6 +41,8 @@ T = TypeVar("T")
 LATEST_FROM, LATEST_TO = 0.85, 0.95
 EARLIEST, LEAST_SECONDS = 0.5, 1.1
 LONGEST = 365 * 86400.0
+# No mechanism says or hears more in one conversation.
+MOST_STEPS, MOST_HEARD = 50, 64 * 1024
 FADE = 0.95  # of the slowest answer, with each that is faster
 
 
@@ -49,7 +52,7 @@ class Session:
     __slots__ = (
         "is_due", "waits_for", "host", "_channel", "_connection", "_mechanism", "_network", "_task", "_gate",
         "_version", "_asked_at", "_since", "_lifetime", "_slowest", "_latest", "_preparing", "_closed",
-        "_wanted", "_is_wanted",
+        "_wanted", "_is_wanted", "_steps",
     )  # fmt: skip
 
     def __init__(self, channel: Channel, connection: Connection, mechanism: Mechanism) -> None:
@@ -72,6 +75,7 @@ class Session:
         self._closed = Signal()
         self._wanted = Signal()
         self._is_wanted = False
+        self._steps = 0  # of the present conversation
 
     def __repr__(self) -> str:
         return f"<{self._mechanism.name} session>"
@@ -203,6 +207,7 @@ class Session:
             raise
 
     async def _shake_hands(self) -> None:
+        self._steps = 0
         self._version = self._version_of(SaslAuthenticateRequest)
         version = self._version_of(SaslHandshakeRequest)
         if version < 1:  # what follows version 0 has no frames of Kafka's, and no error text
@@ -218,14 +223,24 @@ class Session:
         return version
 
     async def exchange(self, token: bytes) -> tuple[bytes, float]:
+        self._steps += 1
+        if self._steps > MOST_STEPS:
+            raise Failed(self._no_end(f"has no end within {MOST_STEPS} steps"))
         answer, now = await self._ask(SaslAuthenticateRequest(auth_bytes=token), self._version)
         if answer.error_code != Code.NONE:
             error = for_code(answer.error_code, answer.error_message or None)
             assert error is not None
             raise Failed(error.fresh())  # whose hint a mechanism may change
+        if len(answer.auth_bytes) > MOST_HEARD:
+            raise Failed(self._no_end(f"has a part of {len(answer.auth_bytes)} bytes; allowed are {MOST_HEARD}"))
         self._since = self._asked_at  # the broker counts from a little later
         self._lifetime = min(max(answer.session_lifetime_ms, 0) / 1000, LONGEST)
         return bytes(answer.auth_bytes), now
+
+    def _no_end(self, why: str) -> ProtocolError:
+        error = ProtocolError(f"{self._mechanism.name}: what the broker says {why}.")
+        error.hint = "That is hardly a broker: check host and port."
+        return error
 
     async def _ask(self, message: Any, version: int) -> tuple[Any, float]:
         def start(resume: Resume[Result[Any, KafkaError]], now: float) -> None:

@@ -29,8 +29,11 @@ def serve(
     frame: memoryview,
     session: Session,
     decode: Callable[[memoryview], Result[Any, Any]] = decode_request,
+    *,
+    is_early: bool = False,
 ) -> Served:
-    """`frame`: a request without its size, of at least `START.size` bytes; `session`: its connection's.
+    """`frame`: a request without its size, of at least `START.size` bytes; `session`: its connection's; `is_early`: it
+    had come before the answer to the last one was given.
 
     Hangup if the connection is to be closed.
     """
@@ -50,7 +53,7 @@ def serve(
     header, request = decoded.value
     if sasl is not None:
         if api_key in SASL_APIS or session.is_talking:
-            return Served(session.answer(sasl, request), version, correlation_id)
+            return Served(session.answer(sasl, request, is_early), version, correlation_id)
         if api_key == ApiVersionsRequest.API_KEY:
             session.asked_versions()
     return Served(broker.handlers[api_key](broker, header, request), version, correlation_id)
