@@ -5,7 +5,7 @@
   ca.pem stranger-ca.pem      the authority, and one that nobody trusts
   server.pem expired.pem other-name.pem
                               key (PKCS#8) and certificate of a broker on localhost; one that has run out; one elsewhere
-  client.pem foreign.pem      key and certificate of a client; one of the stranger
+  client.pem foreign.pem      key and certificate of a client; one of the stranger; expired-client.pem has run out
   client.crt client.key       the client's apart; client-encrypted.key needs the password
   client.p12 server.p12 trust.p12 (Java's kind of trust store)
   crl.pem                     revokes revoked.pem, a broker's
@@ -49,6 +49,7 @@ class Certificates:
         self.write("other-name.pem", both(self.authority.issue_cert("elsewhere.example", common_name="elsewhere")))
         self.write("revoked.pem", both(revoked))
         self.write("client.pem", both(client))
+        self.write("expired-client.pem", both(self.authority.issue_cert("client@kafka.example", **past)))
         self.write("foreign.pem", both(self.stranger.issue_cert("client@kafka.example", common_name="client")))
         self.write("client.crt", chain(client))
         self.write("client.key", key(client))

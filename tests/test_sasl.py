@@ -247,8 +247,6 @@ def test_no_password_is_shown(certificates: Certificates) -> None:
             ClientConfig({"security_protocol": "SSL", key: HIDDEN})
 
 
-
-
 # -- what users are told ---------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ from kafka.testing import EmbeddedCluster
 from kafka.testing.model.sasl import unsecured_token
 from tests.broker.secured import PLAIN_USERS, SESSION, SecuredKafka
 from tests.core.driving import client
+from tests.testing.test_sasl import in_one_write
 from tests.testing.wire import Closed, Peer
 
 pytestmark = [pytest.mark.kafka, pytest.mark.secured]
@@ -193,6 +195,26 @@ def test_a_listener_that_does_not_offer_it(kafka: SecuredKafka) -> None:
 def test_a_listener_without_sasl(kafka: SecuredKafka) -> None:
     with pytest.raises(IllegalSaslStateError, match="security_protocol is 'PLAINTEXT'"):
         produce(**keys(kafka.bootstrap, "PLAIN"))
+
+
+def test_plain_text_where_tls_is_wanted(kafka: SecuredKafka) -> None:
+    with pytest.raises(NoBrokersAvailable, match="The peer speaks TLS: use .*'SASL_SSL'"):
+        produce(**keys(kafka.sasl_tls, "PLAIN"))
+
+
+def test_a_token_without_an_end(kafka: SecuredKafka) -> None:
+    claims = {"sub": "alice", "iat": int(time.time())}
+    parts = (json.dumps(part).encode() for part in ({"alg": "none"}, claims))
+    endless = ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
+    with pytest.raises(SaslAuthenticationFailedError, match="invalid_token"):
+        produce(**keys(kafka.sasl, "OAUTHBEARER", sasl_oauth_token_provider=lambda: endless))
+
+
+def test_what_comes_early_over_tls_waits(kafka: SecuredKafka, certificates: Certificates) -> None:
+    """Which is why the client never sends the next before the answer, and what `early_frames_take` is."""
+    with Peer(kafka.sasl_tls, 30.0) as peer:
+        peer.socket = certificates.client().wrap_socket(peer.socket, server_hostname="localhost")
+        assert in_one_write(peer, "alice-secret") > 0.5
 
 
 def test_no_sasl_where_it_is_wanted(kafka: SecuredKafka) -> None:

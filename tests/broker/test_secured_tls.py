@@ -150,6 +150,8 @@ def test_client_certificates_that_are_wrong(kafka: TlsKafka, certificates: Certi
     refused("the alert 'bad certificate'", "ssl_certfile", **keys(kafka, certificates, listener))
     foreign = keys(kafka, certificates, listener, ssl_certfile=certificates["foreign.pem"])
     refused("the alert 'certificate unknown'", "does not accept the certificate of this client", **foreign)
+    expired = keys(kafka, certificates, listener, ssl_certfile=certificates["expired-client.pem"])
+    refused("the alert 'certificate unknown'", "it has run out", **expired)
 
 
 def test_nothing_in_common(kafka: TlsKafka, certificates: Certificates) -> None:

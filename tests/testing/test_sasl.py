@@ -13,23 +13,26 @@ from kafka.testing import EmbeddedCluster
 from tests.testing.wire import Peer
 
 STALL = 0.3
-CONVERSATION: tuple[tuple[Any, int], ...] = (
-    (ApiVersionsRequest(client_software_name="x", client_software_version="1"), 3),
-    (SaslHandshakeRequest(mechanism="PLAIN"), 1),
-    (SaslAuthenticateRequest(auth_bytes=b"\0alice\0secret"), 2),
-)
 
 
-def in_one_write(peer: Peer) -> float:
+def conversation(password: str = "secret") -> tuple[tuple[Any, int], ...]:
+    return (
+        (ApiVersionsRequest(client_software_name="x", client_software_version="1"), 3),
+        (SaslHandshakeRequest(mechanism="PLAIN"), 1),
+        (SaslAuthenticateRequest(auth_bytes=b"\0alice\0" + password.encode()), 2),
+    )
+
+
+def in_one_write(peer: Peer, password: str = "secret") -> float:
     """How long the conversation takes when all of it is sent at once."""
     began = time.monotonic()
     frames = []
-    for request, version in CONVERSATION:
+    for request, version in conversation(password):
         peer.count += 1
         peer.sent.append((type(request).RESPONSE, version))
         frames += encode_request(request, version, peer.count, "test").unwrap()
     peer.socket.sendall(b"".join(frames))
-    for _ in CONVERSATION:
+    while peer.sent:
         assert peer.receive().error_code == 0
     return time.monotonic() - began
 
@@ -44,7 +47,7 @@ def test_what_comes_early_waits_where_that_is_wanted() -> None:
         with Peer(cluster.bootstrap) as peer:
             assert in_one_write(peer) >= 2 * STALL  # ApiVersions goes first
         with Peer(cluster.bootstrap) as peer:
-            for request, version in CONVERSATION:
+            for request, version in conversation():
                 assert peer.ask(request, version).error_code == 0
         assert cluster.sasl.counts["early"] == 4
 

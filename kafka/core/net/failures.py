@@ -40,7 +40,9 @@ STAGES = {
     ConnectionState.REAUTHENTICATING: SASL,
 }
 
-_SPEAKS_TLS = "The peer speaks TLS: use security_protocol='SSL', or the port of its plaintext listener."
+_SPEAKS_TLS = (
+    "The peer speaks TLS: use security_protocol='SSL' (with SASL 'SASL_SSL'), or the port of a plaintext listener."
+)
 _HTTP = "The peer is an HTTP server, not a Kafka broker: check the port."
 _CLOSED_AT_ONCE = (
     "The peer accepts connections but closes them on the first request: usually a listener that expects TLS or SASL."
