@@ -405,6 +405,8 @@ class ReadPosition:
     high_watermark: int
     last_stable: int
     log_start: int
+    nothing_from: int
+    nothing_until: int
     def __init__(self, partition: TopicPartition) -> None: ...
     @property
     def partition(self) -> TopicPartition: ...

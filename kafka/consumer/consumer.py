@@ -407,10 +407,13 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            self._reading.wait(min(left, LONGEST_SLEEP))
-            self._check_open()
-            if not self._driver.is_alive():
-                raise IllegalStateError(self._ended()) from self._driver.error
+            self._wait_for_more(left)
+
+    def _wait_for_more(self, seconds: float) -> None:
+        self._reading.wait(min(seconds, LONGEST_SLEEP))
+        self._check_open()
+        if not self._driver.is_alive():
+            raise IllegalStateError(self._ended()) from self._driver.error
 
     def _next_fetched(self) -> Fetched:
         if self._closed:

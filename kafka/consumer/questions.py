@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kafka._log import Log
+from kafka.consumer.bounded import BoundedRead, bounded_read
 from kafka.core.cluster.routes import ANY
 from kafka.core.consume.offsets import EARLIEST, LATEST, Found, list_offsets
 from kafka.core.flows import Task
@@ -87,6 +88,19 @@ class Questions(Base):
             if isinstance(place, Err):
                 raise place.error.about(f"{tp.topic}[{tp.partition}]")
         return {tp: places[tp].value for tp in wanted}
+
+    def read_to_end(
+        self,
+        offsets: Mapping[TopicPartition, int] | None = None,
+        times: Mapping[TopicPartition, int] | None = None,
+        timeout_ms: float | None = None,
+    ) -> BoundedRead:
+        """Read partitions from these offsets or times (ms since 1970) on, to where they end now, and no further.
+
+        Assigns them, and no others. What is before a partition's first offset is passed over. The ends are found within
+        `timeout_ms` (default: request_timeout_ms); with read_committed, an end is the first undecided offset.
+        """
+        return bounded_read(self, offsets or {}, times or {}, timeout_ms)
 
     def topics(self) -> set[str]:
         """The names of all topics that may be seen; asks the cluster each time."""

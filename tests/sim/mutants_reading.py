@@ -157,6 +157,27 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         SEEDS,
     ),
     (
+        "the end never comes",
+        "kcat -e and its kind: where compaction took the last records of a log, a read to its end waits for ever",
+        "consume.answers",
+        (("                position.nothing_from, position.nothing_until = asked.offset, limit\n", ""),),
+        FETCH,
+    ),
+    (
+        "an empty answer is the end",
+        "whoever takes the first answer without records for the end of a range loses what is still being fetched",
+        "consume.answers",
+        (("            if times >= EMPTY_ANSWERS:", "            if times:"),),
+        FETCH,
+    ),
+    (
+        "past the end of a range",
+        "all that comes later is fetched too, and thrown away",
+        "consume.fetch",
+        (("            and partition.next_offset < partition.end\n", ""),),
+        FETCH,
+    ),
+    (
         "the id it was handed is thrown away",
         "0.2 of Kafka's own facts: who asks for an id twice holds up the next rebalance for a session",
         "groups.membership",

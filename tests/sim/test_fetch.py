@@ -302,3 +302,59 @@ def test_offsets_are_asked_of_all_leaders_at_once_and_again_where_they_moved() -
     Task(list_offsets(w.core.services, wanted, 0, w.now, 20.0), lambda places, now: found.append(places)).start(w.now)
     w.until(lambda: bool(found), 20.0)
     assert {tp.partition: place.value.offset for tp, place in found[0].items()} == {n: n + 1 for n in range(9)}
+
+
+@pytest.mark.parametrize("isolation", [0, 1])
+def test_a_range_ends_where_the_log_has_nothing_more(isolation: int) -> None:
+    w = world(fetch={"isolation": isolation})
+    for number in range(3):
+        w.append("t", number, b"a", b"b", b"c")
+    for number in range(2):  # compaction has taken the last ones of these
+        log = w.cluster.topics["t"][number]
+        log.log.end += 4
+        log.commit(log.end)
+    w.assign("t", range(3))
+    w.fetch.bound(w.positions[T0], 7, w.now)
+    w.fetch.bound(w.positions[T2], 2, w.now)
+    w.until(lambda: w.positions[T0].nothing_until == 7)
+    assert (w.positions[T0].offset, w.positions[T0].nothing_from) == (3, 3)
+    w.append("t", 2, b"d")
+    w.run(3.0)
+    assert w.values("t", 2) == [b"a", b"b", b"c"]  # a whole batch, and none from the end on
+    assert w.positions[T1].nothing_until == w.positions[T2].nothing_until == -1
+    w.fetch.bound(w.positions[T2], float("inf"), w.now)
+    w.client.turn()
+    w.until(lambda: w.values("t", 2) == [b"a", b"b", b"c", b"d"])
+
+
+def test_an_empty_answer_or_two_end_no_range() -> None:
+    """Of a broker that still fetches from its archive, or one whose answer was full before this partition's turn."""
+    w = world(brokers=1, partitions=2, fetch={"max_bytes": 1})
+    w.append("t", 0, *(b"%d" % number for number in range(5)))
+    w.append("t", 0, *(b"%d" % number for number in range(5, 10)))
+    (broker,) = w.cluster.brokers
+    log = w.cluster.topics["t"][0].log
+    usual, empty = log.read, [2]
+
+    def read(offset: int, *rest: Any, **options: Any) -> bytes:
+        if offset == 5 and empty[0]:
+            empty[0] -= 1
+            return b""
+        return bytes(usual(offset, *rest, **options))
+
+    log.read = read
+    w.assign("t", [0])
+    w.fetch.bound(w.positions[T0], 10, w.now)
+    w.until(lambda: len(w.values("t", 0)) == 10)
+    assert empty == [0] and w.positions[T0].nothing_until == -1
+
+
+def test_a_range_that_retention_overtakes_goes_on_with_what_is_left() -> None:
+    w = world(fetch={"reset": None})
+    for _ in range(4):
+        w.append("t", 0, b"x")
+    w.assign("t", [0], offset=2**40)
+    w.fetch.bound(w.positions[T0], 2**41, w.now)
+    w.client.turn()
+    w.until(lambda: len(w.values("t", 0)) == 4)
+    assert not w.errors

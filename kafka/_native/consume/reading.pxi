@@ -17,11 +17,14 @@ cdef class ReadPosition:
     cdef public int64_t high_watermark  # as the last answer had them; -1: none yet
     cdef public int64_t last_stable
     cdef public int64_t log_start
+    cdef public int64_t nothing_from    # of a bounded range: as answers have it, no record is in [from, until)
+    cdef public int64_t nothing_until
 
     def __init__(self, partition):
         self.partition = partition
         self.offset = self.high_watermark = self.last_stable = self.log_start = -1
         self.leader_epoch = -1
+        self.nothing_from = self.nothing_until = -1
 
     def move(self, int64_t offset, int32_t epoch):
         """Go there; the generation from now on. Whatever was fetched for the earlier ones is passed over."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kafka._codec import Fetched, scan_batches
 from kafka.core.cluster.snapshot import BrokerInfo
 from kafka.core.consume.partition import FetchPartition
-from kafka.core.consume.session import Asked
+from kafka.core.consume.session import Asked, Session
 from kafka.core.consume.states import FetchState
 from kafka.errors import CorruptRecordError, for_code
 from kafka.protocol.codes import Code
@@ -24,6 +24,10 @@ _ELSEWHERE = frozenset(
         Code.LEADER_NOT_AVAILABLE, Code.KAFKA_STORAGE_ERROR, Code.OFFSET_NOT_AVAILABLE,
     )
 )  # fmt: skip
+
+# So many empty ones, for as long as the broker waits each, show that nothing is there: one may come of a broker that
+# is still fetching the records from where it has archived them (KIP-405).
+EMPTY_ANSWERS = 3
 
 
 class Answers:
@@ -58,6 +62,25 @@ class Answers:
             if entry.records:
                 self._deliver(partition, entry, now)
         fetch.consider(partition, now)
+
+    def nothing(self, session: Session) -> None:
+        """An answer had no record of any partition, and so none was left out for want of room: where there should be
+        some up to the end of a range, compaction has left none, or markers that nobody kept.
+        """
+        fetch = self._fetch
+        for partition, (offset, times) in fetch.bounded.items():
+            position, asked = partition.position, session.members.get(partition)
+            expected = (partition.next_offset, position.generation, partition.topic_id)
+            if asked is None or asked != expected or partition.state is not FetchState.FETCHING:
+                continue
+            limit = position.last_stable if fetch.config.isolation else position.high_watermark
+            if asked.offset >= limit:
+                continue  # it waits for records that are yet to come
+            times = times + 1 if offset == asked.offset else 1
+            fetch.bounded[partition] = asked.offset, times
+            if times >= EMPTY_ANSWERS:
+                position.nothing_from, position.nothing_until = asked.offset, limit
+                fetch.deliveries.tell()
 
     def _deliver(self, partition: FetchPartition, entry: Any, now: float) -> None:
         next_offset, epoch, batches, records = scan_batches(entry.records)

@@ -70,6 +70,8 @@ class Fetch:
         self._sessions: dict[int, Session] = {}
         self._awake: dict[Session, None] = {}  # that may have something to ask
         self._hungry: dict[Session, None] = {}  # that wait for memory
+        # Those of ranges: the offset at which the last answers had nothing, and how many they were.
+        self.bounded: dict[FetchPartition, tuple[int, int]] = {}
         self.places = Places(self)
         self._answers = Answers(self)
 
@@ -95,6 +97,7 @@ class Fetch:
             del self._topics[tp.topic]
             self._names.pop(partition.topic_id, None)
         self._nameless.pop(partition, None)
+        self.bounded.pop(partition, None)
         self.places.forget(partition)
         self.leave(partition)
 
@@ -132,6 +135,18 @@ class Fetch:
         partition = self.partitions.get(position.partition)
         if partition is not None:
             self.consider(partition, now)
+
+    def bound(self, position: ReadPosition, end: float, now: float) -> None:
+        """Fetch nothing from offset `end` on, and say where the log has nothing more before it; infinity: no longer."""
+        partition = self.partitions.get(position.partition)
+        if partition is None or partition.position is not position:
+            return
+        partition.end = end
+        if end == INFINITY:
+            self.bounded.pop(partition, None)
+        else:
+            self.bounded[partition] = (-1, 0)
+        self.consider(partition, now)
 
     # -- what the core calls -----------------------------------------------------------------------------------------
 
@@ -249,6 +264,7 @@ class Fetch:
         return (
             partition.state is FetchState.FETCHING
             and not partition.position.paused
+            and partition.next_offset < partition.end
             and partition.buffered < self.config.partition_max_bytes
             and now >= partition.pause_until
             and self.partitions.get(partition.tp) is partition
@@ -426,12 +442,16 @@ class Fetch:
             self._unanswered(session, for_code(response.error_code), now)
             return
         session.answered(response.session_id)
+        is_empty = response.throttle_time_ms == 0
         for partition, entry in self._answers.entries(response):
             asked = session.members.get(partition)
             if asked is not None:
                 if entry.records:
+                    is_empty = False
                     session.rotate(partition)
                 self._answers.take(partition, asked, entry, response, now)
+        if is_empty and self.bounded:
+            self._answers.nothing(session)
 
     def _unanswered(self, session: Session, error: KafkaError | None, now: float) -> None:
         session.reset()

@@ -18,7 +18,7 @@ INFINITY = float("inf")
 
 class FetchPartition:
     __slots__ = (
-        "buffered", "catching_up", "epoch", "failure", "leader", "leader_epoch", "next_offset", "pause_until",
+        "buffered", "catching_up", "end", "epoch", "failure", "leader", "leader_epoch", "next_offset", "pause_until",
         "position", "preferred", "preferred_until", "session", "start_time", "state", "topic_id", "tp",
     )  # fmt: skip
 
@@ -28,6 +28,7 @@ class FetchPartition:
         self.state = FetchState.UNPLACED
         self.start_time = 0  # what LOOKING_UP looks for: a timestamp, or -1 for the end, -2 for the start
         self.next_offset = -1  # of the next Fetch; ahead of the reader
+        self.end: float = INFINITY  # of the range that is read: nothing from there on is fetched
         self.epoch = -1  # the leader epoch of the last batch before it, -1: unknown
         self.topic_id = NO_ID
         self.leader = -1

@@ -46,6 +46,9 @@ class Places:
         """There is nothing at the offset that is next: retention has taken it, or the log ends before it."""
         if partition.buffered > 0:
             self._fetch.retry(partition, now)  # what the reader still has is not lost; it comes to this by itself
+        elif partition in self._fetch.bounded:  # what is left of the range
+            partition.position.move(-1, -1)
+            self.look_up(partition, EARLIEST, now)
         elif self._fetch.config.reset is None:
             self._get_stuck(partition, OffsetOutOfRangeError({partition.tp: partition.next_offset}))
         else:
