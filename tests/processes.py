@@ -15,7 +15,8 @@ import faulthandler, gc, logging, os, signal, sys, threading, time
 faulthandler.enable()
 logging.basicConfig(level=logging.WARNING, format="LOG %(levelname)s %(message)s", stream=sys.stderr)
 from kafka import KafkaProducer
-from kafka.cli.reader import EARLIEST, LATEST, Reader
+sys.path.append('tests')
+from reader import EARLIEST, LATEST, Reader
 from kafka.errors import *
 bootstrap = sys.argv[1]
 

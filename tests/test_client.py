@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from reader import LATEST, Reader
 
-from kafka.cli.reader import LATEST, Reader
 from kafka.client import Cluster
 from kafka.config import ClientConfig
 from kafka.config.key import Key, Kind

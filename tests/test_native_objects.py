@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reader import Reader
 
 import kafka._codec
 from kafka import KafkaConsumer, KafkaProducer
 from kafka._codec import Accumulator, Batch, FutureRecordMetadata, ManualHost, ProducerBase, Unsent
-from kafka.cli.reader import Reader
 from kafka.client import Client
 from kafka.errors import IllegalStateError
 from kafka.producer.waiting import WaitingProducer

@@ -40,8 +40,9 @@ examples:
 )
 
 _CONSUME = """\
-Prints records from the topic's beginning to where it ends now, partition by partition as they come. It reads without a
-consumer group and commits nothing."""
+Prints records from the topic's beginning to where it ends now, each partition in order. Without --group it reads
+outside of all groups and commits nothing; with it, it shares the topic with the other members. Of transactions only
+those are printed that were committed."""
 
 _CONSUME_EXAMPLES = (
     """\
@@ -49,6 +50,7 @@ examples:
   kafka-turbo consume -b broker:9092 events | head
   kafka-turbo consume events --follow -o end
   kafka-turbo consume users -f json | jq .value
+  kafka-turbo consume events -G audit -e    # what has come since the last time
 
 """
     + _SETTINGS
@@ -207,10 +209,27 @@ def _add_consume(commands: argparse._SubParsersAction[_Parser]) -> _Parser:
     )
     parser.add_argument("-p", "--partition", type=int, action="append", metavar="N", help="only this one (repeatable)")
     parser.add_argument(
-        "-o", "--offset", default="beginning", metavar="O", help="where to begin: beginning (default), end or a number"
+        "-o",
+        "--offset",
+        metavar="O",
+        help="where to begin: beginning (default), end, a number, -N for the last N of each partition, or @TIME, in "
+        "milliseconds since 1970 or as 2026-11-29T03:00",
     )
-    parser.add_argument("-n", "--max", type=int, metavar="N", help="stop after so many records")
+    parser.add_argument("-n", "-c", "--max", "--count", type=int, metavar="N", help="stop after so many records")
+    parser.add_argument(
+        "-G",
+        "--group",
+        metavar="GROUP",
+        help="read what this consumer group gives us, commit what was printed, and wait for more",
+    )
+    parser.add_argument("-e", "--exit", action="store_true", help="end where the topic ends now (default without -G)")
     parser.add_argument("--follow", action="store_true", help="wait for more at the end, until Ctrl-C")
+    parser.add_argument(
+        "--read-uncommitted",
+        action="store_true",
+        help="also records of transactions that were aborted, or have not ended (isolation_level)",
+    )
+    parser.add_argument("--base64", action="store_true", help="keys, values and headers in base64")
     parser.add_argument(
         "-f",
         "--format",
