@@ -53,6 +53,19 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         FETCH,
     ),
     (
+        "a retry undoes a later commit",
+        "a commit that may be tried again is, behind a later one, and the group goes back",
+        "groups.offsets",
+        (
+            (
+                " or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():",
+                " or error.errno == Code.REBALANCE_IN_PROGRESS:",
+            ),
+            ("        if is_superseded():\n            return Err(error)\n", ""),
+        ),
+        "tests/consumer/test_commits.py",
+    ),
+    (
         "starving in silence",
         "what paused partitions have fetched holds all the memory, and nobody is told to let go of it",
         "consume.fetch",
