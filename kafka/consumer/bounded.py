@@ -24,7 +24,8 @@ class BoundedRead:
             ...
 
     Iterate it, or call `poll()` until `is_done`. It ends also where the last offsets have no records: those of aborted
-    transactions, of markers, and those that compaction took. Then the consumer is at the ends, and reads on from there.
+    transactions, of markers, and those that compaction took. Then the consumer is at the ends, and reads on from there;
+    before that, its own `poll()` goes no further either.
 
     `starts` and `ends` are offsets by partition, `total` how many lie between them, and `left` how many of those are
     still to come; offsets that have no record count in both.
@@ -39,8 +40,7 @@ class BoundedRead:
         self._open = {tp for tp, start in starts.items() if start < ends[tp]}
         self._positions = dict(consumer._positions)
         for tp, start in starts.items():
-            if self._open:
-                self._bound(tp, self.ends[tp])
+            self._bound(tp, self.ends[tp] if self._open else INFINITY)  # another range may have been left before its end
             consumer.seek(tp, start)
 
     def _bound(self, tp: TopicPartition, end: float) -> None:

@@ -133,3 +133,12 @@ def test_wakeup_ends_a_poll(cluster: EmbeddedCluster, producer: KafkaProducer, m
     reading = consumer.read_to_end({T0: 1})
     consumer.wakeup()
     assert reading.poll(60_000) == {} and not reading.is_done
+
+
+def test_a_range_that_was_left_before_its_end_binds_the_next_one_to_nothing(producer: KafkaProducer, make: Any) -> None:
+    send(producer, range(5), partition=0)
+    consumer = make(consumer_timeout_ms=5000)
+    assert len(consumer.read_to_end({T0: 0}).poll(5000, 2)[T0]) == 2
+    assert list(consumer.read_to_end({T0: 5})) == []
+    send(producer, [5], partition=0)
+    assert next(consumer).offset == 5
