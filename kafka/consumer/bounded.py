@@ -40,7 +40,8 @@ class BoundedRead:
         self._open = {tp for tp, start in starts.items() if start < ends[tp]}
         self._positions = dict(consumer._positions)
         for tp, start in starts.items():
-            self._bound(tp, self.ends[tp] if self._open else INFINITY)  # another range may have been left before its end
+            # Another range may have been left before its end, which is to hold up nobody.
+            self._bound(tp, self.ends[tp] if self._open else INFINITY)
             consumer.seek(tp, start)
 
     def _bound(self, tp: TopicPartition, end: float) -> None:

@@ -24,7 +24,7 @@ RENAMED = {
 
 _JAVAS = """
     auto_include_jmx_reporter default_api_timeout_ms
-    enable_metrics_push group_protocol group_remote_assignor interceptor_classes metadata_max_idle_ms
+    enable_metrics_push interceptor_classes metadata_max_idle_ms
     metadata_recovery_rebootstrap_trigger_ms metadata_recovery_strategy metrics_recording_level
     partitioner_adaptive_partitioning_enable partitioner_availability_timeout_ms retry_backoff_max_ms
     sasl_kerberos_kinit_cmd sasl_kerberos_min_time_before_relogin sasl_kerberos_ticket_renew_jitter
