@@ -282,6 +282,12 @@ class StaleMetadata(InvalidMetadataError):
     """The metadata does not contain what the request needs."""
 
 
+class AssignorError(KafkaError):
+    """An assignor of one's own, in `partition_assignment_strategy`, has failed; what it raised is `__cause__`."""
+
+    hint = "The consumer has left its group: mend the assignor, and make a new consumer."
+
+
 class RecordDeserializationError(KafkaError):
     """A deserializer raised on a record; what it raised is `__cause__`.
 

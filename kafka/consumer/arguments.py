@@ -103,10 +103,10 @@ class ConsumerArguments(TypedDict, total=False):
     """A whole number of milliseconds from 1 to 2147483647; 300000 by default. After how long without a `poll()` a
     member leaves, so that others get its partitions. Raise it where records take long to deal with, or lower
     `max_poll_records`."""
-    partition_assignment_strategy: Sequence[str]
-    """A list of 'range', 'roundrobin', 'sticky', 'cooperative-sticky'; tuple() by default. How a group's partitions are
-    shared out, the most wanted first; all members must have one in common. 'cooperative-sticky' goes on reading what a
-    member keeps while the group rebalances."""
+    partition_assignment_strategy: Sequence[Any]
+    """A list of 'range', 'roundrobin', 'sticky', 'cooperative-sticky', or of assignors of your own (classes or
+    objects); tuple() by default. How a group's partitions are shared out, the most wanted first; all members must have
+    one in common. 'cooperative-sticky' goes on reading what a member keeps while the group rebalances."""
     default_offset_commit_callback: Callable[..., Any] | None
     """A function (offsets, error or None), or None; None by default. What is called when a commit without a callback of
     its own has ended; in the thread that reads."""

@@ -20,6 +20,7 @@ from kafka.config.key import (
     unchecked,
     whole,
 )
+from kafka.consumer.assignors import as_strategy
 from kafka.core.consume.offsets import EARLIEST, LATEST
 from kafka.core.groups.assignors import STRATEGIES, Strategy
 from kafka.errors import ConfigurationValueError, InvalidGroupIdError
@@ -107,10 +108,11 @@ def _strategies(value: Any) -> tuple[Strategy, ...]:
         given = [value] if isinstance(value, str) else list(value)
     except TypeError:
         raise Unwanted from None
-    names = [each if isinstance(each, str) else getattr(each, "name", None) for each in given]
-    if not names or any(name not in STRATEGIES for name in names):
+    found = [as_strategy(each) for each in given]
+    names = [strategy.name for strategy in found if strategy is not None]
+    if not found or None in found or len(set(names)) < len(found):
         raise Unwanted
-    return tuple(STRATEGIES[name] for name in names)  # type: ignore[index]
+    return tuple(strategy for strategy in found if strategy is not None)
 
 
 def _callback(value: Any) -> Callable[..., Any] | None:
@@ -271,7 +273,11 @@ class ConsumerConfig(ClientConfig):
         "take long to deal with, or lower `max_poll_records`.",
     )
     partition_assignment_strategy = Key(
-        Kind("Sequence[str]", f"a list of {', '.join(map(repr, STRATEGIES))}", _strategies),
+        Kind(
+            "Sequence[Any]",
+            f"a list of {', '.join(map(repr, STRATEGIES))}, or of assignors of your own (classes or objects)",
+            _strategies,
+        ),
         ("range", "roundrobin"),
         "How a group's partitions are shared out, the most wanted first; all members must have one in common. "
         "'cooperative-sticky' goes on reading what a member keeps while the group rebalances.",

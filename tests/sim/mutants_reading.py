@@ -378,4 +378,18 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         ((" and error.errno not in _NOT_NOW", ""),),
         CONSUMER,
     ),
+    (
+        "waits for a leader that has failed",
+        "an assignor of one's own raises in the leader: the others wait until its session ends",
+        "groups.membership",
+        (('                        self._part("its assignor failed", now)', "                        pass"),),
+        GROUP,
+    ),
+    (
+        "nothing of its own is said",
+        "kafka-python's custom assignors: user_data of other members does not reach the leader",
+        "groups.membership",
+        (("user_data=user_data.get(strategy.name)", "user_data=None"),),
+        GROUP,
+    ),
 )

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from kafka.core.config import Config
-from kafka.core.groups.assignors import STRATEGIES
+from kafka.core.groups.assignors import STRATEGIES, Members, Shares, Sizes, Strategy, assign_ranges
 from kafka.core.groups.membership import Change, GroupConfig, Member
 from kafka.core.groups.states import MemberState
+from kafka.errors import AssignorError
 from kafka.protocol import (
     HeartbeatRequest,
     JoinGroupRequest,
@@ -42,6 +43,7 @@ class GroupWorld(World):
         self.cluster.create_topic("t", PARTITIONS)
         self.strategy = strategy
         self.protocol: type[Member] = Member
+        self.own: Strategy | None = None
         self.members: list[SimMember] = []
         self.group = self.cluster.groups.get("g")
 
@@ -79,6 +81,7 @@ class SimMember:
         instance: str | None = None,
         poll_interval: float = 20.0,
         assignor: str | None = None,
+        busy: bool = False,
     ) -> None:
         self.world = world
         self.name = f"m{number}"
@@ -86,7 +89,7 @@ class SimMember:
         self.held: set[TopicPartition] = set()
         self.told: list[tuple[str, int]] = []
         self.gone = False
-        self.busy = False
+        self.busy = busy
         self.polled = world.now
         config = GroupConfig(
             "g",
@@ -96,7 +99,7 @@ class SimMember:
             heartbeat_interval=0.5,
             assignor=assignor,
         )
-        strategies = [STRATEGIES[world.strategy]]
+        strategies = [world.own or STRATEGIES[world.strategy]]
         services = self.driver.core.services
         self.member = world.protocol(services, config, strategies, lambda: None, lambda now: self.polled)
         self.driver.core.attach(self.member)
@@ -231,6 +234,47 @@ def test_partitions_that_are_added_are_given_out() -> None:
         member.driver.core.metadata.refresh("t", w.now)
         member.driver.turn()
     until(w, lambda: sum(len(member.held) for member in w.members) == PARTITIONS + 1, 20.0)
+
+
+def raises(*arguments: Any) -> Any:
+    raise ZeroDivisionError("oh")
+
+
+@pytest.mark.parametrize("where", ["assign", "user_data", "told"])
+def test_an_assignor_of_ones_own_that_fails_is_told_and_holds_nobody_up(where: str) -> None:
+    w = GroupWorld(9)
+    w.own = Strategy("own", assign_ranges)._replace(**{where: raises})
+    bad = w.add(busy=True)
+    until(w, lambda: bad.member.state is MemberState.FATAL, 5.0)
+    assert isinstance(bad.member.error, AssignorError)
+    assert "'own'" in str(bad.member.error) and "ZeroDivisionError: oh" in str(bad.member.error)
+    w.run(1.0)
+    assert not w.group.members  # it has not waited for its session to end
+    w.own = Strategy("own", assign_ranges)
+    good = w.add()
+    until(w, lambda: len(good.held) == PARTITIONS, 2.0)
+
+
+def test_an_assignor_of_ones_own_hears_what_members_say_and_what_it_has() -> None:
+    w = GroupWorld(10)
+    told: list[tuple[int, int]] = []
+    heard: list[set[bytes | None]] = []
+
+    def assign(members: Members, sizes: Sizes) -> Shares:
+        heard.append({member.user_data for member in members.values()})
+        return assign_ranges(members, sizes)
+
+    w.own = Strategy(
+        "own",
+        assign,
+        user_data=lambda topics: b"%d" % len(topics),
+        told=lambda share, at: told.append((len(share), at)),
+    )
+    w.add()
+    until(w, w.settled, 10.0)
+    w.add()
+    until(w, w.settled, 10.0)
+    assert heard[-1] == {b"1"} and told[0] == (7, 1) and sorted(told[-2:])[1][0] == 4
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -6,7 +6,7 @@ others can see: its name, the form of its metadata, and that its result is compl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from kafka._codec import decode, encode
@@ -39,6 +39,10 @@ class Strategy(NamedTuple):
     assign: Assign
     is_cooperative: bool = False
     version: int = 3  # of the metadata that is sent
+    # Of users' own, which may raise: what this member says of itself, given its topics; what it is told it has, and in
+    # which generation.
+    user_data: Callable[[Collection[str]], bytes | None] | None = None
+    told: Callable[[Collection[TopicPartition], int], None] | None = None
 
 
 def _ordered(members: Members, topic: str | None = None) -> list[str]:

@@ -278,10 +278,7 @@ class ConsumerMember(Member):
         if code in _EXPELLED or (code == Code.GROUP_ID_NOT_FOUND and not joins):
             self._expulsions += 1
             if joins:  # from before Kafka 4.2: a member that is known must leave before it can join again
-                message, build = self._goodbye("rejoins")
-                self._services.calls.request(
-                    self._route, message, build, lambda result, now: None, now, self._services.config.request_timeout
-                )
+                self._part("rejoins", now)
             return False
         if code == Code.UNRELEASED_INSTANCE_ID:
             if self._unreleased_since is None:

@@ -29,7 +29,7 @@ from kafka.core.groups.offsets import Membership
 from kafka.core.groups.states import TRANSITIONS, MemberEvent, MemberState
 from kafka.core.net.lanes import Lane
 from kafka.core.parts import Services
-from kafka.errors import InconsistentGroupProtocolError, KafkaError
+from kafka.errors import AssignorError, InconsistentGroupProtocolError, KafkaError
 from kafka.protocol import (
     HeartbeatRequest,
     JoinGroupRequest,
@@ -82,6 +82,13 @@ class Change:
         if not self.is_done:
             self.is_done = True
             self._answer(None, now)
+
+
+def _failed(strategy: Strategy, error: Exception) -> AssignorError:
+    what = error if isinstance(error, AssignorError) else f"it raised {type(error).__name__}: {error}"
+    failed = AssignorError(f"The assignor {strategy.name!r} failed: {what}")
+    failed.__cause__ = error
+    return failed
 
 
 class Member:
@@ -175,6 +182,12 @@ class Member:
 
         return Wish(start)
 
+    def _part(self, reason: str, now: float) -> None:
+        """Leave without waiting for the answer."""
+        message, build = self._goodbye(reason)
+        timeout = self._services.config.request_timeout
+        self._services.calls.request(self._route, message, build, lambda result, now: None, now, timeout)
+
     def _goodbye(self, reason: str) -> Goodbye:
         return LeaveGroupRequest, partial(self._leave_request, self.membership, reason)
 
@@ -258,6 +271,8 @@ class Member:
                 if error.errno in _EXPELLED:
                     now = await self._lose(now)
                 elif not (error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS):
+                    if isinstance(error, AssignorError) and self.id:  # the others are not to wait for it
+                        self._part("its assignor failed", now)
                     await self._lose(now)
                     return error
                 elif error.errno != Code.REBALANCE_IN_PROGRESS:
@@ -337,6 +352,13 @@ class Member:
         config = self.config
         held = config.rebalance_timeout + _HELD
         while True:
+            user_data: dict[str, bytes | None] = {}
+            for strategy in self._strategies:
+                if strategy.user_data is not None:
+                    try:
+                        user_data[strategy.name] = strategy.user_data(self._topics)
+                    except Exception as error:
+                        return Err(_failed(strategy, error)), now
             self._joined_with = self._topics
             subscription = Subscription(
                 tuple(self._topics),
@@ -353,7 +375,10 @@ class Member:
                 protocol_type=PROTOCOL_TYPE,
                 protocols=[
                     JoinGroupRequest.JoinGroupRequestProtocol(
-                        name=strategy.name, metadata=encode_subscription(subscription, strategy.version)
+                        name=strategy.name,
+                        metadata=encode_subscription(
+                            subscription._replace(user_data=user_data.get(strategy.name)), strategy.version
+                        ),
                     )
                     for strategy in self._strategies
                 ],
@@ -388,7 +413,10 @@ class Member:
         shares: Shares = {}
         self._seen = {}
         if joined.leader == self.id and not joined.skip_assignment:
-            shares, now = await self._assign(self.strategy, joined, now)
+            assigned, now = await self._assign(self.strategy, joined, now)
+            if isinstance(assigned, Err):
+                return assigned, now
+            shares = assigned.value
         request = SyncGroupRequest(
             group_id=self.config.group,
             generation_id=self.generation,
@@ -411,11 +439,19 @@ class Member:
         if isinstance(result, Err):
             return result, now
         try:
-            return Ok(decode_share(bytes(result.value.response.assignment))), now
+            share = decode_share(bytes(result.value.response.assignment))
         except ValueError as error:
             return Err(InconsistentGroupProtocolError(f"The leader's assignment cannot be read: {error}")), now
+        if self.strategy.told is not None:
+            try:
+                self.strategy.told(share, self.generation)
+            except Exception as error:
+                return Err(_failed(self.strategy, error)), now
+        return Ok(share), now
 
-    async def _assign(self, strategy: Strategy, joined: JoinGroupResponse, now: float) -> tuple[Shares, float]:
+    async def _assign(
+        self, strategy: Strategy, joined: JoinGroupResponse, now: float
+    ) -> tuple[Result[Shares, KafkaError], float]:
         """What everybody gets; as its leader this member also looks after topics that others read."""
         members = {
             each.member_id: decode_subscription(bytes(each.metadata), each.group_instance_id) for each in joined.members
@@ -427,7 +463,10 @@ class Member:
         while now < deadline and any(self._is_unclear(topic) for topic in topics):
             _, now = await first(self._news.wait(), pause(self._services.timers, deadline - now))
         self._seen = {topic: self._services.metadata.snapshot.partitions(topic) for topic in topics}
-        return strategy.assign(members, self._sizes(topics)), now
+        try:
+            return Ok(strategy.assign(members, self._sizes(topics))), now
+        except Exception as error:  # of a user's own
+            return Err(_failed(strategy, error)), now
 
     def _is_unclear(self, topic: str) -> bool:
         """Whether nothing is known of it, not even that it does not exist."""
@@ -481,9 +520,6 @@ class Member:
             f" more than max_poll_interval_ms ({self.config.rebalance_timeout * 1000:.0f}). Take fewer records a call"
             " (max_poll_records), or raise max_poll_interval_ms. It joins again with the next poll().",
         )
-        message, build = self._goodbye("max.poll.interval")
-        self._services.calls.request(
-            self._route, message, build, lambda result, now: None, now, self._services.config.request_timeout
-        )
+        self._part("max.poll.interval", now)
         self._is_asleep = self._expelled = True
         self._disturbed.happens(now)

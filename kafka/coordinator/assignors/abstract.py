@@ -1,0 +1,107 @@
+"""The interface of assignors, for those of one's own; and those that are there, by kafka-python's names."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, ClassVar, Protocol
+
+from kafka.core.groups.assignors import Strategy, Subscription, by_topic
+from kafka.protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
+from kafka.structs import TopicPartition
+
+__all__ = ["AbstractPartitionAssignor", "ConsumerProtocolAssignment", "ConsumerProtocolSubscription",
+           "RebalanceProtocol"]  # fmt: skip
+
+
+class RebalanceProtocol(IntEnum):
+    """EAGER: all members give up all partitions before they join. COOPERATIVE: only what moves (KIP-429)."""
+
+    EAGER = 0
+    COOPERATIVE = 1
+
+
+class Cluster(Protocol):
+    """What an assignor may ask."""
+
+    def topics(self) -> set[str]:
+        """Those that members subscribe, as far as they exist."""
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """None where the topic is not known."""
+
+
+class GroupMember(Protocol):
+    member_id: str
+    group_instance_id: str | None
+    metadata: ConsumerProtocolSubscription
+
+
+class AbstractPartitionAssignor(ABC):
+    """Called on the IO thread, so it must not wait. What it raises is raised by `poll()`, as AssignorError."""
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """All members of a group must have one assignor of the same name."""
+
+    def supported_protocols(self) -> Sequence[RebalanceProtocol]:
+        """[COOPERATIVE] where members keep their partitions while they join: then it must not give to one what another
+        still has (`metadata.owned_partitions`)."""
+        return [RebalanceProtocol.EAGER]
+
+    @abstractmethod
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:
+        """{member id: ConsumerProtocolAssignment} for a `Cluster` and a list of `GroupMember`; called in the leader."""
+
+    @abstractmethod
+    def metadata(self, topics: Collection[str]) -> ConsumerProtocolSubscription:
+        """What this member says of itself when it joins; of that its `user_data` goes to the leader."""
+
+    @abstractmethod
+    def on_assignment(self, assignment: ConsumerProtocolAssignment, generation: int) -> None:
+        """This member's partitions."""
+
+
+class KnownAssignor(AbstractPartitionAssignor):
+    """One of those that are there; it can be inherited from."""
+
+    strategy: ClassVar[Strategy]
+
+    def supported_protocols(self) -> Sequence[RebalanceProtocol]:
+        return [RebalanceProtocol.COOPERATIVE if self.strategy.is_cooperative else RebalanceProtocol.EAGER]
+
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:
+        found = {
+            member.member_id: Subscription(
+                tuple(member.metadata.topics),
+                tuple(
+                    TopicPartition(each.topic, number)
+                    for each in member.metadata.owned_partitions
+                    for number in each.partitions
+                ),
+                member.metadata.generation_id,
+                instance=member.group_instance_id,
+            )
+            for member in members
+        }
+        topics = {topic for each in found.values() for topic in each.topics}
+        sizes = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
+        shares = self.strategy.assign(found, {topic: size for topic, size in sizes.items() if size})
+        return {id: as_assignment(share) for id, share in shares.items()}
+
+    def metadata(self, topics: Collection[str]) -> ConsumerProtocolSubscription:
+        return ConsumerProtocolSubscription(topics=sorted(topics))
+
+    def on_assignment(self, assignment: ConsumerProtocolAssignment, generation: int) -> None:
+        """Nothing to remember: members say themselves what they own."""
+
+
+def as_assignment(share: Collection[TopicPartition]) -> ConsumerProtocolAssignment:
+    return ConsumerProtocolAssignment(
+        assigned_partitions=[
+            ConsumerProtocolAssignment.TopicPartition(topic=topic, partitions=sorted(numbers))
+            for topic, numbers in sorted(by_topic(share).items())
+        ]
+    )
