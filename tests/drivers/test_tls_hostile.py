@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import select
 import socket
 import ssl
 import time
@@ -391,9 +390,3 @@ def test_callbacks_of_the_users_context(
     assert "TRAFFIC_SECRET" in (tmp_path / "keys").read_text()
     link.turn.remove(ID)
     context._msg_callback = None  # type: ignore[attr-defined]
-
-
-def test_nothing_is_sent_on_a_connection_before_it_is_secure(link: Link) -> None:
-    link.turn.send(ID, [b"plain"])
-    link.run(0)
-    assert not select.select([link.peer.socket], [], [], 0)[0]
