@@ -198,7 +198,7 @@ cdef bint encrypt(Slot *slot, const void *data, int size) noexcept nogil:
     # user's context allows them. The next try is to begin with the same bytes.
     cdef Tls *tls = slot.tls
     cdef int result = SSL_write(tls.ssl, data, size)
-    if result > 0:
+    if result == size:      # less is for those who ask for partial writes, and Python does not
         return True
     if SSL_get_error(tls.ssl, result) != SSL_ERROR_WANT_READ:
         failed(slot)

@@ -102,7 +102,7 @@ def test_a_consumer(certificates: Certificates, tls_cluster: Cluster) -> None:
     with KafkaConsumer(
         "t", **keys(certificates, cluster, auto_offset_reset="earliest", consumer_timeout_ms=20_000)
     ) as consumer:
-        assert [record.value for record, _ in zip(consumer, values, strict=False)] == values
+        assert [record.value for _, record in zip(values, consumer, strict=False)] == values
 
 
 def test_which_engine_encrypts_is_in_health(certificates: Certificates, tls_cluster: Cluster, tls_engine: str) -> None:
