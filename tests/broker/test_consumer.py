@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +16,12 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-_names = itertools.count()
 PARTITIONS = 6
 
 
 @pytest.fixture
-def topic(kafka_cluster: KafkaCluster) -> str:
-    name = f"read-{next(_names)}"
+def topic(kafka_cluster: KafkaCluster, request: pytest.FixtureRequest) -> str:
+    name = re.sub(r"[^\w.-]", "-", f"{request.path.stem}.{request.node.name}")
     kafka_cluster.create_topic(name, PARTITIONS)
     return name
 
