@@ -27,7 +27,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "consume.fetch",
         (
             (
-                "            if session.waiting:\n                self._catch_up",
+                "            if any(session.waiting.values()):\n                self._catch_up",
                 "            if False:\n                self._catch_up",
             ),
         ),
