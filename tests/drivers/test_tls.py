@@ -56,6 +56,8 @@ def test_every_size_arrives_and_every_turn_that_could_write_more_ends_at_once(se
             with contextlib.suppress(BlockingIOError):
                 raw.extend(peer.socket.recv(1 << 16, socket.MSG_DONTWAIT))
 
+    # What the socket takes at once, and whoever has written all it has may wait for an answer.
+    assert secured.run(0) == []
     reader = threading.Thread(target=read)
     reader.start()
     began = time.monotonic()
