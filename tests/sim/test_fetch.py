@@ -104,8 +104,11 @@ def test_a_busy_partition_does_not_wait_for_idle_ones() -> None:
     assert w.now - before < 200 * 0.015  # a Fetch each, none of which waits
 
 
-def test_all_partitions_of_a_broker_have_their_turn() -> None:
+@pytest.mark.parametrize("slots", [0, 1000])
+def test_all_partitions_of_a_broker_have_their_turn(slots: int) -> None:
+    """Without a session it is the client that sees to it."""
     w = world(brokers=1, partitions=5, fetch={"partition_max_bytes": 1000, "max_bytes": 1000})
+    w.cluster.brokers[0].fetch_sessions.slots = slots
     for number in range(50):
         for partition in range(5):
             w.append("t", partition, b"%d" % number + bytes(900))
