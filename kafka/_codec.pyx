@@ -42,6 +42,7 @@ include "_native/consume/page.pxi"
 include "_native/consume/record.pxi"
 include "_native/consume/reading.pxi"
 include "_native/consume/fetched.pxi"
+include "_native/consume/column.pxi"
 include "_native/consume/columns.pxi"
 include "_native/consume/arrow.pxi"
 

@@ -6,11 +6,12 @@ import base64
 import contextlib
 import re
 import socket
-import threading
 from collections.abc import Mapping
 
+from relay import Relay
 
-class Proxy:
+
+class Proxy(Relay):
     """`names`: whose addresses it knows, those that nobody else does. With `login` it wants that; with `status` and
     `reply`, if not None, it answers every HTTP client or SOCKS5 client with these instead of connecting.
     """
@@ -21,36 +22,10 @@ class Proxy:
         self.status: str | None = None
         self.reply: int | None = None
         self.asked: list[tuple[str, int]] = []  # where it was to connect to
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = [self._listener]
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        super().__init__()
 
     def url(self, scheme: str, login: tuple[str, str] | None = None) -> str:
         return f"{scheme}://{'' if login is None else ':'.join(login) + '@'}127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Proxy:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for each in self._sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for each in self._sockets:
-            each.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.append(client)
-            self._threads.append(threading.Thread(target=self._serve, args=(client,)))
-            self._threads[-1].start()
 
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError):
@@ -59,13 +34,10 @@ class Proxy:
             if place is None:
                 return
             self.asked.append(place)
-            broker = socket.create_connection((self.names.get(place[0], place[0]), place[1]))
-            self._sockets.append(broker)
+            broker = self._connect(self.names.get(place[0], place[0]), place[1])
             client.sendall(answers)
-            back = threading.Thread(target=_pump, args=(broker, client))
-            self._threads.append(back)
-            back.start()
-            _pump(client, broker)
+            self._start(self._pump, broker, client)
+            self._pump(client, broker)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
@@ -119,12 +91,3 @@ def _read(source: socket.socket, size: int) -> bytes:
             raise EOFError
         found += data
     return found
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    for each in (source, sink):
-        with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)

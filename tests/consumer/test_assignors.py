@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -19,7 +19,19 @@ from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.core.groups.assignors import COOPERATIVE_STICKY, RANGE, ROUND_ROBIN, STICKY
 from kafka.errors import AssignorError, ConfigurationValueError
-from tests.consumer.test_groups import PARTITIONS, cluster, make, until  # noqa: F401
+from kafka.testing import EmbeddedCluster
+from tests.consumer.test_groups import DEFAULTS, PARTITIONS, until
+
+
+@pytest.fixture
+def cluster() -> Iterator[EmbeddedCluster]:
+    with EmbeddedCluster(nodes=2, topics={"t": PARTITIONS}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def consumer_defaults() -> dict[str, Any]:
+    return DEFAULTS
 
 
 class ByWeight(AbstractPartitionAssignor):
@@ -31,7 +43,7 @@ class ByWeight(AbstractPartitionAssignor):
         self.weight = weight
         self.told: list[tuple[ConsumerProtocolAssignment, int]] = []
 
-    def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:  # noqa: F811
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:
         assert cluster.topics() == {"t"} and cluster.partitions_for_topic("unknown") is None
         ordered = sorted(members, key=lambda member: -int(member.metadata.user_data))
         numbers = sorted(cluster.partitions_for_topic("t"))
@@ -51,7 +63,7 @@ class ByWeight(AbstractPartitionAssignor):
         self.told.append((assignment, generation))
 
 
-def test_an_assignor_that_reads_what_members_say(make: Any) -> None:  # noqa: F811
+def test_an_assignor_that_reads_what_members_say(make: Any) -> None:
     mine = ByWeight(7)
     one = make("t", partition_assignment_strategy=[ByWeight])  # a class is called without arguments
     until(lambda: len(one.assignment()) == PARTITIONS, one)
@@ -65,12 +77,12 @@ def test_an_assignor_that_reads_what_members_say(make: Any) -> None:  # noqa: F8
 class Reversed(RangePartitionAssignor):
     name = "reversed"
 
-    def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:  # noqa: F811
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:
         shares = super().assign(cluster, members)
         return dict(zip(shares, reversed(list(shares.values())), strict=True))
 
 
-def test_one_that_inherits_from_one_that_is_there(make: Any) -> None:  # noqa: F811
+def test_one_that_inherits_from_one_that_is_there(make: Any) -> None:
     configs = {"partition_assignment_strategy": [Reversed]}
     one = make("t", group_instance_id="a", **configs)
     two = make("t", group_instance_id="b", **configs)
@@ -83,32 +95,32 @@ class Simple:
 
     name = "simple"
 
-    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:  # noqa: F811
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:
         return {members[0].member_id: [TopicPartition("t", 1), TopicPartition("t", 2)]}
 
 
-def test_two_methods_are_enough(make: Any) -> None:  # noqa: F811
+def test_two_methods_are_enough(make: Any) -> None:
     one = make("t", partition_assignment_strategy=[Simple()])
     until(lambda: {tp.partition for tp in one.assignment()} == {1, 2}, one)
 
 
 class Twice(Simple):
-    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:  # noqa: F811
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:
         return {member.member_id: [("t", 1)] for member in members}
 
 
 class Stranger(Simple):
-    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:  # noqa: F811
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:
         return {"nobody": [("t", 1)]}
 
 
 class Noise(Simple):
-    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:  # noqa: F811
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:
         return None
 
 
 @pytest.mark.parametrize("kind, said", [(Twice, "to both"), (Stranger, "'nobody'"), (Noise, "AttributeError")])
-def test_what_cannot_be_is_raised_by_poll(make: Any, kind: type[Simple], said: str) -> None:  # noqa: F811
+def test_what_cannot_be_is_raised_by_poll(make: Any, kind: type[Simple], said: str) -> None:
     consumers = [make("t", partition_assignment_strategy=[kind]) for _ in range(2)]
     raised: list[AssignorError] = []
 
@@ -133,11 +145,11 @@ def test_what_cannot_be_is_raised_by_poll(make: Any, kind: type[Simple], said: s
         (CooperativeStickyAssignor, COOPERATIVE_STICKY),
     ],
 )
-def test_those_that_are_there_by_kafka_pythons_names(make: Any, given: Any, strategy: Any) -> None:  # noqa: F811
+def test_those_that_are_there_by_kafka_pythons_names(make: Any, given: Any, strategy: Any) -> None:
     assert make(partition_assignment_strategy=[given])._checked.partition_assignment_strategy == (strategy,)
 
 
 @pytest.mark.parametrize("given", [[], ["fair"], [object()], [Simple, Simple()], 7, [int]])
-def test_what_is_no_assignor(make: Any, given: Any) -> None:  # noqa: F811
+def test_what_is_no_assignor(make: Any, given: Any) -> None:
     with pytest.raises(ConfigurationValueError, match="partition_assignment_strategy"):
         make(partition_assignment_strategy=given)

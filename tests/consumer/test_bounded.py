@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.testing import EmbeddedCluster
 
 T0, T1, T2 = (TopicPartition("t", number) for number in range(3))
@@ -21,22 +21,8 @@ def cluster() -> Iterator[EmbeddedCluster]:
 
 
 @pytest.fixture
-def producer(cluster: EmbeddedCluster) -> Iterator[KafkaProducer]:
-    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
-        yield producer
-
-
-@pytest.fixture
-def make(cluster: EmbeddedCluster) -> Iterator[Any]:
-    made: list[KafkaConsumer] = []
-
-    def consumer(**configs: Any) -> KafkaConsumer:
-        made.append(KafkaConsumer(bootstrap_servers=cluster.bootstrap, **configs))
-        return made[-1]
-
-    yield consumer
-    for each in made:
-        each.close()
+def consumer_defaults() -> dict[str, Any]:
+    return {}
 
 
 def send(producer: KafkaProducer, numbers: Any, **options: Any) -> None:

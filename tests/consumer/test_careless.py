@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaProducer, TopicPartition
 from kafka.errors import IllegalStateError, RecordDeserializationError
 from kafka.testing import EmbeddedCluster
 from tests.processes import Script
@@ -31,17 +31,8 @@ def cluster() -> Iterator[EmbeddedCluster]:
 
 
 @pytest.fixture
-def make(cluster: EmbeddedCluster) -> Iterator[Any]:
-    made: list[KafkaConsumer] = []
-
-    def consumer(*topics: str, **configs: Any) -> KafkaConsumer:
-        defaults = {"auto_offset_reset": "earliest", "heartbeat_interval_ms": 50}
-        made.append(KafkaConsumer(*topics, bootstrap_servers=cluster.bootstrap, **{**defaults, **configs}))
-        return made[-1]
-
-    yield consumer
-    for each in made:
-        each.close(timeout_ms=2000)
+def consumer_defaults() -> dict[str, Any]:
+    return {"auto_offset_reset": "earliest", "heartbeat_interval_ms": 50}
 
 
 CONSUMER = "from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition; T0 = TopicPartition('t', 0);"

@@ -37,23 +37,8 @@ def topic(cluster: EmbeddedCluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def producer(cluster: EmbeddedCluster) -> Iterator[KafkaProducer]:
-    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
-        yield producer
-
-
-@pytest.fixture
-def make(cluster: EmbeddedCluster) -> Iterator[Any]:
-    made: list[KafkaConsumer] = []
-
-    def consumer(*topics: str, **configs: Any) -> KafkaConsumer:
-        configs = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 5000, **configs}
-        made.append(KafkaConsumer(*topics, bootstrap_servers=cluster.bootstrap, **configs))
-        return made[-1]
-
-    yield consumer
-    for each in made:
-        each.close()
+def consumer_defaults() -> dict[str, Any]:
+    return {"auto_offset_reset": "earliest", "consumer_timeout_ms": 5000}
 
 
 def fill(producer: KafkaProducer, count: int, topic: str = "t") -> None:

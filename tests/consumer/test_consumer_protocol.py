@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,18 +12,29 @@ from kafka import ConsumerRebalanceListener, KafkaProducer, TopicPartition
 from kafka.errors import ConfigurationValueError, UnsupportedAssignorError
 from kafka.protocol import ConsumerGroupHeartbeatRequest
 from kafka.testing import EmbeddedCluster
-from tests.consumer.test_groups import PARTITIONS, Log, cluster, fill, make, producer, until  # noqa: F401
+from tests.consumer.test_groups import DEFAULTS, PARTITIONS, Log, fill, until
 
 CONSUMER = {"group_protocol": "consumer"}
 
 
+@pytest.fixture
+def cluster() -> Iterator[EmbeddedCluster]:
+    with EmbeddedCluster(nodes=2, topics={"t": PARTITIONS}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def consumer_defaults() -> dict[str, Any]:
+    return DEFAULTS
+
+
 @pytest.fixture(autouse=True)
-def soon(cluster: EmbeddedCluster) -> None:  # noqa: F811
+def soon(cluster: EmbeddedCluster) -> None:
     """Heartbeats as tests can wait for."""
     cluster.groups.heartbeat_interval = 0.1
 
 
-def test_members_share_a_topic(producer: KafkaProducer, make: Any) -> None:  # noqa: F811
+def test_members_share_a_topic(producer: KafkaProducer, make: Any) -> None:
     fill(producer, 60)
     one = make("t", **CONSUMER)
     read = until(lambda: len(one.assignment()) == PARTITIONS, one)
@@ -37,7 +49,7 @@ def test_members_share_a_topic(producer: KafkaProducer, make: Any) -> None:  # n
     assert metadata.generation_id > 0 and len(metadata.member_id) == 36
 
 
-def test_a_listener_is_told_only_of_what_moves(make: Any) -> None:  # noqa: F811
+def test_a_listener_is_told_only_of_what_moves(make: Any) -> None:
     listener = Log()
     assert isinstance(listener, ConsumerRebalanceListener)
     one = make(**CONSUMER)
@@ -49,7 +61,7 @@ def test_a_listener_is_told_only_of_what_moves(make: Any) -> None:  # noqa: F811
     assert listener.told == [("assigned", tuple(range(6))), ("revoked", gone)]
 
 
-def test_a_listener_may_commit_what_it_gives_up(producer: KafkaProducer, make: Any) -> None:  # noqa: F811
+def test_a_listener_may_commit_what_it_gives_up(producer: KafkaProducer, make: Any) -> None:
     fill(producer, 60)
     listener = Log()
     one = make(enable_auto_commit=False, **CONSUMER)
@@ -61,7 +73,7 @@ def test_a_listener_may_commit_what_it_gives_up(producer: KafkaProducer, make: A
     until(lambda: all(two.position(tp) == 10 for tp in two.assignment()), two)
 
 
-def test_an_assignor_that_nobody_has_is_said_by_poll(make: Any) -> None:  # noqa: F811
+def test_an_assignor_that_nobody_has_is_said_by_poll(make: Any) -> None:
     one = make("t", group_remote_assignor="sticky", **CONSUMER)
     with pytest.raises(UnsupportedAssignorError):
         until(lambda: False, one)
@@ -70,9 +82,9 @@ def test_an_assignor_that_nobody_has_is_said_by_poll(make: Any) -> None:  # noqa
 
 
 def test_brokers_without_the_protocol(
-    cluster: EmbeddedCluster,  # noqa: F811
-    producer: KafkaProducer,  # noqa: F811
-    make: Any,  # noqa: F811
+    cluster: EmbeddedCluster,
+    producer: KafkaProducer,
+    make: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for broker in cluster.brokers:
@@ -90,6 +102,6 @@ def test_brokers_without_the_protocol(
 
 
 @pytest.mark.parametrize("key, value", [("group_protocol", "new"), ("group_remote_assignor", 7)])
-def test_what_is_no_protocol_or_assignor(make: Any, key: str, value: Any) -> None:  # noqa: F811
+def test_what_is_no_protocol_or_assignor(make: Any, key: str, value: Any) -> None:
     with pytest.raises(ConfigurationValueError, match=key):
         make("t", **{key: value})

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from consumer.batches import values
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka._codec import BATCH_CRC
 from kafka.errors import (
     CorruptRecordError,
@@ -36,23 +36,8 @@ def cluster() -> Iterator[EmbeddedCluster]:
 
 
 @pytest.fixture
-def producer(cluster: EmbeddedCluster) -> Iterator[KafkaProducer]:
-    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
-        yield producer
-
-
-@pytest.fixture
-def make(cluster: EmbeddedCluster) -> Iterator[Any]:
-    made: list[KafkaConsumer] = []
-
-    def consumer(*topics: str, **configs: Any) -> KafkaConsumer:
-        configs = {"auto_offset_reset": "earliest", "consumer_timeout_ms": 5000, **configs}
-        made.append(KafkaConsumer(*topics, bootstrap_servers=cluster.bootstrap, **configs))
-        return made[-1]
-
-    yield consumer
-    for each in made:
-        each.close(timeout_ms=2000)
+def consumer_defaults() -> dict[str, Any]:
+    return {"auto_offset_reset": "earliest", "consumer_timeout_ms": 5000}
 
 
 def write(cluster: EmbeddedCluster, *batches: bytes, end: int | None = None, partition: int = 0) -> None:

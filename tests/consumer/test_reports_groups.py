@@ -35,23 +35,8 @@ def cluster() -> Iterator[EmbeddedCluster]:
 
 
 @pytest.fixture
-def producer(cluster: EmbeddedCluster) -> Iterator[KafkaProducer]:
-    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
-        yield producer
-
-
-@pytest.fixture
-def make(cluster: EmbeddedCluster) -> Iterator[Any]:
-    made: list[KafkaConsumer] = []
-
-    def consumer(*topics: str, **configs: Any) -> KafkaConsumer:
-        defaults = {"group_id": "g", "auto_offset_reset": "earliest", "heartbeat_interval_ms": 50}
-        made.append(KafkaConsumer(*topics, bootstrap_servers=cluster.bootstrap, **{**defaults, **configs}))
-        return made[-1]
-
-    yield consumer
-    for each in made:
-        each.close(timeout_ms=2000)
+def consumer_defaults() -> dict[str, Any]:
+    return {"group_id": "g", "auto_offset_reset": "earliest", "heartbeat_interval_ms": 50}
 
 
 class Told(ConsumerRebalanceListener):
