@@ -1,12 +1,13 @@
 """How fast is the hot path alone: the accumulator and the IO turn, with a hand-made produce request between them?
 
-    python bench/hot_path.py [--records N] [--threads N] [--idle MICROSECONDS] [--many] [--batch-size BYTES]
+    python bench/hot_path.py [--records N] [--threads N] [--idle CALLS] [--many] [--batch-size BYTES]
                              [--bootstrap HOST:PORT --topic TOPIC] [--keep FILE]
 
 Records of 100 bytes, each with its own number, go to 6 partitions of a discarding broker in another process, or of a
-real one. `--idle` adds so much Python work per batch on the IO thread: what the core may cost. Prints JSON: records a
-second from the first send to the last answer, records per second of this process's processor time, and the latter as a
-ratio to a calibration loop of the same run: that holds still on a machine that others use too.
+real one. `--idle` adds so many calls of the calibration loop per batch on the IO thread: what the core may cost. Prints
+JSON: records a second from the first send to the last answer, records per second of this process's processor time, and
+the latter as a ratio to a calibration loop of the same run, before it and after it: that holds still on a machine that
+others use too, and on a faster one.
 """
 
 from __future__ import annotations
@@ -36,19 +37,23 @@ IN_FLIGHT = 5
 def calibrate() -> float:
     """Calls a second of processor time of a builtin from a plain loop: what Python gets from this machine."""
     values = [b"x"] * 1_000_000
-    append = deque(maxlen=1).append
     start = time.thread_time()
+    spend(values)
+    return len(values) / (time.thread_time() - start)
+
+
+def spend(values: list[bytes]) -> None:
+    append = deque(maxlen=1).append
     for value in values:
         append(value)
-    return len(values) / (time.thread_time() - start)
 
 
 class IoThread(threading.Thread):
     """One connection, requests of up to one batch per partition, five in flight: no metadata, no errors."""
 
-    def __init__(self, address: tuple[str, int], topic: str, turn: Turn, accumulator: Accumulator, idle: float) -> None:
+    def __init__(self, address: tuple[str, int], topic: str, turn: Turn, accumulator: Accumulator, idle: int) -> None:
         super().__init__(daemon=True)
-        self.turn, self.accumulator, self.idle = turn, accumulator, idle
+        self.turn, self.accumulator, self.idle = turn, accumulator, [b"x"] * idle
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
@@ -68,9 +73,7 @@ class IoThread(threading.Thread):
             buffers += [head, batch]
             size += len(head) + batch.size
             head = b""
-            until = time.perf_counter() + self.idle
-            while time.perf_counter() < until:
-                pass
+            spend(self.idle)
         buffers[0] = struct.pack(">i", size)
         return buffers
 
@@ -137,7 +140,7 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
         waits=Waits(),
     )
     producer = WaitingProducer(accumulator)
-    io_thread = IoThread(address, options.topic, turn, accumulator, options.idle * 1e-6)
+    io_thread = IoThread(address, options.topic, turn, accumulator, options.idle)
     io_thread.start()
     share = options.records // options.threads
 
@@ -173,6 +176,7 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
         assert wait_for(cell, 60), "no answer within 60 s"
     rate = share * options.threads / (time.perf_counter() - start)
     cpu_rate = share * options.threads / (time.process_time() - cpu_start)
+    calibration = (calibration + calibrate()) / 2
     io_thread.stopping = True
     turn.wake()
     io_thread.join()
@@ -194,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--records", type=int, default=5_000_000)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--idle", type=float, default=0.0, help="microseconds of Python per batch")
+    parser.add_argument("--idle", type=int, default=0, help="calls of the calibration loop per batch")
     parser.add_argument("--many", action="store_true", help="send_many in place of send")
     parser.add_argument("--batch-size", type=int, default=0, help="0: grow while the connection is busy")
     parser.add_argument("--bootstrap", help="a real broker, leader of all partitions")
