@@ -17,14 +17,14 @@ class Log:
         self._name = name
 
     def __getattr__(self, method: str) -> Any:
+        return partial(_write, self._name, method)
+
+
+def _write(logger: str, method: str, *args: Any) -> None:
+    try:
         import logging
 
-        return partial(_write, getattr(logging.getLogger(self._name), method))
-
-
-def _write(method: Any, *args: Any) -> None:
-    try:
-        method(*args, stacklevel=2)
+        getattr(logging.getLogger(logger), method)(*args, stacklevel=2)
     except Exception:  # of a handler or a filter
         import traceback
 
@@ -60,7 +60,7 @@ _slow_callbacks = Repeats()
 
 def callback_failed(function: Any, future: Any) -> None:
     """To be called where a future's callback has raised. Says which, but not with what: arguments may be payloads."""
-    name = _name_of(function)
+    name = name_of(function)
     left_out = _failed_callbacks.due(name)
     if left_out is not None:
         _callbacks.exception("callback %s of %r failed%s", name, future, left_out)
@@ -68,7 +68,7 @@ def callback_failed(function: Any, future: Any) -> None:
 
 def callback_slow(function: Any, seconds: float) -> None:
     """To be called where a future's callback has kept the IO thread for so long."""
-    name = _name_of(function)
+    name = name_of(function)
     left_out = _slow_callbacks.due(name)
     if left_out is not None:
         _callbacks.warning(
@@ -77,7 +77,10 @@ def callback_slow(function: Any, seconds: float) -> None:
         )  # fmt: skip
 
 
-def _name_of(function: Any) -> str:
-    function = getattr(function, "func", function)  # of a partial
-    name: str = getattr(function, "__qualname__", type(function).__qualname__)
-    return name
+def name_of(function: Any) -> str:
+    """For a message; of whatever can be called, such as a weakref.proxy whose object is gone."""
+    try:
+        inner = getattr(function, "func", function)  # of a partial
+        return str(getattr(inner, "__qualname__", type(inner).__qualname__))
+    except Exception:
+        return type(function).__qualname__

@@ -51,6 +51,8 @@ class Remains:
         if self.driver.is_alive():
             _leaving.add(self)
             self.driver.leave(self)
+            if not self.driver.is_alive():  # it has ended just now, perhaps without having heard of it
+                _leaving.discard(self)
 
     def begin(self, now: float) -> None:
         """Take nothing more."""
@@ -99,16 +101,18 @@ def on_start() -> None:
         if is_exiting():  # what was to run has run: the process only waits for its threads, of which this is one
             _await_threads()
     # The workers of Celery's process pools end with os._exit(), a second after this signal.
-    if (celery := sys.modules.get("celery.signals")) is not None:
-        celery.worker_process_shutdown.connect(_worker_ends, weak=False)
+    signal = getattr(sys.modules.get("celery.signals"), "worker_process_shutdown", None)
+    if signal is not None:  # not: another thread is just importing it
+        signal.connect(_worker_ends, weak=False)
 
 
 def _is_child() -> bool:
     """Whether multiprocessing has started this process, or billiard, Celery's copy of it, with the same finalizers."""
-    if (process := sys.modules.get("multiprocessing.process")) is not None and process.parent_process() is not None:
+    parent = getattr(sys.modules.get("multiprocessing.process"), "parent_process", None)
+    if parent is not None and parent() is not None:
         return True
-    billiard = sys.modules.get("billiard.process")
-    return billiard is not None and billiard.current_process()._parent_pid is not None
+    current = getattr(sys.modules.get("billiard.process"), "current_process", None)
+    return current is not None and current()._parent_pid is not None
 
 
 def _worker_ends(**_: object) -> None:

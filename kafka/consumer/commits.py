@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from kafka._codec import FutureBase
-from kafka._log import Log
+from kafka._log import Log, name_of
 from kafka.drivers.loops import wait_in_loop
 from kafka.drivers.native import Signal
 from kafka.drivers.threads import Driver
@@ -105,17 +105,20 @@ class CommitFuture(FutureBase):
         if not callable(f):
             raise TypeError(f"a callback must be callable, not {type(f).__name__}")
 
-        def call() -> None:
+        def call(is_told: bool = True) -> None:
             try:
                 if self._error is None and success:
                     f(*args, None, **kwargs)
                 elif self._error is not None and failure:
                     f(*args, self._error, **kwargs)
-            except Exception:
-                log.exception("a callback of a commit raised")
+            except BaseException as error:
+                # In a caller's thread Ctrl-C and sys.exit() are the caller's.
+                if not isinstance(error, Exception) and not is_told:
+                    raise
+                log.exception("callback %s of a commit raised", name_of(f))
 
         if not self._notify(call):
-            call()
+            call(is_told=False)
         return self
 
     def get(self, timeout: float | None = None) -> None:

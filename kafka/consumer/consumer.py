@@ -470,7 +470,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         self.close(autocommit=False, timeout_ms=min(self._checked.request_timeout_ms, 5000))
 
     def _remains(self, name: str) -> ConsumerRemains:
-        return ConsumerRemains(self._driver, name, self._member, self._metrics)
+        return ConsumerRemains(self._driver, name, self._checked, self._member, self._metrics)
 
     def _shut_down(self, patience: float) -> None:
         super()._shut_down(patience)

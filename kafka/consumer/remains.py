@@ -6,12 +6,17 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kafka._log import Log
 from kafka.leaving import Remains
+from kafka.serializer.wrapper import close_each
 
 if TYPE_CHECKING:
+    from kafka.consumer.config import ConsumerConfig
     from kafka.core.groups.membership import Member
     from kafka.drivers.threads import Driver
     from kafka.metrics.consumer import ConsumerMetrics
+
+log = Log("kafka.consumer")
 
 _PATIENCE = 5.0  # seconds for its coordinator to hear of it
 
@@ -30,8 +35,16 @@ def weakly(method: Callable[..., Any], otherwise: Any = None) -> Callable[..., A
 class ConsumerRemains(Remains):
     """It leaves its group, so that others read on; nothing is committed, as nobody knows what has been dealt with."""
 
-    def __init__(self, driver: Driver, name: str, member: Member | None, metrics: ConsumerMetrics | None) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        name: str,
+        config: ConsumerConfig,
+        member: Member | None,
+        metrics: ConsumerMetrics | None,
+    ) -> None:
         super().__init__(driver, name)
+        self._config = config
         self._member = member
         self._metrics = metrics
         self._has_left = member is None
@@ -47,6 +60,10 @@ class ConsumerRemains(Remains):
         return self._has_left
 
     def gone(self) -> None:
-        if self._metrics is not None:
-            self._metrics.close()
+        try:
+            if self._metrics is not None:
+                self._metrics.close()
+            close_each(self._config.key_deserializer, self._config.value_deserializer)
+        except Exception:
+            log.exception("%s was dropped without close(), and could not be closed", self.name)
         super().gone()

@@ -135,7 +135,6 @@ class TlsTurn:
         self._sockets: dict[int, socket.socket] = {}
         # Connections with more to write; and whether a part of it was written already.
         self._unsent: dict[int, bool] = {}
-        self._direct: set[int] = set()  # connections that the turn encrypts
         self._changing: dict[int, ssl.SSLObject] = {}  # those that it will; what with
         self._why_not = openssl.why_not()
         self.add, self.wake, self.now = turn.add, turn.wake, turn.now
@@ -201,7 +200,6 @@ class TlsTurn:
                 self._unsent.setdefault(id, False)
             elif id in self._changing and secured.is_heard and id not in over and not self._turn.unwritten(id):
                 self._turn.encrypt(id, self._changing.pop(id))
-                self._direct.add(id)
                 del self._sessions[id], self._sockets[id]
                 self._unsent.pop(id, None)
         return events
@@ -219,7 +217,6 @@ class TlsTurn:
 
     def remove(self, id: int) -> None:
         """`Turn.remove`, after a word to the peer that this is the end, if the socket takes it at once."""
-        self._direct.discard(id)
         self._changing.pop(id, None)
         session = self._sessions.pop(id, None)
         if session is not None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kafka._log import Log, Repeats
+from kafka._log import Log, Repeats, name_of
 from kafka.metrics.kafka_metric import KafkaMetric, Measurable
 from kafka.metrics.metric_name import MetricName
 from kafka.metrics.metrics_reporter import AbstractMetricsReporter
@@ -74,9 +74,9 @@ class Metrics:
         try:
             method(*args)
         except Exception:
-            left_out = self._repeats.due(method.__qualname__)
+            left_out = self._repeats.due(name_of(method))
             if left_out is not None:
-                log.exception("the metrics reporter's %s raised%s", method.__qualname__, left_out)
+                log.exception("the metrics reporter's %s raised%s", name_of(method), left_out)
 
     def after_fork(self) -> None:
         """In the child: whoever held the lock is not here any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from kafka.serializer.abstract import Deserializer, Headers, Serializer
@@ -67,11 +68,12 @@ class _OldDeserializer(Deserializer):
 
 
 def close_each(*given: Serializer | Deserializer | None) -> None:
-    """Close them at the end of their client, each once. Objects of the user's own need not have a `close()`."""
-    for one in {id(each): each for each in given}.values():
-        close = getattr(one, "close", None)
-        if close is not None:
-            close()
+    """Close them at the end of their client, each once, whatever one raises. Users' own need not have a `close()`."""
+    with ExitStack() as stack:
+        for one in {id(each): each for each in given}.values():
+            close = getattr(one, "close", None)
+            if close is not None:
+                stack.callback(close)
 
 
 def as_serializer(given: Any) -> Serializer | None:

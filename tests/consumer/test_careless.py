@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kafka import ConsumerRebalanceListener, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import IllegalStateError, RecordDeserializationError
 from kafka.testing import EmbeddedCluster
 from tests.processes import Script
@@ -144,6 +145,23 @@ def test_dropped_without_close_its_thread_ends_and_the_group_hears_of_it(cluster
     script = Script(code, cluster.bootstrap)
     assert script.line() == "over"
     script.end()
+
+
+def test_dropped_without_close_its_deserializers_are_closed(cluster: EmbeddedCluster) -> None:
+    closed = threading.Semaphore(0)
+
+    class Raw:
+        def deserialize(self, topic: str, headers: object, data: bytes) -> bytes:
+            return data
+
+        def close(self) -> None:
+            closed.release()
+            raise RuntimeError  # which keeps the other one from nothing
+
+    consumer = KafkaConsumer(bootstrap_servers=cluster.bootstrap, key_deserializer=Raw(), value_deserializer=Raw())
+    del consumer
+    gc.collect()
+    assert closed.acquire(timeout=10) and closed.acquire(timeout=10)
 
 
 def test_a_process_that_ends_without_close(cluster: EmbeddedCluster) -> None:

@@ -77,6 +77,22 @@ def test_a_future_as_kafka_python_s(consumer: KafkaConsumer) -> None:
         future.add_callback(5)  # type: ignore[arg-type]
 
 
+def test_a_callback_that_would_end_the_program_ends_nothing_on_the_io_thread(consumer: KafkaConsumer) -> None:
+    told: list[str] = []
+
+    def leave(outcome: None) -> None:
+        told.append("leave")
+        raise SystemExit
+
+    future = consumer.commit_async({T0: OffsetAndMetadata(0, "", -1)})
+    future.add_callback(leave).add_callback(lambda outcome: told.append("next"))
+    future.get(10)
+    consumer.commit({T0: OffsetAndMetadata(0, "", -1)})  # the IO thread goes on
+    assert told == ["leave", "next"]
+    with pytest.raises(SystemExit):  # here it is the caller's
+        future.add_callback(leave)
+
+
 def test_a_commit_that_is_refused(consumer: KafkaConsumer) -> None:
     told: list[Any] = []
     future = consumer.commit_async({T0: OffsetAndMetadata(1, "x" * 5000, -1)}, lambda *a: told.append(a))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from kafka.errors import KafkaError
 from kafka.hooks import Hooks, OffsetsCommitted, Rebalanced, RecordsFetched
 from kafka.metrics import AbstractMetricsReporter
+from kafka.metrics.metrics import Metrics
 from kafka.testing import EmbeddedCluster
 
 T0, T1 = (TopicPartition("t", number) for number in range(2))
@@ -157,3 +159,18 @@ def test_hooks(cluster: EmbeddedCluster) -> None:
     until(lambda: len(rebalanced) == 3, consumer)
     assert sorted(rebalanced[1].lost) == [T0, T1] and sorted(rebalanced[2].assigned) == [T0, T1]
     consumer.close()
+
+
+def test_a_reporter_whose_methods_have_no_name_and_raise_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(*args: object) -> None:
+        raise ZeroDivisionError
+
+    class Reporter:
+        def __init__(self) -> None:
+            self.metric_change = self.metric_removal = self.close = partial(fail)
+
+        def init(self, metrics: object) -> None:
+            pass
+
+    Metrics(reporters=[Reporter()]).close()  # type: ignore[list-item]
+    assert "fail raised" in caplog.text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import kafka._codec
 from kafka.errors import KafkaError
 from kafka.structs import RecordMetadata, TopicPartition
 from tests.producer.test_accumulator import MIB, Setup
@@ -50,6 +51,46 @@ def test_one_callback_may_add_another_to_any_future_and_send() -> None:
     assert later.records == 3
     later.complete(70)
     assert told[6:] == [("later", 70), ("later", 71), ("later", 72)]
+
+
+class Nameless:
+    """As a weakref.proxy whose object is gone, it raises whatever is asked of it."""
+
+    def __call__(self, *args: Any) -> None:
+        raise ReferenceError
+
+    def __getattr__(self, name: str) -> Any:
+        raise ReferenceError
+
+
+def test_one_that_raises_even_when_its_name_is_asked_stops_none_of_the_others() -> None:
+    _, _, singles, batch = one_batch(3)
+    told: list[int] = []
+    for single in singles:
+        single.add_callback(Nameless()).add_callback(lambda metadata: told.append(metadata.offset))
+    batch.complete(0)
+    assert told == [3, 4, 5]
+
+
+def test_what_is_left_of_them_by_an_exception_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Marker:
+        def __call__(self, metadata: RecordMetadata) -> None:
+            raise ZeroDivisionError
+
+    def end(*args: object) -> None:
+        raise KeyboardInterrupt  # in a handler of the log, say
+
+    monkeypatch.setattr(kafka._codec, "callback_failed", end)
+    _, _, singles, batch = one_batch(20)
+    markers = [Marker() for _ in singles]
+    alive = weakref.WeakSet(markers)
+    for single, marker in zip(singles, markers, strict=True):
+        single.add_callback(marker)
+    del markers, marker
+    with pytest.raises(KeyboardInterrupt):
+        batch.complete(0)
+    gc.collect()
+    assert not alive
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), SystemExit(), KeyboardInterrupt()])

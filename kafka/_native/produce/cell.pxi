@@ -4,7 +4,13 @@ from operator import itemgetter
 
 cdef extern from *:
     """
-    static inline PyObject *kt_new_tuple(PyTypeObject *type, Py_ssize_t size) { return type->tp_alloc(type, size); }
+    static inline PyObject *kt_new_tuple(PyTypeObject *type, Py_ssize_t size) {
+        PyObject *made = type->tp_alloc(type, size);
+    #if PY_VERSION_HEX >= 0x030E0000
+        if (made != NULL) ((PyTupleObject *)made)->ob_hash = -1;    /* 0 would pass for its hash */
+    #endif
+        return made;
+    }
     static inline void kt_put_item(PyObject *tuple, Py_ssize_t index, PyObject *item) {
         Py_INCREF(item);
         PyTuple_SET_ITEM(tuple, index, item);
@@ -202,12 +208,12 @@ cdef class Cell:
     cdef tell(self, Accumulator accumulator):
         cdef Callbacks callbacks = taken_from(&self.callbacks)
         cdef Callback *callback
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i = 0   # how many were let go of
         cdef double begun, over
         try:
             if callbacks.count > 0:
                 over = accumulator.host.monotonic(accumulator.host.context)
-                for i in range(callbacks.count):
+                while i < callbacks.count:
                     callback = &callbacks.items[i]
                     begun = over
                     (<Future>callback.future).call(
@@ -216,8 +222,12 @@ cdef class Cell:
                     over = accumulator.host.monotonic(accumulator.host.context)
                     if over - begun >= SLOW:
                         callback_slow(<object>callback.function, over - begun)
+                    i += 1
                     let_go_of(callback[0])
         finally:
+            while i < callbacks.count:
+                let_go_of(callbacks.items[i])
+                i += 1
             free(callbacks.items)
             accumulator.unlink_cell(self)
             self.told = True

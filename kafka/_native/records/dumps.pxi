@@ -187,7 +187,7 @@ cdef bint dump_str(Text *text, PyObject *string, bint compact) noexcept:
     cdef uint32_t character
     if kind == 0 or length > LONGEST:   # 0: made by an extension in the form before Python 3.3
         return False
-    if not text_room(text, (6 if kind == ucs1 else 12) * length + 2):
+    if not text_room(text, (12 if kind == 4 else 6) * length + 2):
         return False
     p = text.data + text.size
     p[0] = 34
