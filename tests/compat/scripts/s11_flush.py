@@ -4,7 +4,8 @@ from kafka import KafkaProducer
 
 producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20000)
 nothing = producer.flush()
-futures = [producer.send(topic, b"%d" % i, key=b"%d" % (i % 7)) for i in range(1000)]
+# So much that it cannot all be delivered before anybody looks whether it is.
+futures = [producer.send(topic, b"%d" % i + bytes(5000), key=b"%d" % (i % 7)) for i in range(1000)]
 early = attempt(producer.flush, timeout=0)
 producer.flush(timeout=20)
 report(
