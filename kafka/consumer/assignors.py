@@ -23,11 +23,12 @@ def as_strategy(value: Any) -> Strategy | None:
     if not callable(getattr(value, "assign", None)):
         return None
     assignor = value() if isinstance(value, type) else value
-    if not isinstance(assignor.name, str) or not assignor.name:
+    name = getattr(assignor, "name", None)
+    if not isinstance(name, str) or not name:
         return None
     protocols = assignor.supported_protocols() if hasattr(assignor, "supported_protocols") else ()
     adapter = _Adapter(assignor)
-    return Strategy(assignor.name, adapter.assign, 1 in protocols, user_data=adapter.user_data, told=adapter.told)
+    return Strategy(name, adapter.assign, 1 in protocols, user_data=adapter.user_data, told=adapter.told)
 
 
 class _Cluster(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 from kafka._codec import FutureBase
 from kafka._log import Log, name_of
 from kafka.drivers.loops import wait_in_loop
-from kafka.drivers.native import Signal
+from kafka.drivers.native import Signal, unpatched
 from kafka.drivers.threads import Driver
 from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -41,15 +41,16 @@ class CommitFuture(FutureBase):
         self._run = run  # where callbacks run
         self._error: KafkaError | None = None
         self._over = Signal()
-        self._lock = threading.Lock()
+        # No greenlet's: the IO thread takes it.
+        self._lock: threading.Lock = unpatched("_thread", "allocate_lock")()
         self._functions: list[Callable[[], None]] | None = []  # None: the outcome is known
 
     def end(self, error: KafkaError | None) -> None:
         """Called once, on the IO thread."""
         self._error = error
         with self._lock:
+            self._over.set()
             functions, self._functions = self._functions, None
-        self._over.set()
         for function in functions or ():
             self._run(function)
 

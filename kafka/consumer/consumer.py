@@ -216,6 +216,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         config, member = self._checked, self._member
         if member is None:
             assert config.group_id is not None
+            self._polled = time.monotonic()  # from now on somebody waits for it
             made = ConsumerMember if config.group_protocol == "consumer" else Member
             member = self._member = made(
                 self._core.services,

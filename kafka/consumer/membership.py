@@ -280,8 +280,8 @@ class GroupMethods(Base):
         def answered(result: Result[None, KafkaError], now: float) -> None:
             if isinstance(result, Ok):
                 self._note(offsets)
-            self.attention = True
             future.end(result.error.fresh() if isinstance(result, Err) else None)
+            self.attention = True  # now that it is to be found
 
         if offsets:
             self._driver.call(self._commit_flow(offsets, self._checked.request_timeout_ms / 1000, answered))
@@ -397,11 +397,13 @@ class GroupMethods(Base):
     def _leave(self, commits: bool, timeout: float, reason: str) -> None:
         """Give up all partitions, and be no member any more."""
         deadline = time.monotonic() + timeout
-        if commits and self._commits_by_itself():
+        is_lost = self._member is not None and self._member.generation < 0  # others have them already
+        if commits and not is_lost and self._commits_by_itself():
             self._commit_now(self._uncommitted(), timeout)
         try:
             if self._positions and self._listener is not None:
-                self._tell_listener("on_partitions_revoked", list(self._positions))
+                what = "on_partitions_lost" if is_lost else "on_partitions_revoked"
+                self._tell_listener(what, list(self._positions))
         finally:
             member, self._member = self._member, None
             if member is not None:

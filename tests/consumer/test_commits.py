@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.errors import (
+    CommitFailedError,
     KafkaError,
     KafkaTimeoutError,
     OffsetMetadataTooLargeError,
@@ -19,7 +21,7 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 from kafka.future import Future
-from kafka.protocol import OffsetCommitRequest
+from kafka.protocol import OffsetCommitRequest, OffsetCommitResponse
 from kafka.protocol.codes import Code
 from kafka.testing import EmbeddedCluster
 from kafka.testing.model.world import Later
@@ -237,3 +239,50 @@ def test_a_listener_with_coroutines_where_a_loop_runs(cluster: EmbeddedCluster) 
     asyncio.run(main())
     assert told == [("assigned", 1), ("revoked", 1), ("assigned", 1), ("revoked", 1)]
     consumer.close()
+
+
+def test_a_later_commit_is_not_undone_by_one_that_is_tried_again(cluster: EmbeddedCluster) -> None:
+    """The coordinator moves while both are under way, and either may come first after that."""
+    node = cluster.nodes[0]
+    own = node.handlers[OffsetCommitRequest.API_KEY]
+    refused = OffsetCommitResponse.OffsetCommitResponsePartition(partition_index=0, error_code=Code.NOT_COORDINATOR)
+    topic = OffsetCommitResponse.OffsetCommitResponseTopic(name="t", partitions=[refused])
+    came = 0
+
+    def handler(broker: Any, header: Any, request: Any) -> Any:
+        nonlocal came
+        came += 1
+        return OffsetCommitResponse(topics=[topic]) if came <= 2 else own(broker, header, request)
+
+    cluster._on_thread(lambda: node.handlers.update({OffsetCommitRequest.API_KEY: handler}))
+    for number in range(0, 40, 2):
+        came = 0
+        configs: Any = {"group_id": f"g{number}", "enable_auto_commit": False}
+        with KafkaConsumer(bootstrap_servers=cluster.bootstrap, **configs) as consumer:
+            consumer.assign([T0])
+            consumer.committed(T0)
+            earlier = consumer.commit_async(at(5))
+            consumer.commit(at(6))
+            assert consumer.committed(T0) == 6
+            assert earlier.exception is None or "overtaken" in str(earlier.exception)
+
+
+def test_its_callback_is_found_by_who_iterates(consumer: KafkaConsumer) -> None:
+    """`attention` is set when there is something to find, and not before."""
+    seen: list[bool] = []
+    future = consumer.commit_async(at(1))
+    consumer.attention = False
+    future.add_done_callback(lambda outcome: seen.append(consumer.attention))
+    future.get(10)
+    until = time.monotonic() + 10
+    while not consumer.attention:
+        assert time.monotonic() < until
+    assert seen in ([False], [])
+
+
+def test_who_assigns_is_told_that_the_group_has_members(cluster: EmbeddedCluster, consumer: KafkaConsumer) -> None:
+    with KafkaConsumer("t", bootstrap_servers=cluster.bootstrap, group_id="g") as member:
+        while not member.assignment():
+            member.poll(50)
+        with pytest.raises(CommitFailedError, match="use another group_id"):
+            consumer.commit(at(1))

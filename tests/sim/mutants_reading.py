@@ -392,4 +392,37 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         (("user_data=user_data.get(strategy.name)", "user_data=None"),),
         GROUP,
     ),
+    (
+        "a last heartbeat joins",
+        "ours: a heartbeat that waited for its coordinator while the member left was one that joins",
+        "groups.consumer_protocol",
+        (("        if self.state is MemberState.CLOSED:  # it has left", "        if False:  # it has left"),),
+        CONSUMER,
+    ),
+    (
+        "a static sleeper",
+        "ours: a static member that does not poll kept its partitions for a session",
+        "groups.consumer_protocol",
+        (
+            (
+                "_LEAVES if for_good or config.instance is None else _PAUSES",
+                "_LEAVES if config.instance is None else _PAUSES",
+            ),
+        ),
+        CONSUMER,
+    ),
+    (
+        "static until it falls back",
+        "ours: a static member left its group for good where the brokers know only the classic protocol",
+        "groups.consumer_protocol",
+        (("        return not self.is_classic  # by a word", "        return True  # by a word"),),
+        CONSUMER,
+    ),
+    (
+        "a late commit undoes a later one",
+        "ours: a commit that waited for its moved coordinator was sent behind the one after it, and both succeeded",
+        "groups.offsets",
+        (("            is_late = was_sent and is_superseded()", "            is_late = False"),),
+        "tests/consumer/test_commits.py",
+    ),
 )

@@ -465,3 +465,67 @@ def test_whatever_happens_the_group_comes_to_rest(seed: int) -> None:
         member.busy = False
     w.loses = lambda request: False
     until(w, w.settled, 60.0)
+
+
+@pytest.mark.parametrize("instance", [None, "a"])
+def test_who_has_left_does_not_join_again_with_a_heartbeat_that_waited(instance: str | None) -> None:
+    for seed in range(1, 5):
+        for gone in (0.6, 1.0):
+            w = ConsumerWorld(seed)
+            one = w.alone(instance=instance)
+            node = one.member._route.broker_id(one.driver.core.services.calls._view)
+            broker = next(each for each in w.cluster.brokers if each.id == node)
+            servers = {key: each for key, each in w.network.servers.items() if each is broker}
+            for key in servers:
+                del w.network.servers[key]
+            for link in list(broker.connections):
+                link.reset()
+            w.run(gone)
+            w.beats.clear()
+            w.network.servers.update(servers)
+            one.busy = True
+            one.member.leave("unsubscribed", w.now).start(lambda _, now: None, w.now)
+            one.driver.turn()
+            w.run(12.0)
+            assert w.beats and all(request.member_epoch != 0 for request in w.beats)
+
+
+def test_a_static_member_by_the_classic_protocol_after_all_stays_in_its_group() -> None:
+    w = ConsumerWorld(23)
+    for broker in w.cluster.brokers:
+        del broker.versions[BEAT]
+    one, _ = w.add(instance="a"), w.add(instance="b")
+    until(w, lambda: GroupWorld.settled(w), 20.0)
+    generation = w.group.generation
+    one.leave()
+    w.run(1.0)
+    assert one.member.is_classic  # type: ignore[attr-defined]
+    assert (len(w.group.members), w.group.generation) == (2, generation)
+
+
+def test_a_static_member_that_does_not_poll_gives_way() -> None:
+    w = ConsumerWorld(13)
+    w.groups.session = 45.0
+    slow, other = w.add(poll_interval=6.0, instance="a"), w.add(poll_interval=6.0, instance="b")
+    until(w, w.settled, 15.0)
+    slow.busy = True
+    until(w, lambda: len(other.held) == PARTITIONS, 10.0)
+
+
+def test_a_commit_of_a_member_that_was_fenced_ends() -> None:
+    w = ConsumerWorld(5)
+    one = w.alone()
+    assert one.member.renewed([]) is not None
+    one.member._expelled = True
+    assert one.member.renewed([]) is None
+
+
+def test_a_member_that_is_refused_for_good_says_nothing_more() -> None:
+    w = ConsumerWorld(6)
+    w.instead = lambda request: Code.GROUP_AUTHORIZATION_FAILED
+    one = w.add()
+    until(w, lambda: one.member.state is MemberState.FATAL, 10.0)
+    w.beats.clear()
+    one.leave()
+    w.run(1.0)
+    assert w.beats == []

@@ -18,6 +18,7 @@ from kafka.protocol import (
     FindCoordinatorRequest,
     ListOffsetsRequest,
     MetadataRequest,
+    OffsetCommitRequest,
 )
 from kafka.records import read_batches
 from kafka.testing import EmbeddedCluster
@@ -210,6 +211,14 @@ def fetch_sessions_by_id(peer, topic):
     made(name, False)
 
 
+def commits_of_nothing(peer, topic):
+    for member in ("", "nobody"):
+        request = OffsetCommitRequest(
+            group_id=topic, member_id=member, generation_id_or_member_epoch=-1 if not member else 3, topics=[]
+        )
+        yield list(peer.ask(request, 9).topics)
+
+
 def offsets(peer, topic):
     yield list_offsets(peer, -1, -2, -3, -4, -5, 5, topic=topic)
     produce(peer, topic, 0, batch(b"a", b"b", b"c", timestamp=1000))
@@ -360,7 +369,7 @@ def offsets_by_isolation(peer, topic):
 
 PROBES = [
     broken_batches, unknown_places, named_twice, sequences, acks_0, fetching, fetch_sessions, fetch_sessions_by_id,
-    offsets, topics, versions, hung_up_on,
+    commits_of_nothing, offsets, topics, versions, hung_up_on,
     older_transactions, newer_transactions,
 ]  # fmt: skip
 

@@ -45,8 +45,6 @@ _NOTHING: _Said = (frozenset(), frozenset())
 class ConsumerMember(Member):
     """`Member`, by the newer protocol; by the classic one, where the brokers do not have that."""
 
-    _leaves_if_static = True
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.is_classic = False  # the brokers know no other protocol
@@ -64,21 +62,26 @@ class ConsumerMember(Member):
         self._unreleased_since: float | None = None  # since when another member has its instance's name
         self._speaks = Signal()  # there is something to say
 
+    @property
+    def _leaves_if_static(self) -> bool:
+        return not self.is_classic  # by a word that keeps its partitions for it
+
     def renewed(self, partitions: Collection[TopicPartition]) -> Membership | None:
-        return self.membership if self.generation >= 0 and self.owned.issuperset(partitions) else None
+        is_member = self.generation >= 0 and not self._expelled
+        return self.membership if is_member and self.owned.issuperset(partitions) else None
 
     @property
     def asks_as(self) -> Membership:
         return Membership() if self.is_classic else self.membership
 
-    def _goodbye(self, reason: str) -> Goodbye:
+    def _goodbye(self, reason: str, for_good: bool = False) -> Goodbye:
         if self.is_classic:
-            return super()._goodbye(reason)
+            return super()._goodbye(reason, for_good)
         config = self.config
         request = ConsumerGroupHeartbeatRequest(
             group_id=config.group,
             member_id=self.id,
-            member_epoch=_LEAVES if config.instance is None else _PAUSES,
+            member_epoch=_LEAVES if for_good or config.instance is None else _PAUSES,
             instance_id=config.instance,
         )
         return ConsumerGroupHeartbeatRequest, lambda version: request
@@ -224,6 +227,9 @@ class ConsumerMember(Member):
 
     def _heartbeat(self, version: int) -> ConsumerGroupHeartbeatRequest:
         """With what has changed since the last one that was answered; or with everything."""
+        if self.state is MemberState.CLOSED:  # it has left while this waited for a broker, and is not to join again
+            request: ConsumerGroupHeartbeatRequest = self._goodbye("")[1](version)
+            return request
         config = self.config
         self._saying = topics, held = self._state()
         self._joined_with = topics
@@ -257,7 +263,7 @@ class ConsumerMember(Member):
             self._expulsions = 0  # it was known when it came back
         self._said = self._saying
         self.generation = response.member_epoch  # also where nothing else has changed
-        self._interval = response.heartbeat_interval_ms / 1000
+        self._interval = max(0.1, response.heartbeat_interval_ms / 1000)
         if response.assignment is not None:
             self._target = frozenset(
                 (topic.topic_id, number)

@@ -94,8 +94,6 @@ def _failed(strategy: Strategy, error: Exception) -> AssignorError:
 class Member:
     """`changes` is for the reader, who is told with `tell`; `polled` gives when it last asked for records."""
 
-    _leaves_if_static = False
-
     def __init__(
         self,
         services: Services,
@@ -144,6 +142,11 @@ class Member:
         """For reading committed offsets: the coordinator checks members of the consumer protocol only."""
         return Membership()
 
+    @property
+    def _leaves_if_static(self) -> bool:
+        """Whether the coordinator is told when a static member closes."""
+        return False
+
     def handle(self, event: MemberEvent) -> None:
         self.state = TRANSITIONS[self.state][event]
 
@@ -165,7 +168,7 @@ class Member:
     def leave(self, reason: str, now: float, timeout: float = 5.0) -> Wish[None]:
         """Be no member any more; a static one only stops, so that it may come back within its session."""
         self._stop()
-        is_member = bool(self.id) and self.state not in (MemberState.UNJOINED, MemberState.CLOSED)
+        is_member = bool(self.id) and self.state not in (MemberState.UNJOINED, MemberState.FATAL, MemberState.CLOSED)
         message, build = self._goodbye(reason)
         if self.state is not MemberState.CLOSED:
             self.handle(MemberEvent.CLOSE)
@@ -183,12 +186,13 @@ class Member:
         return Wish(start)
 
     def _part(self, reason: str, now: float) -> None:
-        """Leave without waiting for the answer."""
-        message, build = self._goodbye(reason)
+        """Leave without waiting for the answer; a static one, too, which nobody is to wait for."""
+        message, build = self._goodbye(reason, for_good=True)
         timeout = self._services.config.request_timeout
         self._services.calls.request(self._route, message, build, lambda result, now: None, now, timeout)
 
-    def _goodbye(self, reason: str) -> Goodbye:
+    def _goodbye(self, reason: str, for_good: bool = False) -> Goodbye:
+        """`for_good`: also of a static member, whose partitions are not to wait for it."""
         return LeaveGroupRequest, partial(self._leave_request, self.membership, reason)
 
     def _leave_request(self, member: Membership, reason: str, version: int) -> LeaveGroupRequest:

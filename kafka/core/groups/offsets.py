@@ -10,7 +10,7 @@ from kafka.core.cluster.routes import GROUP, Coordinator
 from kafka.core.flows import pause
 from kafka.core.groups.assignors import by_topic
 from kafka.core.parts import Services
-from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, for_code
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError, ProtocolError, for_code
 from kafka.protocol import OffsetCommitRequest, OffsetFetchRequest
 from kafka.protocol.codes import Code
 from kafka.result import Err, Ok, Result
@@ -47,16 +47,20 @@ async def commit(
     renewed: Callable[[Collection[TopicPartition]], Membership | None] = lambda partitions: None,
 ) -> Result[None, KafkaError]:
     """Commit these; what may pass is tried again for `timeout` seconds, unless it `is_superseded` by a later commit,
-    which must not be undone.
+    which must not be undone, however long the request waits for a coordinator.
 
     `renewed(partitions)` is who commits once the member's epoch has moved; None where it has lost one of them.
     """
     began, deadline = now, now + timeout
     left = dict(offsets)
+    was_sent = False  # until then it is in its turn
     while left:
 
         def build(version: int, member: Membership = member) -> OffsetCommitRequest:
-            return _commit_request(group, member, left)
+            nonlocal was_sent
+            is_late = was_sent and is_superseded()
+            was_sent = True
+            return _commit_request(group, member, {} if is_late else left)
 
         route = Coordinator(GROUP, group)
         result: Result[Answer, KafkaError]
@@ -67,14 +71,14 @@ async def commit(
             return result
         error = _wrong(result.value.response, left)
         if error is None:
-            return Ok(None)
+            return Ok(None) if not left else Err(_left_out(group, left, is_superseded()))
         if error.errno == Code.STALE_MEMBER_EPOCH and not is_superseded():
             again = renewed(left)  # until the next heartbeat has told us the new epoch, it is the same one
             if again is None:
                 return Err(no_member(group))
             member = again
         elif not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():
-            return Err(_told(error, group))
+            return Err(_told(error, group, member))
         if error.errno == Code.UNKNOWN_TOPIC_OR_PARTITION and now >= began + _UNKNOWN:
             return Err(error)
         if now + services.config.retry_backoff >= deadline:
@@ -124,10 +128,28 @@ def _wrong(response: Any, left: dict[TopicPartition, OffsetAndMetadata]) -> Kafk
     return worst
 
 
-def _told(error: KafkaError, group: str) -> KafkaError:
+def _left_out(group: str, left: Collection[TopicPartition], is_superseded: bool) -> KafkaError:
+    """Nothing is wrong, but these were not committed."""
+    tp = next(iter(left))
+    if is_superseded:
+        return CommitFailedError(
+            f"The offset of {tp.topic}[{tp.partition}] was not committed for group {group!r}: a later commit of this"
+            " consumer has overtaken it, and must not be undone."
+        )
+    return ProtocolError(f"The coordinator of group {group!r} does not say whether {tp} was committed.")
+
+
+def _told(error: KafkaError, group: str, member: Membership) -> KafkaError:
     if error.errno not in _GONE:
         return error
-    told = no_member(group, f" ({getattr(error, 'message', error)})")
+    why = getattr(error, "message", error)
+    if member.member_id:
+        told = no_member(group, f" ({why})")
+    else:
+        told = CommitFailedError(
+            f"The offsets were not committed: group {group!r} has members, which subscribe to topics ({why}). Who"
+            " assigns partitions itself commits to a group without members only: use another group_id."
+        )
     told.__cause__ = error
     return told
 
