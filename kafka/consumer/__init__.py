@@ -1,4 +1,4 @@
-"""Reading from Kafka. The client itself is still to come; its interfaces and records are here."""
+"""Reading from Kafka."""
 
 from kafka.consumer.group import KafkaConsumer
 
