@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         IsolationLevel,
         OffsetAndMetadata,
         OffsetSpec,
+        SubscriptionPattern,
         TopicPartition,
         TopicPartitionReplica,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "OffsetAndMetadata",
     "OffsetSpec",
     "Serializer",
+    "SubscriptionPattern",
     "TopicPartition",
     "TopicPartitionReplica",
     "__version__",
@@ -52,7 +54,7 @@ _HOMES = {
     "load_config": "kafka.properties",
     **dict.fromkeys(("DefaultSerializer", "Deserializer", "JsonSerializer", "Serializer"), "kafka.serializer"),
     **dict.fromkeys(("ConsumerGroupMetadata", "OffsetAndMetadata", "IsolationLevel", "OffsetSpec"), "kafka.structs"),
-    **dict.fromkeys(("TopicPartition", "TopicPartitionReplica"), "kafka.structs"),
+    **dict.fromkeys(("SubscriptionPattern", "TopicPartition", "TopicPartitionReplica"), "kafka.structs"),
 }
 # With kafka-python, `import kafka` is enough for `kafka.errors.KafkaError` and the like.
 _MODULES = frozenset(("admin", "consumer", "errors", "partitioner", "producer", "protocol", "serializer", "structs"))

@@ -19,6 +19,12 @@ class TopicPartitionReplica(NamedTuple):
     broker_id: int
 
 
+class SubscriptionPattern(NamedTuple):
+    """Topics for `KafkaConsumer.subscribe` that the brokers find: a regular expression of RE2/J, for whole names."""
+
+    pattern: str
+
+
 class OffsetAndMetadata(NamedTuple):
     """What a group commits for a partition: where it goes on reading, a note of its own, and the leader's epoch.
 

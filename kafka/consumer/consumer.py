@@ -29,7 +29,7 @@ from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
 from kafka.errors import IllegalStateError
 from kafka.serializer.wrapper import close_each
-from kafka.structs import TopicPartition
+from kafka.structs import SubscriptionPattern, TopicPartition
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -56,14 +56,15 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     _checked: ConsumerConfig
 
     _MADE = Client._MADE | {
-        "_positions", "_topics", "_pattern", "_snapshot", "_woken", "_deliveries", "_reading", "_fetch", "_member",
-        "_listener", "_commits", "_stored", "_next_commit", "_metrics",
+        "_positions", "_topics", "_pattern", "_matched_by_brokers", "_snapshot", "_woken", "_deliveries", "_reading",
+        "_fetch", "_member", "_listener", "_commits", "_stored", "_next_commit", "_metrics",
     }  # fmt: skip
 
     def __init__(self, *topics: str, **configs: Unpack[ConsumerArguments]) -> None:
         self._positions: dict[TopicPartition, ReadPosition] = {}
         self._topics: set[str] | None = None  # subscribed
         self._pattern: Pattern | None = None  # by which they are
+        self._matched_by_brokers = False  # by a pattern that they know
         self._autocommit = True
         self._seen_handed_out = 0
         self._snapshot: Any = None  # whose partitions are assigned, where all of the topics' are
@@ -158,11 +159,12 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     def subscribe(
         self,
         topics: Iterable[str] = (),
-        pattern: str | None = None,
+        pattern: str | SubscriptionPattern | None = None,
         listener: ConsumerRebalanceListener | None = None,
     ) -> None:
         """Read these topics: what the group gives this consumer of them, without group_id all of it. With `pattern`, a
-        regular expression, read those whose names begin with a match of it, also those that are made later.
+        regular expression, read those whose names begin with a match of it, also those that are made later; with a
+        `SubscriptionPattern` those that the brokers find, in a group with group_protocol="consumer".
 
         `listener` is told in this thread, within `poll()`, iteration, `close()` and `unsubscribe()`. IllegalStateError
         after `assign`.
@@ -182,8 +184,14 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             self._listener = listener
             self._subscribe(names)
             return
-        from kafka.consumer.patterns import Pattern
+        from kafka.consumer.patterns import Pattern, check_for_brokers
 
+        if isinstance(pattern, SubscriptionPattern):
+            check_for_brokers(pattern, self._checked)
+            self._forget_pattern()
+            self._listener = listener
+            self._subscribe([], pattern.pattern)
+            return
         matched = Pattern(pattern, not self._checked.exclude_internal_topics, weakly(self._something_is_due))
         self._forget_pattern()
         self._listener = listener
@@ -199,20 +207,22 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
 
     def _match(self) -> None:
         """Subscribe the topics that match the pattern, where they are others than before."""
-        if self._pattern is None or self._pattern.names is None or set(self._pattern.names) == self._topics:
+        if self._pattern is None or self._pattern.names is None:
             return
-        self._subscribe(sorted(self._pattern.names))
+        if self._matched_by_brokers or set(self._pattern.names) != self._topics:
+            self._subscribe(sorted(self._pattern.names))
 
-    def _subscribe(self, names: list[str]) -> None:
+    def _subscribe(self, names: list[str], pattern: str = "") -> None:
         self._topics = set(names)
+        self._matched_by_brokers = bool(pattern)
         self._snapshot = None
         if self._checked.group_id is not None:
-            self._join_group(names)
+            self._join_group(names, pattern)
             return
         for name in names:
             self._driver.call(partial(self._core.metadata.want, name))
 
-    def _join_group(self, names: list[str]) -> None:
+    def _join_group(self, names: list[str], pattern: str) -> None:
         config, member = self._checked, self._member
         if member is None:
             assert config.group_id is not None
@@ -234,7 +244,10 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
                 weakly(self._last_polled, -inf),
             )
             self._driver.call(lambda now: self._core.attach(member))
-        self._driver.call(partial(member.subscribe, names))
+        if isinstance(member, ConsumerMember):
+            self._driver.call(partial(member.subscribe, names, pattern=pattern))
+        else:
+            self._driver.call(partial(member.subscribe, names))
 
     def _something_is_due(self) -> None:
         """For the thread that reads; called on the IO thread."""
@@ -248,8 +261,12 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         return self._polled
 
     def subscription(self) -> set[str] | None:
-        """The topics that are subscribed; None where partitions are assigned."""
-        return None if self._topics is None else set(self._topics)
+        """The topics that are subscribed; None where partitions are assigned. By a SubscriptionPattern those of which
+        this consumer has partitions: of others only the brokers know.
+        """
+        if self._topics is None:
+            return None
+        return {tp.topic for tp in self._positions} if self._matched_by_brokers else set(self._topics)
 
     @property
     def _subscription(self) -> _Subscription:

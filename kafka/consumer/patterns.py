@@ -1,4 +1,4 @@
-"""Subscribing by a pattern: which topics there are is asked from time to time, and matched here."""
+"""Subscribing by a pattern: which topics there are is asked from time to time, and matched here; or by the brokers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kafka.core.cluster.routes import ANY
+from kafka.errors import IllegalStateError
 from kafka.protocol import MetadataRequest
 from kafka.result import Err, Result
 
 if TYPE_CHECKING:
+    from kafka.consumer.config import ConsumerConfig
     from kafka.core.core import Core
     from kafka.errors import KafkaError
+    from kafka.structs import SubscriptionPattern
 
 
 class Pattern:
@@ -58,3 +61,16 @@ class Pattern:
         if names != self.names:
             self.names = names
             self._tell()
+
+
+def check_for_brokers(pattern: SubscriptionPattern, config: ConsumerConfig) -> None:
+    """Raise where they cannot be asked for it. What it may say only they know (RE2/J)."""
+    if not isinstance(pattern.pattern, str):
+        raise TypeError(f"a SubscriptionPattern must be of a str, not {pattern.pattern!r}")
+    if not pattern.pattern:
+        raise ValueError("a SubscriptionPattern must not be empty: '.*' matches all topics.")
+    if config.group_id is None or config.group_protocol != "consumer":
+        raise IllegalStateError(
+            'Brokers match a SubscriptionPattern in groups with group_protocol="consumer" only. Give the pattern as a'
+            " str: the consumer matches it itself, by Python's rules (re.match)."
+        )

@@ -8,8 +8,8 @@ import pytest
 from broker.cluster import KafkaCluster
 from broker.test_consumer import PARTITIONS, make, produce, reads, topic  # noqa: F401 (make, topic: fixtures)
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import UnreleasedInstanceIdError, UnsupportedAssignorError
+from kafka import KafkaConsumer, SubscriptionPattern, TopicPartition
+from kafka.errors import InvalidRegularExpressionError, UnreleasedInstanceIdError, UnsupportedAssignorError
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -118,3 +118,22 @@ def test_a_group_changes_its_protocol_while_it_works(
         )
     assert set(read) == set(range(produced))
     assert len(read) == produced  # none twice: every partition was committed before it moved
+
+
+def test_topics_that_the_brokers_find_by_a_pattern(kafka_cluster: KafkaCluster, topic: str, make: Any) -> None:  # noqa: F811
+    first, second = f"{topic}-a", f"{topic}-b"
+    kafka_cluster.create_topic(first, 1)
+    kafka_cluster.create_topic(f"x{topic}-a", 1)
+    one = make(group_id=topic, **CONSUMER)
+    one.subscribe(pattern=SubscriptionPattern(rf"(?i){topic.upper()}-\p{{L}}"))
+    reads(lambda _: one.assignment() == {TopicPartition(first, 0)}, one)
+    assert one.subscription() == {first}
+    kafka_cluster.create_topic(second, PARTITIONS)
+    produce(kafka_cluster, second, 10)
+    read = reads(lambda read: len(read) >= 10, one)  # within some 10 s
+    assert sorted(read) == list(range(10)) and one.subscription() == {first, second}
+    one.subscribe([topic])  # takes the pattern back
+    reads(lambda _: {tp.topic for tp in one.assignment()} == {topic}, one)
+    one.subscribe(pattern=SubscriptionPattern("(?=lookahead)"))
+    with pytest.raises(InvalidRegularExpressionError, match="lookahead"):
+        reads(lambda _: False, one)

@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
-from kafka import ConsumerRebalanceListener, KafkaProducer, TopicPartition
-from kafka.errors import ConfigurationValueError, UnsupportedAssignorError
+from kafka import ConsumerRebalanceListener, KafkaProducer, SubscriptionPattern, TopicPartition
+from kafka.errors import (
+    ConfigurationValueError,
+    IllegalStateError,
+    InvalidRegularExpressionError,
+    UnsupportedAssignorError,
+    UnsupportedVersionError,
+)
 from kafka.protocol import ConsumerGroupHeartbeatRequest
 from kafka.testing import EmbeddedCluster
 from tests.consumer.test_groups import DEFAULTS, PARTITIONS, Log, fill, until
@@ -105,3 +111,65 @@ def test_brokers_without_the_protocol(
 def test_what_is_no_protocol_or_assignor(make: Any, key: str, value: Any) -> None:
     with pytest.raises(ConfigurationValueError, match=key):
         make("t", **{key: value})
+
+
+def test_topics_that_the_brokers_find_by_a_pattern(
+    cluster: EmbeddedCluster, producer: KafkaProducer, make: Any
+) -> None:
+    cluster.create_topic("logs-a", 1)
+    cluster.create_topic("xlogs-a", 1)
+    one = make(**CONSUMER)
+    one.subscribe(pattern=SubscriptionPattern("logs-.*"))
+    assert one.subscription() == set()
+    until(lambda: one.assignment() == {TopicPartition("logs-a", 0)}, one)
+    assert one.subscription() == {"logs-a"}
+    cluster.create_topic("logs-b", 1)
+    producer.send("logs-b", b"7").get(10)
+    assert until(lambda: TopicPartition("logs-b", 0) in one.assignment(), one) + until(
+        lambda: one.position(TopicPartition("logs-b", 0)) == 1, one
+    ) == [7]
+    one.subscribe(pattern="t")  # matched here
+    until(lambda: len(one.assignment()) == PARTITIONS, one)
+    assert one.subscription() == {"t"}
+    one.subscribe(pattern=SubscriptionPattern("logs-b"))
+    until(lambda: one.assignment() == {TopicPartition("logs-b", 0)}, one)
+    one.subscribe(pattern="nothing")
+    until(lambda: not one.assignment() and one.subscription() == set(), one)
+    one.subscribe(["t"])
+    until(lambda: len(one.assignment()) == PARTITIONS, one)
+    one.unsubscribe()
+    assert one.subscription() is None
+
+
+def test_a_pattern_that_the_brokers_do_not_understand_is_said_by_poll(make: Any) -> None:
+    one = make(**CONSUMER)
+    one.subscribe(pattern=SubscriptionPattern("(?=t)"))
+    with pytest.raises(InvalidRegularExpressionError):
+        until(lambda: False, one)
+    one.unsubscribe()
+    one.subscribe(["t"])
+    until(lambda: len(one.assignment()) == PARTITIONS, one)
+
+
+def test_a_pattern_that_brokers_cannot_match_is_said_by_poll(cluster: EmbeddedCluster, make: Any) -> None:
+    for broker in cluster.brokers:
+        del broker.versions[ConsumerGroupHeartbeatRequest.API_KEY]
+    one = make(**CONSUMER)
+    one.subscribe(pattern=SubscriptionPattern("t"))
+    with pytest.raises(UnsupportedVersionError, match="KIP-848"):
+        until(lambda: False, one)
+
+
+def test_patterns_that_are_none_for_brokers(make: Any) -> None:
+    one = make(**CONSUMER)
+    with pytest.raises(TypeError, match="of a str"):
+        one.subscribe(pattern=SubscriptionPattern(b"t"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="empty"):
+        one.subscribe(pattern=SubscriptionPattern(""))
+    with pytest.raises(IllegalStateError):
+        one.subscribe(["t"], pattern=SubscriptionPattern("t"))
+    for configs in ({"group_protocol": "classic"}, {"group_id": None, **CONSUMER}):
+        other = make(**configs)
+        with pytest.raises(IllegalStateError, match="group_protocol"):
+            other.subscribe(pattern=SubscriptionPattern("t"))
+        assert other.subscription() is None

@@ -354,7 +354,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "a static member leaves for good",
         "KIP-848: -1 instead of -2, and a restart moves all of its partitions twice",
         "groups.consumer_protocol",
-        (("member_epoch=_LEAVES if config.instance is None else _PAUSES", "member_epoch=_LEAVES"),),
+        (("member_epoch=_LEAVES if for_good or config.instance is None else _PAUSES", "member_epoch=_LEAVES"),),
         CONSUMER,
     ),
     (
@@ -376,6 +376,20 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "platformatic#267: where the epoch has moved, committed offsets are not found, and reading begins at the end",
         "groups.offsets",
         ((" and error.errno not in _NOT_NOW", ""),),
+        CONSUMER,
+    ),
+    (
+        "a pattern is never taken back",
+        "KIP-848: null leaves a pattern as it is, so that who subscribes names reads what it matches beside them",
+        "groups.consumer_protocol",
+        (("version >= _PATTERNS and pattern != said_pattern", "version >= _PATTERNS and pattern"),),
+        CONSUMER,
+    ),
+    (
+        "patterns for brokers of 4.0's early access",
+        "Java's UnsupportedVersionException: version 0 has no field for a pattern; the member reads nothing for ever",
+        "groups.consumer_protocol",
+        (("            if self._pattern and result.value.version < _PATTERNS:", "            if False:"),),
         CONSUMER,
     ),
     (

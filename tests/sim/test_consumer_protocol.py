@@ -11,6 +11,7 @@ from kafka.core.flows import Task
 from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.offsets import commit, fetch_committed
 from kafka.core.groups.states import MemberState
+from kafka.errors import UnsupportedVersionError
 from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
 from kafka.protocol.codes import Code
 from kafka.result import Err, Ok
@@ -383,6 +384,93 @@ def test_brokers_without_the_protocol_are_spoken_to_as_before(lacks_api: bool) -
     assert sum("uses the classic one" in str(event) for event in w.simulation.trace) == 2
     one.leave()
     until(w, lambda: len(two.held) == PARTITIONS, 5.0)
+
+
+# -- topics that the coordinator finds by a pattern --------------------------------------------------------------------
+
+
+def topics_of(member: SimMember) -> set[str]:
+    return {tp.topic for tp in member.held}
+
+
+def matching(w: ConsumerWorld, pattern: str) -> SimMember:
+    one = w.add()
+    one.member.subscribe([], w.now, pattern=pattern)  # type: ignore[call-arg]
+    one.driver.turn()
+    return one
+
+
+def test_the_coordinator_finds_topics_by_a_pattern() -> None:
+    w = ConsumerWorld(27)
+    for name in ("logs-a", "logs-b", "xlogs-c"):
+        w.cluster.create_topic(name, 2)
+    one = matching(w, "logs-.*")
+    until(w, lambda: topics_of(one) == {"logs-a", "logs-b"}, 5.0)
+    w.cluster.create_topic("logs-d", 1)
+    until(w, lambda: topics_of(one) == {"logs-a", "logs-b", "logs-d"}, 5.0)
+    w.beats.clear()
+    w.run(3.0)
+    assert {beat.subscribed_topic_regex for beat in w.beats} == {None}  # said once
+    one.member.subscribe(["t"], w.now)
+    one.driver.turn()
+    until(w, lambda: topics_of(one) == {"t"}, 5.0)
+    assert w.coordinator.members[one.member.id].pattern is None
+    one.member.subscribe([], w.now, pattern="logs-d")  # type: ignore[call-arg]
+    one.driver.turn()
+    until(w, lambda: topics_of(one) == {"logs-d"}, 5.0)
+
+
+def test_a_pattern_is_said_again_after_a_lost_answer_and_taken_back_where_that_was_lost() -> None:
+    w = ConsumerWorld(28)
+    one = w.alone()
+    w.cluster.create_topic("logs-a", 2)
+    lost: list[str | None] = []
+
+    def loses(request: ConsumerGroupHeartbeatRequest) -> bool:
+        if request.subscribed_topic_regex is not None and lost.count(request.subscribed_topic_regex) < 2:
+            lost.append(request.subscribed_topic_regex)
+            return True
+        return False
+
+    w.loses = loses
+    one.member.subscribe([], w.now, pattern="logs-a")  # type: ignore[call-arg]
+    one.driver.turn()
+    until(w, lambda: topics_of(one) == {"logs-a"}, 15.0)
+    one.member.subscribe(["t"], w.now)
+    one.driver.turn()
+    until(w, lambda: topics_of(one) == {"t"}, 15.0)
+    assert lost == ["logs-a", "logs-a", "", ""]
+
+
+@pytest.mark.parametrize("version", [0, None])
+def test_brokers_that_match_no_patterns_are_an_error(version: int | None) -> None:
+    w = ConsumerWorld(29)
+    for broker in w.cluster.brokers:
+        if version is None:
+            del broker.versions[BEAT]
+        else:
+            broker.versions[BEAT] = (0, version)
+    one = matching(w, "t")
+    one.busy = True
+    until(w, lambda: one.member.state is MemberState.FATAL, 5.0)
+    assert isinstance(one.member.error, UnsupportedVersionError) and "SubscriptionPattern('t')" in str(one.member.error)
+    w.run(1.0)
+    if version is not None:
+        assert [beat.member_epoch for beat in w.beats] == [0, -1]
+
+
+def test_a_pattern_for_who_has_fallen_back_to_the_classic_protocol_is_an_error() -> None:
+    w = ConsumerWorld(30)
+    w.instead = lambda request: Code.UNSUPPORTED_VERSION
+    one, two = w.add(), w.add()
+    until(w, lambda: GroupWorld.settled(w), 10.0)
+    one.member.subscribe([], w.now, pattern="t")  # type: ignore[call-arg]
+    one.driver.turn()
+    one.busy = True
+    until(w, lambda: len(two.held) == PARTITIONS, 3.0)  # it has left
+    assert [bool(change.lost) for change in one.member.changes] == [True]
+    one.member.changes.popleft().done(w.now)
+    assert isinstance(one.member.error, UnsupportedVersionError)
 
 
 # -- offsets -----------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from kafka.core.flows import Signal, first, pause
 from kafka.core.groups.membership import Goodbye, Member
 from kafka.core.groups.offsets import Membership
 from kafka.core.groups.states import MemberEvent, MemberState
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnsupportedVersionError
 from kafka.protocol import (
     ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse,
@@ -38,8 +38,9 @@ _EXPELLED = frozenset((Code.UNKNOWN_MEMBER_ID, Code.FENCED_MEMBER_EPOCH))
 _FIRST_INTERVAL = 5.0  # seconds between heartbeats until the coordinator has said it
 _HEX = "0123456789abcdef"
 _SESSIONS = 2  # that somebody waits for the session of a namesake to end
-_Said = tuple[frozenset[str], frozenset[Place]]  # topics, what it has
-_NOTHING: _Said = (frozenset(), frozenset())
+_PATTERNS = 1  # the first version in which the coordinator matches patterns
+_Said = tuple[frozenset[str], str, frozenset[Place]]  # topics, a pattern of them, what it has
+_NOTHING: _Said = (frozenset(), "", frozenset())
 
 
 class ConsumerMember(Member):
@@ -53,6 +54,7 @@ class ConsumerMember(Member):
         self._held: dict[Place, TopicPartition] = {}  # what it has
         self._names: dict[bytes, str] = {}  # of topics that the coordinator has named by their ids
         self._is_asking = False  # for names
+        self._pattern = ""  # of topics, for the coordinator to match; "": these are subscribed by their names
         self._said: _Said | None = None  # what the coordinator knows of it; None: that is not known
         self._saying: _Said = _NOTHING  # with the heartbeat under way
         self._is_heard = False  # the coordinator has answered the last one that said what the member has
@@ -103,6 +105,31 @@ class ConsumerMember(Member):
         self._target = self._said = None
         self._held = {}
 
+    # -- what the consumer asks, on the driver's thread ----------------------------------------------------------------
+
+    def subscribe(self, topics: Collection[str], now: float, pattern: str = "") -> None:
+        """Read these, or what the coordinator finds by a pattern: a regular expression of RE2, for whole names."""
+        is_other, self._pattern = pattern != self._pattern, pattern
+        if pattern and self.is_classic and self._belonging is not None:
+            self._refuse(self._matches_nothing(), now)
+            return
+        super().subscribe(topics, now)
+        if is_other:
+            self._speaks.happens(now)
+
+    def _matches_nothing(self) -> UnsupportedVersionError:
+        return UnsupportedVersionError(
+            f"The brokers of group {self.config.group!r} cannot match SubscriptionPattern({self._pattern!r}): Kafka 4.0"
+            " and newer can, with the consumer group protocol (KIP-848) enabled. A pattern that is a str is matched by"
+            " the consumer, with any broker."
+        )
+
+    def _refuse(self, error: KafkaError, now: float) -> None:
+        """It cannot go on as a member, and leaves."""
+        self._part("its subscription cannot be", now)
+        self._refusal, self._expelled = error, True
+        self._disturbed.happens(now)
+
     # -- the conversation ----------------------------------------------------------------------------------------------
 
     async def _belong(self, now: float) -> KafkaError | None:
@@ -117,6 +144,8 @@ class ConsumerMember(Member):
             if self._expulsions > 1:  # one after the other
                 delay = min(1.0, 0.1 * 2 ** min(self._expulsions, 4))
                 _, now = await pause(self._services.timers, delay)
+        if self._pattern:
+            return self._matches_nothing()
         self._services.notice(
             "warning",
             f"The brokers do not have the consumer group protocol (KIP-848): group {self.config.group!r} uses the"
@@ -216,6 +245,9 @@ class ConsumerMember(Member):
                 _, now = await pause(services.timers, wait)
                 continue
             self._heard(result.value.response, now)
+            if self._pattern and result.value.version < _PATTERNS:
+                self._refuse(self._matches_nothing(), now)
+                return None
             if self._said == self._state():
                 left = self._polled(now) + config.rebalance_timeout - now
                 wait = min(self._interval, max(0.0, left) + 0.001)
@@ -223,7 +255,7 @@ class ConsumerMember(Member):
 
     def _state(self) -> _Said:
         """What the coordinator is to know."""
-        return self._topics, frozenset(self._held)
+        return self._topics, self._pattern, frozenset(self._held)
 
     def _heartbeat(self, version: int) -> ConsumerGroupHeartbeatRequest:
         """With what has changed since the last one that was answered; or with everything."""
@@ -231,9 +263,9 @@ class ConsumerMember(Member):
             request: ConsumerGroupHeartbeatRequest = self._goodbye("")[1](version)
             return request
         config = self.config
-        self._saying = topics, held = self._state()
+        self._saying = topics, pattern, held = self._state()
         self._joined_with = topics
-        said_topics, said_held = self._said or (None, None)
+        said_topics, said_pattern, said_held = self._said or (None, None, None)
         says_all = self._said is None
         self._is_heard &= held == said_held
         by_topic: dict[bytes, list[int]] = {}
@@ -247,6 +279,8 @@ class ConsumerMember(Member):
             rack_id=config.rack if says_all else None,
             rebalance_timeout_ms=round(config.rebalance_timeout * 1000) if says_all else -1,
             subscribed_topic_names=sorted(topics) if topics != said_topics else None,
+            # "" takes one back that the coordinator has, or may have.
+            subscribed_topic_regex=pattern if version >= _PATTERNS and pattern != said_pattern else None,
             server_assignor=config.assignor if says_all else None,
             topic_partitions=[
                 ConsumerGroupHeartbeatRequest.TopicPartitions(topic_id=id, partitions=numbers)
