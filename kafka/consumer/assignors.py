@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from kafka.core.groups.assignors import STRATEGIES, Members, Shares, Sizes, Strategy, by_topic
+from kafka.core.groups.assignors import STRATEGIES, Members, Racks, Shares, Sizes, Strategy, by_topic
 from kafka.errors import AssignorError
 from kafka.protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafka.structs import TopicPartition
@@ -55,7 +55,7 @@ class _Adapter:
     def __init__(self, assignor: Any) -> None:
         self._assignor = assignor
 
-    def assign(self, members: Members, sizes: Sizes) -> Shares:
+    def assign(self, members: Members, sizes: Sizes, racks: Racks) -> Shares:
         asked = [
             _Member(
                 id,

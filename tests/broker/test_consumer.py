@@ -110,6 +110,18 @@ def test_a_group_that_grows_and_shrinks(kafka_cluster: KafkaCluster, topic: str,
     assert [make(group_id=topic).committed(TopicPartition(topic, number)) for number in range(PARTITIONS)] == [30] * 6
 
 
+def test_sticky_members_get_back_what_they_gave_up(kafka_cluster: KafkaCluster, topic: str, make: Any) -> None:
+    configs = {"group_id": topic, "partition_assignment_strategy": ["sticky"], "client_rack": "a"}
+    three: list[KafkaConsumer] = []
+    for count in (6, 3, 2):
+        three.append(make(topic, **configs))
+        reads(lambda _, count=count: all(len(each.assignment()) == count for each in three), *three)  # type: ignore[misc]
+    first, last = three[0].assignment(), three[2].assignment()
+    three.pop(1).close()
+    reads(lambda _: all(len(each.assignment()) == 3 for each in three), *three)
+    assert first < three[0].assignment() and last < three[1].assignment()
+
+
 @pytest.mark.parametrize("strategy", ["range", "roundrobin", "cooperative-sticky"])
 def test_a_group_with_a_member_of_librdkafka(kafka_cluster: KafkaCluster, topic: str, make: Any, strategy: str) -> None:
     theirs = Consumer(

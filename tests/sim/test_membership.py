@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kafka.core.config import Config
-from kafka.core.groups.assignors import STRATEGIES, Members, Shares, Sizes, Strategy, assign_ranges
+from kafka.core.groups.assignors import STRATEGIES, Members, Racks, Shares, Sizes, Strategy, assign_ranges
 from kafka.core.groups.membership import Change, GroupConfig, Member
 from kafka.core.groups.states import MemberState
 from kafka.errors import AssignorError
@@ -81,6 +81,7 @@ class SimMember:
         instance: str | None = None,
         poll_interval: float = 20.0,
         assignor: str | None = None,
+        rack: str | None = None,
         busy: bool = False,
     ) -> None:
         self.world = world
@@ -98,6 +99,7 @@ class SimMember:
             rebalance_timeout=poll_interval,
             heartbeat_interval=0.5,
             assignor=assignor,
+            rack=rack,
         )
         strategies = [world.own or STRATEGIES[world.strategy]]
         services = self.driver.core.services
@@ -236,6 +238,42 @@ def test_partitions_that_are_added_are_given_out() -> None:
     until(w, lambda: sum(len(member.held) for member in w.members) == PARTITIONS + 1, 20.0)
 
 
+def test_sticky_members_get_back_what_they_gave_up() -> None:
+    w = GroupWorld(12, "sticky")
+    for _ in range(3):
+        w.add()
+        until(w, w.settled, 10.0)
+    had = [set(member.held) for member in w.members]
+    w.members[1].die()
+    until(w, w.settled, 15.0)
+    assert had[0] <= w.members[0].held and had[2] <= w.members[2].held
+
+
+@pytest.mark.parametrize("strategy", ["range", "sticky", "cooperative-sticky"])
+def test_members_read_what_is_in_their_rack(strategy: str) -> None:
+    w = GroupWorld(11, strategy)
+    for broker, rack in zip(w.cluster.brokers, "abc", strict=True):
+        broker.rack = rack
+    topic = w.cluster.topics["t"]
+    for number, partition in enumerate(topic.partitions):
+        partition.replicas = (w.cluster.brokers[number % 3].id,)
+    for rack in "cab":
+        w.add(rack=rack)
+    until(w, w.settled, 20.0)
+    racks = {member.member.config.rack: {tp.partition % 3 for tp in member.held} for member in w.members}
+    assert racks == {"a": {0}, "b": {1}, "c": {2}}
+    generation = w.group.generation
+    w.cluster.brokers[1].stop()  # which is no reason to read elsewhere: it will be back
+    w.run(w.client.core.config.metadata_max_age + 5.0)
+    assert w.group.generation == generation
+    w.cluster.brokers[1].start()
+    topic.partitions[0].replicas = (w.cluster.brokers[2].id,)  # it has moved
+    topic.partitions[2].replicas = (w.cluster.brokers[0].id,)
+    until(w, lambda: w.group.generation > generation and w.settled(), w.client.core.config.metadata_max_age + 10.0)
+    (one,) = (member for member in w.members if member.member.config.rack == "c")
+    assert TopicPartition("t", 0) in one.held
+
+
 def raises(*arguments: Any) -> Any:
     raise ZeroDivisionError("oh")
 
@@ -260,7 +298,7 @@ def test_an_assignor_of_ones_own_hears_what_members_say_and_what_it_has() -> Non
     told: list[tuple[int, int]] = []
     heard: list[set[bytes | None]] = []
 
-    def assign(members: Members, sizes: Sizes) -> Shares:
+    def assign(members: Members, sizes: Sizes, racks: Racks) -> Shares:
         heard.append({member.user_data for member in members.values()})
         return assign_ranges(members, sizes)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
-from kafka.core.groups.assignors import Strategy, Subscription, by_topic
+from kafka.core.groups.assignors import NO_RACKS, Strategy, Subscription, by_topic
 from kafka.protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafka.structs import TopicPartition
 
@@ -88,7 +88,7 @@ class KnownAssignor(AbstractPartitionAssignor):
         }
         topics = {topic for each in found.values() for topic in each.topics}
         sizes = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
-        shares = self.strategy.assign(found, {topic: size for topic, size in sizes.items() if size})
+        shares = self.strategy.assign(found, {topic: size for topic, size in sizes.items() if size}, NO_RACKS)
         return {id: as_assignment(share) for id, share in shares.items()}
 
     def metadata(self, topics: Collection[str]) -> ConsumerProtocolSubscription:

@@ -17,11 +17,14 @@ from kafka.core.cluster.routes import GROUP, Coordinator
 from kafka.core.cluster.snapshot import Snapshot
 from kafka.core.flows import Signal, Task, Wish, first, pause
 from kafka.core.groups.assignors import (
+    NO_RACKS,
+    Racks,
     Shares,
     Strategy,
     Subscription,
     decode_share,
     decode_subscription,
+    encode_last,
     encode_share,
     encode_subscription,
 )
@@ -118,7 +121,10 @@ class Member:
         self._route = Coordinator(GROUP, config.group)
         self._topics: frozenset[str] = frozenset()
         self._joined_with: frozenset[str] = frozenset()
-        self._seen: dict[str, int] = {}  # the sizes of topics that the last assignment was made with, where we led
+        # The sizes of topics that the last assignment was made with, and where their replicas were; where we led.
+        self._seen: dict[str, int] = {}
+        self._seen_racks: Racks = NO_RACKS
+        self._broker_racks: dict[int, str] = {}  # also of those that are down
         self._belonging: Task[KafkaError | None] | None = None
         self._beating: Task[None] | None = None
         self._disturbed = Signal()  # something has happened while it stays
@@ -127,6 +133,8 @@ class Member:
         self._is_asleep = False  # nobody polls; it joins again when somebody does
         self._refusal: KafkaError | None = None  # and never will be one: why
         self._news = Signal()  # there is newer metadata
+        self._last: frozenset[TopicPartition] = frozenset()  # what it was given last, whether it still has that or not
+        self._last_generation = -1
 
     @property
     def membership(self) -> Membership:
@@ -234,8 +242,10 @@ class Member:
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         """Partitions may have been added, of which only the leader's assignment can make something."""
         self._news.happens(now)
-        if self.state is MemberState.STABLE and self._seen and self._seen != self._sizes(self._seen):
-            self._rejoin(now)
+        if self.state is MemberState.STABLE and self._seen:
+            has_moved = self.config.rack is not None and self._seen_racks != self._racks(self._seen)
+            if has_moved or self._seen != self._sizes(self._seen):
+                self._rejoin(now)
 
     def uses(self, topic: str) -> bool:
         return topic in self._topics or topic in self._seen
@@ -247,6 +257,21 @@ class Member:
     def _sizes(self, topics: Collection[str]) -> dict[str, int]:
         snapshot = self._services.metadata.snapshot
         return {topic: size for topic in topics if (size := snapshot.partitions(topic)) > 0}
+
+    def _racks(self, topics: Collection[str]) -> Racks:
+        """Where the replicas are, in sync or not: a broker that is down will be back."""
+        snapshot = self._services.metadata.snapshot
+        self._broker_racks.update((each.id, each.rack) for each in snapshot.brokers.values() if each.rack)
+        if not self._broker_racks:
+            return NO_RACKS
+        return {
+            TopicPartition(topic, partition.id): frozenset(
+                self._broker_racks[id] for id in partition.replicas if id in self._broker_racks
+            )
+            for topic in topics
+            if topic in snapshot.topics
+            for partition in snapshot.topics[topic].partitions
+        }
 
     # -- the conversation ----------------------------------------------------------------------------------------------
 
@@ -284,9 +309,10 @@ class Member:
                     _, now = await pause(self._services.timers, min(1.0, 0.1 * 2 ** min(failures, 4)))
                 continue
             failures = 0
+            self._last, self._last_generation = frozenset(result.value), self.generation
             self.handle(MemberEvent.SYNCED)
             self._start_beating(now)
-            now = await self._adopt(frozenset(result.value), now)
+            now = await self._adopt(self._last, now)
             now = await self._stay(now)
 
     async def _stay(self, now: float) -> float:
@@ -358,7 +384,9 @@ class Member:
         while True:
             user_data: dict[str, bytes | None] = {}
             for strategy in self._strategies:
-                if strategy.user_data is not None:
+                if strategy.says_last:
+                    user_data[strategy.name] = encode_last(self._last, self._last_generation)
+                elif strategy.user_data is not None:
                     try:
                         user_data[strategy.name] = strategy.user_data(self._topics)
                     except Exception as error:
@@ -467,8 +495,9 @@ class Member:
         while now < deadline and any(self._is_unclear(topic) for topic in topics):
             _, now = await first(self._news.wait(), pause(self._services.timers, deadline - now))
         self._seen = {topic: self._services.metadata.snapshot.partitions(topic) for topic in topics}
+        self._seen_racks = self._racks(topics)
         try:
-            return Ok(strategy.assign(members, self._sizes(topics))), now
+            return Ok(strategy.assign(members, self._sizes(topics), self._seen_racks)), now
         except Exception as error:  # of a user's own
             return Err(_failed(strategy, error)), now
 
