@@ -133,7 +133,9 @@ def test_token_providers(cluster: EmbeddedCluster, provider: Any) -> None:
         (None, "TypeError: it returned a NoneType where a token, a string, was wanted"),
         (b"abc", "TypeError: it returned a bytes"),
         ("", "gave a token that is empty"),
-        (("abc", "soon"), "ValueError"),
+        (("abc", "a-refresh-token"), "it returned a str where the token's expiry, a number, was wanted"),
+        (("abc", True), "it returned a bool"),
+        (("abc", [1]), "it returned a list"),
         (("abc",), "TypeError: it returned a tuple"),
     ],
 )
@@ -141,6 +143,7 @@ def test_providers_that_return_no_token(cluster: EmbeddedCluster, returned: Any,
     with pytest.raises(CredentialsError) as caught:
         produce(**keys(cluster, "OAUTHBEARER", sasl_oauth_token_provider=lambda: returned))
     assert said in str(caught.value)
+    assert "refresh" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_coroutine_function_is_told_that_it_is_none(cluster: EmbeddedCluster) -> None:
@@ -153,7 +156,8 @@ def test_a_coroutine_function_is_told_that_it_is_none(cluster: EmbeddedCluster) 
 
 def test_expiry_is_read_from_a_jwt() -> None:
     assert security.expiry_of(unsecured_token("a", 1234.5)) == 1234.5
-    for opaque in ("abc", "a.b.c", "a.e30.c", "", "..", "a.W10.c"):
+    deep, endless = (base64.urlsafe_b64encode(text).decode() for text in (b"[" * 9999, b'{"exp": 1%s}' % (b"0" * 400)))
+    for opaque in ("abc", "a.b.c", "a.e30.c", "", "..", "a.W10.c", f"a.{deep}.c", f"a.{endless}.c"):
         assert security.expiry_of(opaque) is None
 
 
@@ -191,6 +195,9 @@ def test_a_mechanism_of_the_users_own(cluster: EmbeddedCluster, registered: None
         produce(**keys(cluster, sasl_plain_username="a,b=c", sasl_plain_password="x"))
     with pytest.raises(CredentialsError, match="the SASL mechanism PLAIN failed: KeyError"):
         register_sasl_mechanism("PLAIN", lambda **config: {}["x"], overwrite=True)
+        produce(**keys(cluster))
+    with pytest.raises(CredentialsError, match="the SASL mechanism PLAIN failed: TypeError"):
+        register_sasl_mechanism("PLAIN", type("Number", (Steps,), {"auth_bytes": lambda self: 3}), overwrite=True)
         produce(**keys(cluster))
     with pytest.raises(ValueError, match="PLAIN already"):
         register_sasl_mechanism("PLAIN", Steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,8 @@ def _options(pairs: list[str]) -> Iterator[Entry]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise Usage(f"--config takes NAME=VALUE, not {pair!r}, or NAME=@FILE")
+            begins = re.match(r"[\w.\-]*", pair)  # what follows may be a password
+            raise Usage(f"-X takes NAME=VALUE, or NAME=@FILE; there is no '=' behind {begins and begins[0]!r}")
         if value.startswith("@"):
             value = SecretFile(name, value[1:]).read()
         yield Entry(name, value, f"-X {name}", is_shared=False)

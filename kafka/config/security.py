@@ -30,6 +30,9 @@ class _Hidden:
     def __repr__(self) -> str:
         return "<hidden>"
 
+    def __reduce__(self) -> str:
+        return "HIDDEN"  # a copy of it is itself
+
 
 HIDDEN = _Hidden()
 
@@ -40,6 +43,8 @@ def is_secret(name: str, value: Any) -> bool:
         return value is not None
     if name in ("proxy_url", "socks5_proxy"):
         return value is not None and "@" in value
+    if name == "sasl_oauthbearer_token_endpoint_url":
+        return value is not None and "?" in value
     text = value.decode(errors="replace") if isinstance(value, bytes) else value
     return isinstance(text, str) and _PRIVATE in text
 
@@ -185,8 +190,8 @@ class SecurityKeys(Configuration):
         or_none(Kind("str", "a mechanism's name, such as 'SCRAM-SHA-512'", _name), "no SASL"),
         None,
         "How the client proves who it is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, "
-        "SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM, or one that was registered. Set it to one that the brokers' listener "
-        "offers.",
+        "SCRAM-SHA-512, OAUTHBEARER, GSSAPI, AWS_MSK_IAM, or one that was registered. Set it to one that the brokers' "
+        "listener offers.",
     )
     sasl_plain_username = Key(
         _text_or_function("no user"),

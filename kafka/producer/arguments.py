@@ -199,8 +199,8 @@ class ProducerArguments(TypedDict, total=False):
     says."""
     sasl_mechanism: str | None
     """A mechanism's name, such as 'SCRAM-SHA-512', or None for no SASL; None by default. How the client proves who it
-    is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM, or
-    one that was registered. Set it to one that the brokers' listener offers."""
+    is, where `security_protocol` begins with SASL: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, GSSAPI,
+    AWS_MSK_IAM, or one that was registered. Set it to one that the brokers' listener offers."""
     sasl_plain_username: str | Callable[[], str] | None
     """A string, a function that returns one, or None for no user; None by default. The user's name, for PLAIN and
     SCRAM. A function is called for each connection."""

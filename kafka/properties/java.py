@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from kafka.properties.text import login_module
@@ -52,6 +52,7 @@ JAVA_ONLY = {
     "a mechanism of your own with kafka.net.sasl.register_sasl_mechanism",
     "sasl_login_callback_handler_class": "pass sasl_oauth_token_provider to the client, or functions as "
     "sasl_plain_username and sasl_plain_password",
+    "sasl_oauthbearer_jwt_validator_class": "a token is shown to the broker as the endpoint gave it",
     "sasl_login_class": "pass sasl_oauth_token_provider to the client, or functions as credentials",
     "security_providers": "pass an ssl_context to the client",
     "ssl_cipher_suites": "set ssl_ciphers, to OpenSSL's names of them, such as ECDHE+AESGCM",
@@ -79,10 +80,12 @@ class Wrong(Exception):
 
 
 class Meaning(NamedTuple):
-    """Keys of ours with their values, as text or already understood; `without_effect`: to be told of."""
+    """Keys of ours with their values, as text or already understood; `without_effect`: to be told of, `options`: so
+    are those, in the value."""
 
     keys: Mapping[str, object]
     without_effect: bool = False
+    options: Sequence[str] = ()
 
 
 _NOTHING = Meaning({})
@@ -188,10 +191,17 @@ def _jaas(value: str, others: Mapping[str, str]) -> Meaning:
         }
         if options.get("tokenauth", "").lower() == "true":
             keys["sasl_scram_tokenauth"] = True
-        return Meaning(keys)
+        # user_NAME says to a broker who its users are.
+        known = ("username", "password", "tokenauth")
+        return Meaning(keys, options=[name for name in options if name not in known and not name.startswith("user_")])
     if kind == "OAuthBearerLoginModule":
-        return Meaning(_oauth(options))
+        return Meaning(_oauth(options), options=[name for name in options if not _is_of_oauth(name)])
     if kind == "IAMLoginModule":
+        if others_of_aws := [name for name in options if name != "awsDebugCreds"]:
+            raise Wrong(
+                f"says with {', '.join(others_of_aws)} who the client is, which is not read from there: set "
+                "AWS_PROFILE to a profile that says it (role_arn, source_profile), and AWS_REGION"
+            )
         return _NOTHING
     if kind == "Krb5LoginModule":
         raise Wrong("names Kerberos (Krb5LoginModule), whose tickets come from the system's cache: kinit, and leave it "
@@ -218,6 +228,16 @@ def _oauth(options: Mapping[str, str]) -> dict[str, object]:
     return keys
 
 
+def _is_of_oauth(option: str) -> bool:
+    return option in _OAUTH or option.startswith("extension_")
+
+
+def _two_phases(value: str, others: Mapping[str, str]) -> Meaning:
+    if value.lower() != "false":
+        raise Wrong("is for transactions that somebody else ends (two-phase commit), which are not done here")
+    return _NOTHING
+
+
 _OAUTH = {
     "clientId": "sasl_oauthbearer_client_credentials_client_id",
     "clientSecret": "sasl_oauthbearer_client_credentials_client_secret",
@@ -236,4 +256,5 @@ _SPECIAL: dict[str, Callable[[str, Mapping[str, str]], Meaning]] = {
     "ssl_endpoint_identification_algorithm": _host_names,
     "ssl_keystore_type": _kind_of_store,
     "ssl_truststore_type": _kind_of_store,
+    "transaction_two_phase_commit_enable": _two_phases,
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +21,10 @@ log = Log("kafka.config")
 
 #: What environment variables begin with: KAFKA_TURBO_CONFIG_SASL_PLAIN_PASSWORD=... sets sasl_plain_password.
 ENVIRONMENT = "KAFKA_TURBO_CONFIG_"
+
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TRIMMED = "".join(map(chr, range(33)))  # by Java off both ends of a value
+_NAME = re.compile(r"[\w.\-]{1,60}")  # what may be one, and is no line of a key in base64
 
 KEYS: Mapping[str, Key[Any]] = {**ProducerConfig.KEYS, **ConsumerConfig.KEYS}
 
@@ -63,12 +69,18 @@ def from_file(path: str | os.PathLike[str]) -> list[Entry]:
     shown = os.fspath(path)
     try:
         with open(path, "rb") as file:
-            text = file.read().decode("latin-1")
+            data = file.read()
     except (OSError, ValueError) as error:
         said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigurationValueError(f"{shown}: cannot be read: {said}.") from error
+    if data.startswith(_BYTE_ORDER_MARKS):
+        raise ConfigurationValueError(
+            f"{shown}: begins with a byte order mark, so it is in UTF-8 or UTF-16; Java reads such a file as ISO "
+            "8859-1: save it as ASCII."
+        )
     try:
-        return [Entry(name, value, f"{shown}, line {line}") for name, value, line in properties(text)]
+        entries = properties(data.decode("latin-1"))
+        return [Entry(name, value.strip(_TRIMMED), f"{shown}, line {line}") for name, value, line in entries]
     except ValueError as error:
         line, what = error.args
         raise ConfigurationValueError(f"{shown}, line {line}: {what}.") from None
@@ -92,7 +104,7 @@ def understand(entries: Iterable[Entry]) -> dict[str, Any]:
         given[name] = entry
     values = {name: entry.value for name, entry in given.items()}
     found: dict[str, Any] = {}
-    without_effect = []
+    without_effect: dict[str, list[str]] = {}  # by the place
     for name, entry in given.items():
         try:
             said = meaning(name, entry.value, values)
@@ -105,17 +117,15 @@ def understand(entries: Iterable[Entry]) -> dict[str, Any]:
                 said = Meaning({}, without_effect=True)
             else:
                 raise _unknown(entry, name)
-        if said.without_effect:
-            without_effect.append(entry)
+        idle = [entry.name] if said.without_effect else [f"{option} in {entry.name}" for option in said.options]
+        if idle:
+            without_effect.setdefault(entry.place.rpartition(", line ")[0] or entry.place, []).extend(idle)
         for key, value in said.keys.items():
             kept: str = SharedName(key) if entry.is_shared and not _is_everybodys(key) else key
             found.pop(kept, None)  # with it the name that it had
             found[kept] = _value(entry, key, value)
-    if without_effect:
-        log.warning(
-            "%s: %s mean something to Java's clients or to other programs, and have no effect here",
-            without_effect[0].place.partition(",")[0], ", ".join(entry.name for entry in without_effect),
-        )  # fmt: skip
+    for place, names in without_effect.items():
+        log.warning("%s: for Java's clients or other programs, and without effect here: %s", place, ", ".join(names))
     return found
 
 
@@ -162,6 +172,8 @@ def _unknown(entry: Entry, name: str) -> ConfigurationValueError:
 
     from kafka.properties.java import JAVA_ONLY, RENAMED
 
+    if not _NAME.fullmatch(entry.name):
+        return ConfigurationValueError(f"{entry.place}: this is no NAME=VALUE with the name of a configuration key.")
     nearest = get_close_matches(name, [*KEYS, *RENAMED, *JAVA_ONLY, "sasl_jaas_config"], 1, 0.5)
     shown = [each.replace("_", ".") if "." in entry.name else each for each in nearest]
     return ConfigurationValueError(

@@ -119,11 +119,13 @@ class SignedAssertion:
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
         source = self._file.source
-        data = material.pem(source, self._file.read().encode(), PRIVATE_KEY, "private key")
+        data = material.pem(source, self._file.read_bytes(), PRIVATE_KEY, "private key")
         is_encrypted = b"ENCRYPTED" in data  # "Proc-Type: 4,ENCRYPTED" too, as older ones have it
-        opens = self._passphrase.read().encode() if is_encrypted and self._passphrase is not None else None
-        if is_encrypted and opens is None:
-            raise source.wrong(f"is encrypted: set {PASSPHRASE}")
+        opens = None
+        if is_encrypted:
+            if self._passphrase is None:
+                raise source.wrong(f"is encrypted: set {PASSPHRASE}")
+            opens = material.encoded(PASSPHRASE, self._passphrase.read())
         try:
             return load_pem_private_key(data, opens)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:

@@ -27,6 +27,7 @@ from kafka.version import __version__
 
 URL, ALLOW_HTTP, CAFILE = (f"sasl_oauthbearer_{name}" for name in ("token_endpoint_url", "allow_http", "ssl_cafile"))
 MOST_BYTES = 1 << 20  # of an answer
+_MOST_HEAD = 1 << 17  # of what comes before it, and between its parts
 DEADLINE = 8.0  # seconds, for all of it; connections wait a little longer
 _MOST_SHOWN = 200  # characters of what is said
 _CUT_OFF = "the answer ended too early", f"Check that it is up, and {URL}."
@@ -82,8 +83,8 @@ def address_of(url: str, *, http: bool) -> Address:
     try:
         parts = urlsplit(url)
         host, port, scheme = parts.hostname, parts.port, parts.scheme
-    except ValueError as error:
-        raise ConfigurationValueError(f"{URL} is no URL: {error}.") from None
+    except ValueError:  # which has a part of it in its text, of a password perhaps
+        raise ConfigurationValueError(f"{URL} is no URL with a host and, perhaps, a port.") from None
     if scheme == "http" and not http:
         raise ConfigurationValueError(
             f"{URL} begins with http://, so everybody on the way could read the secret and the token: use https://, or "
@@ -204,7 +205,11 @@ def _connected(addresses: Sequence[Any], until: float) -> _socket.socket:
     """To the first that accepts; each has its share of the time."""
     failure: OSError | None = None
     for tried, (family, kind, protocol, _, where) in enumerate(addresses):
-        raw = _socket.socket(family, kind, protocol)
+        try:
+            raw = _socket.socket(family, kind, protocol)
+        except OSError as error:  # no IPv6 here, say
+            failure = error
+            continue
         try:
             raw.settimeout(_left(until) / (len(addresses) - tried))
             raw.connect(where)
@@ -276,16 +281,26 @@ class _Tls(_Plain):
 
 
 class _Reading(io.RawIOBase):
+    """No more than an answer may have, whatever its head and its chunks say of their size."""
+
     def __init__(self, stream: _Plain) -> None:
         self._stream = stream
+        self._left = MOST_BYTES + _MOST_HEAD
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._stream.receive(len(buffer))
+        data = self._stream.receive(min(len(buffer), self._left + 1))
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_long()
         buffer[: len(data)] = data
         return len(data)
+
+
+def _too_long() -> _Trouble:
+    return _Trouble(f"the answer is of more than {MOST_BYTES} bytes", f"Check {URL}: this is no token.")
 
 
 # -- HTTP --------------------------------------------------------------------------------------------------------------
@@ -319,7 +334,7 @@ def _answer(address: Address, question: Question, stream: _Plain) -> dict[str, A
             )
         body = response.read(MOST_BYTES + 1)
         if len(body) > MOST_BYTES or (response.length or 0) > MOST_BYTES:
-            raise _Trouble(f"the answer is of more than {MOST_BYTES} bytes", f"Check {URL}: this is no token.")
+            raise _too_long()
         if response.length:
             raise _Trouble(*_CUT_OFF, passes=True)
     finally:
@@ -327,7 +342,7 @@ def _answer(address: Address, question: Question, stream: _Plain) -> dict[str, A
     found = _parsed(body)
     if 200 <= status < 300:
         if found is None:
-            kind = response.getheader("Content-Type") or "of no type"
+            kind = response.getheader("Content-Type") or "something"
             raise _Trouble(
                 f"the answer is no JSON object, but {question.shown(kind)} of {len(body)} bytes",
                 f"Check {URL}: is that the token endpoint, or a page for people?",

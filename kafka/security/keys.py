@@ -44,10 +44,10 @@ def mechanism(protocol: str, values: Mapping[str, Any], given: Collection[str]) 
     """
     name = values["sasl_mechanism"]
     if not protocol.startswith("SASL_"):
-        if name is not None:
+        if ours := [key for key in given if key.startswith("sasl_")]:
             raise ConfigurationValueError(
-                f"sasl_mechanism needs security_protocol 'SASL_SSL' or 'SASL_PLAINTEXT'; with {protocol!r} nobody would"
-                " authenticate."
+                f"{', '.join(ours)} {'needs' if len(ours) == 1 else 'need'} security_protocol 'SASL_SSL' or "
+                f"'SASL_PLAINTEXT'; with {protocol!r} nobody would authenticate."
             )
         return None
     if name is None:

@@ -30,6 +30,8 @@ REVOCATIONS = (b"-----BEGIN X509 CRL-----",)
 _PEM = "-----BEGIN "
 _JKS = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")  # Java's own kinds of key store
 _LONGEST_PASSWORD = 1024  # of OpenSSL's
+_LONGEST_PATH = 255  # that is shown
+_JWT = "eyJ"  # what the base64 of a JSON object begins with
 
 
 class Source(NamedTuple):
@@ -40,15 +42,21 @@ class Source(NamedTuple):
 
     @property
     def is_text(self) -> bool:
-        value = self.value.encode() if isinstance(self.value, str) else self.value
-        return isinstance(value, bytes) and _PEM.encode() in value
+        value = self.value
+        return _PEM in value if isinstance(value, str) else isinstance(value, bytes) and _PEM.encode() in value
 
     def __str__(self) -> str:
-        return f"{self.key} (PEM text)" if self.is_text else f"{self.key}={os.fspath(self.value)!r}"
+        if self.is_text:
+            return f"{self.key} (PEM text)"
+        path = os.fsdecode(self.value)
+        # What is no path may be the secret itself, in a form that is not understood.
+        if "\0" in path or len(path) > _LONGEST_PATH or path.startswith(_JWT):
+            return f"{self.key} (neither PEM text nor a path, of length {len(path)})"
+        return f"{self.key}={path!r}"
 
     def read(self) -> bytes:
         if self.is_text:
-            return self.value.encode() if isinstance(self.value, str) else bytes(self.value)  # type: ignore[arg-type]
+            return encoded(self.key, self.value)  # type: ignore[arg-type]
         try:
             with open(self.value, "rb") as file:
                 return file.read()
@@ -70,10 +78,23 @@ class Source(NamedTuple):
         return ConfigurationValueError(f"{self}: {what}.")
 
 
+def encoded(key: str, value: str | bytes) -> bytes:
+    """Without the value in the error, a ConfigurationValueError."""
+    try:
+        return value.encode() if isinstance(value, str) else value
+    except UnicodeEncodeError:
+        raise ConfigurationValueError(f"{key} cannot be written in UTF-8.") from None
+
+
 def pem(source: Source, data: bytes, wanted: tuple[bytes, ...], called: str) -> bytes:
     """`data`, where it is PEM and has one of these marks, which begin what is `called` so."""
-    if any(mark in data for mark in wanted):
-        return data
+    for mark in wanted:
+        if mark in data:
+            if not data.partition(mark)[2].lstrip(b" \t").startswith((b"\n", b"\r")):
+                raise source.wrong(
+                    "has lost its line breaks: '-----BEGIN ...-----' is a line of its own, and what follows is, too"
+                )
+            return data
     if data.startswith(_JKS):
         raise source.wrong(
             "is a Java key store (JKS), which only Java reads; this makes a PKCS#12 store of it: "
@@ -107,7 +128,7 @@ def password(key: str, secret: Secret | None) -> bytes | None:
                 f"{key}: the function that was given raised {type(error).__name__}: {error}"
             ) from error
     if isinstance(value, str):
-        value = value.encode()
+        value = encoded(key, value)
     if value is not None and not isinstance(value, (bytes, bytearray)):
         raise ConfigurationValueError(
             f"{key} must be a string, bytes, or a function that returns one of them; it returned "

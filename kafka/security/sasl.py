@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kafka._log import Log
 from kafka.core.sasl import Mechanism
 from kafka.core.sasl.registered import Registered
 from kafka.errors import ConfigurationValueError
@@ -20,6 +21,8 @@ from kafka.errors import ConfigurationValueError
 if TYPE_CHECKING:
     from kafka.core.net.network import Network
     from kafka.core.sasl.oauthbearer import Token
+
+log = Log("kafka.security")
 
 Make = Callable[["Network"], Mechanism]
 
@@ -73,6 +76,7 @@ def maker(settings: Settings, values: Mapping[str, Any], given: Collection[str])
         if others and name != only:
             verb = "is" if len(others) == 1 else "are"
             raise ConfigurationValueError(f"{', '.join(others)} {verb} for sasl_mechanism {only!r}, not for {name}.")
+    _tell_unused(name, given)
     if name == "GSSAPI":
         return _kerberos(settings)
     ours = [key for key in given if key.startswith("sasl_oauthbearer_")]
@@ -101,6 +105,13 @@ def maker(settings: Settings, values: Mapping[str, Any], given: Collection[str])
 
     is_token = settings.scram_tokenauth
     return lambda network: Scram(network, name, credentials, _nonce, is_token=is_token)
+
+
+def _tell_unused(name: str, given: Collection[str]) -> None:
+    theirs = ["sasl_plain_username", "sasl_plain_password"] if name not in ("PLAIN", *SCRAM) else []
+    theirs += ["sasl_oauth_token_provider"] if name != "OAUTHBEARER" else []
+    if unused := [key for key in theirs if key in given]:
+        log.warning("sasl_mechanism is %s, so nothing is done with %s", name, ", ".join(unused))
 
 
 def _kerberos(settings: Settings) -> Make:
@@ -206,7 +217,11 @@ def _read(found: Any) -> tuple[str, float | None]:
         value, expires = found, None
     if not isinstance(value, str):
         raise TypeError(f"it returned a {type(value).__name__} where a token, a string, was wanted")
-    return value, expiry_of(value) if expires is None else float(expires)
+    if expires is None:
+        return value, expiry_of(value)
+    if isinstance(expires, bool) or not hasattr(expires, "__float__"):  # not its value, which may be another token
+        raise TypeError(f"it returned a {type(expires).__name__} where the token's expiry, a number, was wanted")
+    return value, float(expires)
 
 
 def expiry_of(token: str) -> float | None:
@@ -217,5 +232,5 @@ def expiry_of(token: str) -> float | None:
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
         return float(claims["exp"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

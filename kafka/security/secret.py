@@ -56,14 +56,18 @@ class SecretFile:
 
     def read(self) -> str:
         """Without the end of the last line. Raises ConfigurationValueError."""
+        try:
+            return self.read_bytes().decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise self.source.wrong("is not text in UTF-8") from None
+
+    def read_bytes(self) -> bytes:
+        """Raises ConfigurationValueError."""
         data = self.source.read()
         if not self._is_told and self._is_public():
             self._is_told = True
             log.warning("%s has a secret in it, and every user of this machine can read it: chmod o-r", self.source)
-        try:
-            return data.decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise self.source.wrong("is not text in UTF-8") from None
+        return data
 
     def _is_public(self) -> bool:
         try:

@@ -98,7 +98,7 @@ def build(settings: Settings) -> ssl.SSLContext:
     if settings.ciphers is not None:
         try:
             context.set_ciphers(settings.ciphers)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ValueError) as error:  # a ValueError: not ASCII, or a NUL
             raise ConfigurationValueError(
                 f"ssl_ciphers: there is no cipher suite in {settings.ciphers!r}. It takes OpenSSL's names of those for "
                 "TLS 1.2; the suites of TLS 1.3 are always there."

@@ -114,7 +114,7 @@ def test_a_hundred_thousand_lines_come_back(cluster, tmp_path):
         (("-", "-f", "json"), 1, "standard input, line 1: is no JSON"),
         (("-", "-f", "csv", "--delimiter", "ab"), 2, "--delimiter takes one ASCII character, not 'ab'"),
         (("-", "-f", "csv", "--delimiter", "é"), 2, "--delimiter takes one ASCII character, not 'é'"),
-        (("-", "-c", "linger"), 2, "--config takes NAME=VALUE, not 'linger'"),
+        (("-", "-c", "linger"), 2, "-X takes NAME=VALUE, or NAME=@FILE; there is no '=' behind 'linger'"),
         (("-", "-c", "linger=5"), 2, "no configuration key 'linger' (did you mean 'linger_ms'?)"),
         (("-", "-c", "acks=7"), 2, "acks"),
         (("-", "-c", "client_id=" + "[" * 100_000), 2, "client_id"),

@@ -75,7 +75,8 @@ def test_passwords_from_files(cluster, certificates, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("-X", "linger"), "--config takes NAME=VALUE, not 'linger'"),
+        (("-X", "linger"), "-X takes NAME=VALUE, or NAME=@FILE; there is no '=' behind 'linger'"),
+        (("-X", "sasl.plain.password:hush"), "there is no '=' behind 'sasl.plain.password'"),
         (("-X", "group.id=g"), "'group_id'"),  # said for this client, and so no mistake that is passed over
         (("-X", "sasl.jaas.config=a.B required password=hush;"), "-X sasl.jaas.config: sasl.jaas.config names a.B"),
         (("--command-config", "none"), "none: cannot be read: No such file or directory"),

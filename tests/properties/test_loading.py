@@ -1,5 +1,6 @@
 """Properties files of Java's tools as arguments of clients."""
 
+import codecs
 import logging
 import pickle
 
@@ -172,6 +173,14 @@ def test_secrets_do_not_show(load):
         ("partitioner.ignore.keys=true", "is for Java"),
         ("partition.assignment.strategy=a.B", "has 'a.B' in it, which is for Java"),
         ("config.providers=env", "-X NAME=@FILE"),
+        (
+            'sasl.jaas.config=a.IAMLoginModule required awsProfileName="hush" awsDebugCreds=true;',
+            "says with awsProf",
+        ),
+        ("transaction.two.phase.commit.enable=true", "is for transactions that somebody else ends"),
+        ("sasl.oauthbearer.jwt.validator.class=a.B", "as the endpoint gave it"),
+        ("hush/IBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7", "this is no NAME=VALUE with the name of a config"),
+        ("hush" * 16, "this is no NAME=VALUE"),
         ("ssl.key.password=hush\nssl.keystore.password=hush2", "and the password of the store differ"),
     ],
 )
@@ -195,7 +204,27 @@ def test_what_has_no_effect_is_named_once(load, caplog):
     assert config == {"acks": 1}
     (record,) = caplog.records
     named = "retry.backoff.max.ms, key.serializer, schema.registry.url, metric.reporters, ssl.provider"
-    assert named in record.message and "client.properties: " in record.message and "hush" not in record.message
+    assert record.message.endswith(named) and "client.properties: " in record.message and "hush" not in record.message
+
+
+def test_what_java_drops_is_dropped_here(load, caplog):
+    jaas = 'sasl.jaas.config=x.PlainLoginModule required username=u password="p " user_u=p serviceName=hush;\n'
+    with caplog.at_level(logging.WARNING, "kafka"):
+        config = load(f"{jaas}ssl.key.password=secret \t\nclient.id = a b\n"
+                      "sasl.oauthbearer.jwt.validator.class=org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator\n"
+                      "transaction.two.phase.commit.enable=false\n")  # fmt: skip
+    assert config == {
+        "sasl_plain_username": "u", "sasl_plain_password": "p ", "ssl_password": "secret", "client_id": "a b",
+    }  # fmt: skip
+    (record,) = caplog.records
+    assert record.message.endswith("without effect here: serviceName in sasl.jaas.config")
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
+def test_a_byte_order_mark(tmp_path, mark):
+    (tmp_path / "c.properties").write_bytes(mark + b"acks=1")
+    with pytest.raises(ConfigurationValueError, match="c.properties: begins with a byte order mark"):
+        load_config(tmp_path / "c.properties")
 
 
 def test_what_comes_later_counts():

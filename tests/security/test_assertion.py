@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -199,6 +200,13 @@ def test_refusals_name_the_keys(server: TokenServer, certificates: Certificates,
         ({"assertion_private_key_file": "ENCRYPTED"}, "is encrypted: set sasl_oauthbearer_assertion_private_key_pass"),
         ({"assertion_private_key_file": "ENCRYPTED", "assertion_private_key_passphrase": "no"}, "is not its password"),
         ({"assertion_private_key_file": "DAMAGED"}, "cannot be read: it is damaged"),
+        ({"assertion_private_key_file": "DER"}, "is DER; "),
+        ({"assertion_private_key_file": "PKCS12"}, "is a PKCS#12 store"),
+        ({"assertion_private_key_file": "ENCRYPTED", "assertion_private_key_passphrase": "\ud800"}, "written in UTF-8"),
+        (
+            {"assertion_file": "eyJhbGciOiJSUzI1NiJ9.e30.hush"},
+            "assertion_file .neither PEM text nor a path, of l",
+        ),
         ({"assertion_private_key_file": "RSA", "assertion_template_file": __file__}, "template_file=.* is not JSON"),
         ({"assertion_private_key_file": "RSA", "assertion_template_file": "LIST"}, "must be a JSON object whose"),
         ({"assertion_algorithm": "none"}, "assertion_algorithm must be 'RS256' or 'ES256'"),
@@ -211,6 +219,7 @@ def test_mistakes_are_told_at_construction(
 ) -> None:
     (tmp_path / "list.json").write_text('{"header": []}')
     (tmp_path / "damaged").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    (tmp_path / "der").write_bytes(ssl.PEM_cert_to_DER_cert(certificates.text("ca.pem")))
     files = {
         "KEY": certificates["client.key"],
         "CERTIFICATE": certificates["client.crt"],
@@ -218,11 +227,14 @@ def test_mistakes_are_told_at_construction(
         "RSA": rsa_file,
         "P384": written(tmp_path / "p384", ec.generate_private_key(ec.SECP384R1())),
         "DAMAGED": tmp_path / "damaged",
+        "DER": tmp_path / "der",
+        "PKCS12": certificates["client.p12"],
         "LIST": tmp_path / "list.json",
     }
     more = {name: files.get(value, value) if isinstance(value, str) else value for name, value in more.items()}
-    with pytest.raises(ConfigurationValueError, match=said):
+    with pytest.raises(ConfigurationValueError, match=said) as caught:
         ClientConfig(asserting("https://idp.example/", **more))
+    assert "hush" not in str(caught.value)
 
 
 def test_without_cryptography(rsa_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import os
 import ssl
 import subprocess
 import sys
@@ -75,6 +77,35 @@ def test_plain_text_needs_no_ssl() -> None:
     assert out == "False\n"
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"sasl_plain_username": "a", "sasl_plain_password": "b"},
+            "sasl_plain_username, sasl_plain_password need ",
+        ),
+        (
+            {"sasl_oauth_token_provider": lambda: "x", "security_protocol": "SSL"},
+            "sasl_oauth_token_provider needs ",
+        ),
+        (
+            {"sasl_mechanism": "PLAIN"},
+            "sasl_mechanism needs security_protocol 'SASL_SSL' or 'SASL_PLAINTEXT'; with",
+        ),
+    ],
+)
+def test_who_was_meant_to_authenticate_does(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationValueError, match=said):
+        ClientConfig(keys)
+
+
+def test_credentials_of_another_mechanism_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    sasl = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "OAUTHBEARER", "sasl_plain_password": "hush"}
+    with caplog.at_level("WARNING", "kafka"):
+        ClientConfig({**sasl, "sasl_oauth_token_provider": lambda: "x"})
+    assert "OAUTHBEARER, so nothing is done with sasl_plain_password" in caplog.text and "hush" not in caplog.text
+
+
 def test_what_was_meant_to_be_secure_is_never_plain_text(certificates: Certificates) -> None:
     for keys in ({"ssl_cafile": certificates["ca.pem"]}, {"ssl_check_hostname": False, "ssl_ciphers": "AESGCM"}):
         with pytest.raises(ConfigurationValueError, match="nothing would be encrypted") as caught:
@@ -100,6 +131,8 @@ def test_what_was_meant_to_be_secure_is_never_plain_text(certificates: Certifica
         ("ssl_password", 5, "not int"),
         ("ssl_ciphers", ["hunter2"], "not list"),
         ("ssl_ciphers", "NONSENSE", "no cipher suite in 'NONSENSE'"),
+        ("ssl_ciphers", "A\0B", "no cipher suite in"),
+        ("ssl_ciphers", "\ud800", "no cipher suite in"),
         ("ssl_ciphers", "TLS_AES_128_GCM_SHA256", "the suites of TLS 1.3 are always there"),
         ("ssl_check_hostname", None, "True or False"),
         ("ssl_keyfile", "hunter2.key", "ssl_certfile, the certificate of that key, is not"),
@@ -230,6 +263,17 @@ def test_every_mistake_in_a_file_is_told_with_its_name(certificates: Certificate
     refused("ssl_certfile=", "cannot be used", ssl_certfile=str(cut), ssl_keyfile=c["client.key"])
     error = refused("ssl_keyfile (PEM text)", "holds no private key", ssl_keyfile=c.text("ca.pem"), **both)
     assert "BEGIN" not in str(error)
+    # What is not understood may be the key itself.
+    inside = base64.b64encode(c.text("client.key").encode())
+    for given in (inside, inside.decode(), Path(c["client.p12"]).read_bytes(), der.read_bytes()):
+        assert len(str(refused("ssl_keyfile (neither PEM text nor a path", ssl_keyfile=given, **both))) < 200
+    one_line = c.text("ca.pem").replace("\n", " "), c.text("ca.pem").replace("\n", "\\n")
+    for text in one_line:
+        refused("ssl_cafile (PEM text): has lost its line breaks", ssl_cafile=text)
+    odd = tmp_path / "\udcff.pem"  # bytes that are no UTF-8, as os.listdir() has them
+    odd.write_bytes(Path(c["ca.pem"]).read_bytes())
+    assert context(ssl_cafile=odd) and context(ssl_cafile=str(odd)) and context(ssl_cafile=os.fsencode(odd))
+    refused("ssl_cafile cannot be written in UTF-8", ssl_cafile=c.text("ca.pem") + "\ud800")
     assert isinstance(error, (ValueError, KafkaConfigurationError))
 
 
@@ -247,6 +291,7 @@ def raises() -> str:
         (raises, "the function that was given raised OSError: the vault is closed"),
         (lambda: 5, "it returned int"),
         ("hunter2" * 200, "1024 at most"),
+        ("hunter2\ud800", "ssl_password cannot be written in UTF-8"),
     ],
 )
 def test_passwords_of_keys(certificates: Certificates, password: Any, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import pickle
 import socket
@@ -178,6 +179,9 @@ def redirecting(where: str) -> Callable[[Asked], bytes]:
     return lambda asked: http(302, b"", Location=where)
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "said", "retriable"),
     [
@@ -208,6 +212,9 @@ def redirecting(where: str) -> Callable[[Asked], bytes]:
         (http(200, b"x" * ((1 << 20) + 1)), "more than 1048576 bytes", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", "more than 1048576 bytes", False),
         (b"HTTP/1.1 200 OK\r\n\r\n" + b" " * (1 << 21), "more than 1048576 bytes", False),
+        (CHUNKED + b"-1\r\n" + b" " * (1 << 22), "more than 1048576 bytes", False),
+        (CHUNKED + b"400000\r\n" + b" " * (1 << 22), "more than 1048576 bytes", False),
+        (b"HTTP/1.1 200 OK\r\n" + (b"A: " + b"b" * 60_000 + b"\r\n") * 90, "more than 1048576 bytes", False),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{", "the answer ended too early", True),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n{", "the answer ended too early", True),
         (b"SSH-2.0-OpenSSH_9.0\r\n", "is no HTTP (BadStatusLine)", False),
@@ -305,6 +312,7 @@ def test_what_cannot_be_reached(server: TokenServer, certificates: Certificates)
         ({"token_endpoint_url": "https:///token"}, "must be a URL that begins with https://"),
         ({"token_endpoint_url": "https://u:p@idp/token"}, "must not have a user or a password in it"),
         ({"token_endpoint_url": "https://idp:99999/"}, "is no URL"),
+        ({"token_endpoint_url": f"https://u:{SECRET}@idp/"}, "is no URL"),
         ({"token_endpoint_url": "https://idp/a b"}, "no spaces"),
         ({"token_endpoint_url": "https://idp/a\r\nX: y"}, "must be a URL"),
         ({"token_endpoint_url": "https://" + "a" * 70}, "is no name of a host"),
@@ -332,9 +340,25 @@ def test_what_does_not_go_together(more: Any, said: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+def test_another_address_of_a_name_whose_first_this_machine_cannot_use(
+    server: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = endpoint._socket.getaddrinfo
+
+    def with_one_more(*args: Any) -> Any:
+        return [(12345, socket.SOCK_STREAM, 0, "", ("::1", server.port, 0, 0)), *known(*args)]
+
+    monkeypatch.setattr(endpoint._socket, "getaddrinfo", with_one_more)
+    assert fetch(server).value
+
+
 def test_no_secret_is_shown() -> None:
     config = ClientConfig(keys("https://idp.example/token"))
-    assert config.values["sasl_oauthbearer_client_credentials_client_secret"] is HIDDEN
+    shown = config.values["sasl_oauthbearer_client_credentials_client_secret"]
+    assert shown is HIDDEN and copy.deepcopy(shown) is HIDDEN and pickle.loads(pickle.dumps(shown)) is HIDDEN
+    assert "idp" in config.values["sasl_oauthbearer_token_endpoint_url"]
+    config = ClientConfig(keys(f"https://idp.example/token?key={SECRET}"))
+    assert config.values["sasl_oauthbearer_token_endpoint_url"] is HIDDEN
 
 
 # -- clients ---------------------------------------------------------------------------------------------------------

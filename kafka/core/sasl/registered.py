@@ -18,6 +18,10 @@ class Steps(Protocol):
     def is_authenticated(self) -> bool: ...
 
 
+def _message(steps: Steps) -> bytes:
+    return bytes(memoryview(steps.auth_bytes()))  # bytes(3) would be three zeros
+
+
 class Registered:
     """`make(host)` begins a conversation with the broker of that name."""
 
@@ -31,7 +35,7 @@ class Registered:
 
         def begin() -> tuple[Steps, bytes]:
             steps = self._make(host)
-            return steps, bytes(steps.auth_bytes())
+            return steps, _message(steps)
 
         return await line.work(begin, self._what)
 
@@ -43,7 +47,7 @@ class Registered:
             def go_on(answer: bytes = answer) -> bytes | bool:
                 """What is to be said next; or, where that is nothing, whether it succeeded."""
                 steps.receive(answer)
-                return bool(steps.is_authenticated()) if steps.is_done() else bytes(steps.auth_bytes())
+                return bool(steps.is_authenticated()) if steps.is_done() else _message(steps)
 
             next_step, now = await line.work(go_on, self._what)
             if isinstance(next_step, bool):
