@@ -29,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _environments import python_with
+from environments import python_with
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = {"kio": "kio==0.6.5", "kafka-python": "kafka-python==3.0.12"}

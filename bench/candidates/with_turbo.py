@@ -1,0 +1,277 @@
+"""kafka-turbo, of the checkout on PYTHONPATH."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import scenario as shared
+from scenario import Computing, Measured, Scenario
+
+from kafka import KafkaConsumer, KafkaProducer
+
+
+def secured(scenario: Scenario) -> dict[str, Any]:
+    ca = scenario.get("ca")
+    return {"security_protocol": "SSL", "ssl_cafile": ca} if ca else {}
+
+
+def producer_for(scenario: Scenario, **more: Any) -> KafkaProducer:
+    return KafkaProducer(
+        bootstrap_servers=scenario["bootstrap"],
+        acks=scenario["acks"],
+        enable_idempotence=scenario["idempotence"],
+        linger_ms=scenario["linger_ms"],
+        batch_size=scenario["batch_size"],
+        compression_type=scenario["compression"],
+        buffer_memory=scenario["buffer_memory"],
+        **secured(scenario),
+        **more,
+    )
+
+
+class Callbacks:
+    """Counts deliveries, and reads each one's offset."""
+
+    def __init__(self) -> None:
+        self.count = self.offset = 0
+
+    def __call__(self, metadata: Any) -> None:
+        self.offset = metadata.offset
+        self.count += 1
+
+    def check(self, sent: int) -> None:
+        if self.count != sent:
+            raise RuntimeError(f"{self.count} callbacks for {sent} records")
+
+
+def produce(scenario: Scenario) -> dict[str, float]:
+    chunks = shared.chunks_of(scenario)
+    how, topic = scenario["how"], scenario["topic"]
+    special: dict[str, Callable[[Scenario, list[shared.Chunk]], dict[str, float]]] = {
+        "dicts": dicts, "column": column, "transactions": transactions, "callback later": callback_later,
+    }  # fmt: skip
+    if how in special:
+        return special[how](scenario, chunks)
+    measured = Measured()
+    producer = producer_for(scenario)
+    send, send_many = producer.send, producer.send_many
+    check = shared.unchecked
+    if how == "send" and scenario.get("threads"):
+        return shared.produced_by_threads(scenario, measured, chunks, sender(producer, topic), producer.flush)
+    if how == "send":
+        each = sender(producer, topic)
+    elif how == "send_many":
+
+        def each(chunk: shared.Chunk) -> None:
+            send_many(topic, chunk)
+
+    elif how == "callback":
+        callbacks = Callbacks()
+        check = callbacks.check
+
+        def each(chunk: shared.Chunk) -> None:
+            for value in chunk:
+                send(topic, value).add_callback(callbacks)
+
+    elif how == "futures":
+        kept: list[Any] = []
+
+        def each(chunk: shared.Chunk) -> None:
+            kept.extend([send(topic, value) for value in chunk])
+
+        def check(sent: int) -> None:
+            if sum(future.succeeded() for future in kept) != sent:
+                raise RuntimeError("a future has not succeeded")
+
+    elif how == "headers":
+        headers = [("trace", b"0123456789abcdef"), ("kind", b"x")]
+
+        def each(chunk: shared.Chunk) -> None:
+            for value in chunk:
+                send(topic, value, headers=headers)
+
+    elif how == "keyed":
+        keys = shared.keys_for(chunks)
+
+        def each(chunk: shared.Chunk) -> None:
+            for value, key in zip(chunk, next(keys), strict=True):
+                send(topic, value, key)
+
+    elif how == "topics":
+        topics = shared.topics_for(scenario, chunks)
+
+        def each(chunk: shared.Chunk) -> None:
+            for value, name in zip(chunk, next(topics), strict=True):
+                send(name, value)
+
+    else:
+        raise SystemExit(f"nothing is known of {how!r}")
+    return shared.produced(scenario, measured, chunks, each, producer.flush, check)
+
+
+def sender(producer: KafkaProducer, topic: str) -> Callable[[shared.Chunk], None]:
+    send = producer.send
+
+    def each(chunk: shared.Chunk) -> None:
+        for value in chunk:
+            send(topic, value)
+
+    return each
+
+
+def dicts(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
+    """Values are dicts, which the producer serializes."""
+    objects = [[json.loads(value) for value in chunk] for chunk in chunks[:100]]
+    measured = Measured()
+    producer = producer_for(scenario, value_serializer="json")
+    return shared.produced(scenario, measured, objects, sender(producer, scenario["topic"]), producer.flush)
+
+
+def column(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
+    """Values are a column of Arrow's."""
+    import pyarrow
+
+    values = [value for chunk in chunks for value in chunk]
+    arrays = [pyarrow.array(values[at : at + 10_000], pyarrow.binary()) for at in range(0, len(values) - 9_999, 10_000)]
+    measured = Measured()
+    producer, topic = producer_for(scenario), scenario["topic"]
+
+    def each(array: pyarrow.Array) -> None:
+        producer.send_many(topic, array)
+
+    return shared.produced(scenario, measured, arrays, each, producer.flush)
+
+
+def transactions(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
+    """Ten chunks to a transaction."""
+    groups = [chunks[at : at + 10] for at in range(0, len(chunks) - 9, 10)]
+    measured = Measured()
+    producer = producer_for(scenario, transactional_id=uuid.uuid4().hex)
+    each = sender(producer, scenario["topic"])
+    producer.init_transactions()
+    sent = 0
+    for warm in (True, False):
+        if not warm:
+            measured.warm, sent = sent, 0
+            measured.start()
+        for group in shared.during(scenario["seconds"] / (5 if warm else 1), groups):
+            with producer.transaction():
+                for chunk in group:
+                    each(chunk)
+                    sent += len(chunk)
+    return measured.stop(sent)
+
+
+def callback_later(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
+    """add_callback on futures that have ended: that alone is timed."""
+    measured = Measured()
+    producer, topic = producer_for(scenario), scenario["topic"]
+    futures = [producer.send(topic, value) for chunk in chunks[:500] for value in chunk]
+    producer.flush()
+    measured.warm = len(futures)
+    callbacks = Callbacks()
+    measured.start()
+    for future in futures:
+        future.add_callback(callbacks)
+    found = measured.stop(len(futures))
+    callbacks.check(len(futures))
+    return {**found, "warm": 0}
+
+
+def latency(scenario: Scenario) -> dict[str, float]:
+    chunks = shared.chunks_of(scenario)
+    measured = Measured()
+    producer, topic = producer_for(scenario), scenario["topic"]
+    latencies: list[float] = []
+    clock = time.perf_counter
+
+    def done(start: float, metadata: Any) -> None:
+        latencies.append(clock() - start)
+
+    def send(value: bytes, now: float) -> None:
+        producer.send(topic, value).add_callback(done, now)
+
+    return shared.delivered(scenario, measured, chunks, send, latencies, producer.flush)
+
+
+def consume(scenario: Scenario) -> dict[str, float]:
+    measured = Measured()
+    with Computing(scenario) as computing, KafkaConsumer(
+        scenario["topic"],
+        bootstrap_servers=scenario["bootstrap"],
+        group_id=uuid.uuid4().hex,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=60_000,
+        **secured(scenario),
+    ) as consumer:  # fmt: skip
+        found = {"value": value, "fields": fields, "poll": poll, "columns": columns}[scenario["how"]](
+            scenario, measured, computing, consumer
+        )
+        return {**found, **computing.found()}
+
+
+Read = Callable[[Scenario, Measured, Computing, KafkaConsumer], dict[str, float]]
+
+
+def value(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
+    size = len(next(consumer).value)
+    begin(measured, computing)
+    for record in islice(consumer, scenario["records"] - 1):
+        size += len(record.value)
+    return ended(scenario, measured, scenario["records"], size)
+
+
+def fields(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
+    size = len(next(consumer).value)
+    begin(measured, computing)
+    for record in islice(consumer, scenario["records"] - 1):
+        record.topic, record.partition, record.offset, record.timestamp, record.key  # noqa: B018
+        size += len(record.value)
+    return ended(scenario, measured, scenario["records"], size)
+
+
+def poll(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
+    size = seen = 0
+    while seen < scenario["records"]:
+        for records in consumer.poll(60_000, max_records=scenario["max_records"]).values():
+            if not seen:
+                begin(measured, computing)
+            seen += len(records)
+            for record in records:
+                size += len(record.value)
+    return ended(scenario, measured, seen, size)
+
+
+def columns(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
+    import pyarrow
+    import pyarrow.compute
+
+    size = seen = 0
+    while seen < scenario["records"]:
+        for batch in consumer.poll_batches(60_000):
+            if not seen:
+                begin(measured, computing)
+            table = pyarrow.record_batch(batch)
+            seen += table.num_rows
+            size += pyarrow.compute.sum(pyarrow.compute.binary_length(table.column("value"))).as_py()
+    return ended(scenario, measured, seen, size)
+
+
+def begin(measured: Measured, computing: Computing) -> None:
+    computing.reset()
+    measured.start()
+
+
+def ended(scenario: Scenario, measured: Measured, seen: int, size: int) -> dict[str, float]:
+    found = measured.stop(seen)
+    shared.check_read(scenario, seen, size)
+    return found
+
+
+if __name__ == "__main__":
+    shared.run({"produce": produce, "latency": latency, "consume": consume})
