@@ -12,7 +12,9 @@ import pytest
 from broker.cluster import KafkaCluster
 from confluent_kafka import Consumer
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.core.consume import fetch as fetching
+from kafka.core.consume import session
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
@@ -181,3 +183,23 @@ def test_read_committed(kafka_cluster: KafkaCluster, topic: str, make: Any) -> N
         assert consumer.poll(500) == {}
         producer.commit_transaction()
         assert reads(lambda read: bool(read), consumer) == [100]
+
+
+def test_a_leader_is_asked_where_an_epoch_ends_where_fetches_do_not_say_it(
+    kafka_cluster: KafkaCluster, topic: str, make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with brokers before Kafka 2.7."""
+    for module in (fetching, session):
+        monkeypatch.setattr(module, "DIVERGES", 1000)
+    produce(kafka_cluster, topic, 60)
+    one = make(group_id=topic)
+    here, beyond = TopicPartition(topic, 0), TopicPartition(topic, 1)
+    one.assign([here, beyond])
+    one.commit({here: OffsetAndMetadata(4, "", 0), beyond: OffsetAndMetadata(1000, "", 0)})
+    two = make(group_id=topic)
+    two.assign([here, beyond])
+    read = reads(lambda read: len(read) >= 6, two)
+    reads(lambda _: two.position(beyond) == 10, two)  # where its epoch ends, not the start
+    produce(kafka_cluster, topic, 6, 60)
+    read += reads(lambda read: len(read) >= 2, two)
+    assert sorted(read) == [*range(24, 66, 6), 61]

@@ -5,6 +5,7 @@ from __future__ import annotations
 FETCH = "tests/sim/test_fetch.py"
 SESSIONS = "tests/sim/test_fetch_sessions.py"
 SEEDS = "tests/sim/test_reading_seeds.py"
+EPOCHS = "tests/sim/test_epochs.py"
 GROUP = "tests/sim/test_membership.py"
 CONSUMER = "tests/sim/test_consumer_protocol.py"
 
@@ -147,7 +148,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "a field of a later version",
         "ours: brokers older than 2.7 were asked for no second batch",
         "consume.session",
-        (("last_fetched_epoch=partition.epoch if version >= _DIVERGES else -1", "last_fetched_epoch=partition.epoch"),),
+        (("last_fetched_epoch=partition.epoch if version >= DIVERGES else -1", "last_fetched_epoch=partition.epoch"),),
         SEEDS,
     ),
     (
@@ -156,11 +157,18 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "consume.places",
         (
             (
-                "at, epoch = (end, epoch) if end <= read else (read, position.leader_epoch)",
+                "at, epoch = (end, epoch) if end <= read else (read, min(position.leader_epoch, epoch))",
                 "at, epoch = end, epoch",
             ),
         ),
         SEEDS,
+    ),
+    (
+        "parted again and again",
+        "ours: a leader whose records at the reader's place are of an earlier epoch was asked for them without a pause",
+        "consume.places",
+        (("min(position.leader_epoch, epoch))", "position.leader_epoch)"),),
+        EPOCHS,
     ),
     (
         "truncated and read on",
@@ -168,6 +176,44 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "consume.answers",
         (("        elif entry.diverging_epoch.end_offset >= 0:\n", "        elif False:\n"),),
         SEEDS,
+    ),
+    (
+        "old brokers are believed",
+        "KIP-320: what a new leader of before Kafka 2.7 has not is passed over in silence",
+        "consume.fetch",
+        (("        if isinstance(version, int) and version < DIVERGES:", "        if False:"),),
+        SEEDS,
+    ),
+    (
+        "agreed for good",
+        "KIP-320: the first leader is asked, and the next one taken to have the same",
+        "consume.fetch",
+        (
+            (
+                "            partition.preferred = -1\n            partition.is_agreed = False\n",
+                "            partition.preferred = -1\n",
+            ),
+        ),
+        SEEDS,
+    ),
+    (
+        "what was committed is there",
+        "KIP-320: an offset that was committed, or sought, with its epoch is taken for good, however the log goes on",
+        "consume.partition",
+        (
+            (
+                "        self.epoch = epoch\n        self.is_agreed = False\n",
+                "        self.epoch = epoch\n        self.is_agreed = True\n",
+            ),
+        ),
+        EPOCHS,
+    ),
+    (
+        "a leader that is asked for ever",
+        "F#: a leader that cannot say where an epoch ends is asked again and again, and nothing is read",
+        "consume.epochs",
+        (("if is_unsaid or (error is not None and error.retriable):", "if error is not None:"),),
+        EPOCHS,
     ),
     (
         "the end never comes",
@@ -255,7 +301,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "new partitions for nobody",
         "K#1079: partitions that are added are read after the next restart only",
         "groups.membership",
-        (("        if self.state is MemberState.STABLE and self._seen and", "        if False and"),),
+        (("            if has_moved or self._seen != self._sizes(self._seen):", "            if has_moved:"),),
         GROUP,
     ),
     (

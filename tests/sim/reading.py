@@ -11,7 +11,7 @@ from kafka.core.consume.deliveries import Deliveries, Failure
 from kafka.core.consume.fetch import Fetch, FetchConfig
 from kafka.core.consume.offsets import EARLIEST
 from kafka.errors import KafkaError
-from kafka.protocol import FetchRequest, ListOffsetsRequest
+from kafka.protocol import FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest
 from kafka.records import RecordBatchBuilder
 from kafka.structs import TopicPartition
 from tests.sim.world import World
@@ -30,7 +30,7 @@ class ReadingWorld(World):
     def __init__(self, seed: int, brokers: int = 3, *, fetch: dict[str, Any] | None = None, **config: Any) -> None:
         super().__init__(seed, brokers, **config)
         options: dict[str, Any] = {"reset": lambda: EARLIEST, **(fetch or {})}
-        self.cluster.offer(FetchRequest, ListOffsetsRequest)
+        self.cluster.offer(FetchRequest, ListOffsetsRequest, OffsetForLeaderEpochRequest)
         self.deliveries = Deliveries()
         self.fetch = Fetch(
             self.core.services,

@@ -27,7 +27,7 @@ SECONDS = 30.0
 STEPS = 120
 FAULTS = 8
 KINDS = tuple(kind for kind in Faults.KINDS if kind not in ("recreate", "coordinator"))
-_DIVERGES = 12  # the first version of Fetch whose answers say where the logs part
+_FENCES = 9  # the first version of Fetch that says whom the client takes for the leader
 
 
 class Written:
@@ -85,7 +85,7 @@ class ReadingScenario:
         w.simulation.most_steps = 300_000
         w.network.cuts = (0,) * 16 + (1, 2, 100, 1000)
         newest = choose.choice((4, 11, 12, 13, 18, 18, 18))
-        self.truncates = newest >= _DIVERGES
+        self.truncates = newest >= _FENCES
         for broker in w.cluster.brokers:
             broker.versions[FetchRequest.API_KEY] = (4, newest)
             broker.fetch_sessions.slots = choose.choice((0, 1000, 1000))

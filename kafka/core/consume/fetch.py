@@ -19,9 +19,10 @@ from kafka.core.cluster.routes import ToBroker
 from kafka.core.cluster.snapshot import NO_ID, Snapshot
 from kafka.core.consume.answers import Answers
 from kafka.core.consume.deliveries import Deliveries, Failure
+from kafka.core.consume.epochs import Epochs
 from kafka.core.consume.partition import FetchPartition
 from kafka.core.consume.places import Places
-from kafka.core.consume.session import NEWEST_BY_NAME, SESSION_ERRORS, Asked, Session, topics_of
+from kafka.core.consume.session import DIVERGES, NEWEST_BY_NAME, SESSION_ERRORS, Asked, Session, topics_of
 from kafka.core.consume.states import FetchState
 from kafka.core.net.lanes import Lane
 from kafka.core.parts import Services
@@ -74,6 +75,7 @@ class Fetch:
         self.bounded: dict[FetchPartition, tuple[int, int]] = {}
         self.places = Places(self)
         self._answers = Answers(self)
+        self._epochs = Epochs(self)
 
     # -- what the consumer asks, on the driver's thread ----------------------------------------------------------------
 
@@ -219,6 +221,7 @@ class Fetch:
         if (known.leader, known.leader_epoch) != (partition.leader, partition.leader_epoch):
             partition.leader, partition.leader_epoch = known.leader, known.leader_epoch
             partition.preferred = -1
+            partition.is_agreed = False
             if partition.session is not None:
                 partition.session.change(partition)
         self.consider(partition, now)
@@ -334,6 +337,9 @@ class Fetch:
         if self.brokers.room(node) <= 0:
             self.brokers.ensure(node, now)
             return
+        self._agree(node, list(session.changed), now)
+        if not session.members:
+            return
         size = self._reserve(session, len(session.members))
         if size is None:
             return
@@ -361,6 +367,11 @@ class Fetch:
             newest=self._newest(),
         )
 
+    def _agree(self, node: int, partitions: list[FetchPartition], now: float) -> None:
+        version = self.brokers.version_for(node, FetchRequest, self._newest())
+        if isinstance(version, int) and version < DIVERGES:
+            self._epochs.check(node, partitions, now)
+
     def _newest(self) -> int | None:
         return NEWEST_BY_NAME if self._nameless else None
 
@@ -385,6 +396,9 @@ class Fetch:
         """Ask for those that wait, without waiting for the Fetch that is under way."""
         assert session.since is not None
         if session.is_catching_up:
+            return
+        self._agree(session.node, list(session.waiting), now)
+        if not session.waiting:
             return
         if now < session.since + SOON:
             self.services.timers.at(session.since + SOON, lambda now: self._awake.setdefault(session))

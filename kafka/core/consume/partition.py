@@ -18,8 +18,8 @@ INFINITY = float("inf")
 
 class FetchPartition:
     __slots__ = (
-        "buffered", "catching_up", "end", "epoch", "failure", "leader", "leader_epoch", "next_offset", "pause_until",
-        "position", "preferred", "preferred_until", "session", "start_time", "state", "topic_id", "tp",
+        "buffered", "catching_up", "end", "epoch", "failure", "is_agreed", "leader", "leader_epoch", "next_offset",
+        "pause_until", "position", "preferred", "preferred_until", "session", "start_time", "state", "topic_id", "tp",
     )  # fmt: skip
 
     def __init__(self, position: ReadPosition) -> None:
@@ -33,6 +33,7 @@ class FetchPartition:
         self.topic_id = NO_ID
         self.leader = -1
         self.leader_epoch = -1
+        self.is_agreed = False  # that the leader has what is before `next_offset`, as far as that was read
         self.preferred = -1  # the replica that the leader sends this client to (KIP-392)
         self.preferred_until = 0.0
         self.pause_until = 0.0  # after an error that may pass
@@ -51,6 +52,7 @@ class FetchPartition:
         """Go on there, whatever was fetched so far."""
         self.next_offset = offset
         self.epoch = epoch
+        self.is_agreed = False
         self.handle(FetchEvent.PLACE)
 
     def node(self, now: float) -> int:

@@ -87,7 +87,8 @@ class Places:
                 f"Records {end} to {read - 1} of {tp.topic}[{tp.partition}] were read and are no more: the log was"
                 f" truncated when its leader changed. Reading goes on at {end}.",
             )
-        at, epoch = (end, epoch) if end <= read else (read, position.leader_epoch)
+        # What is there may be of an earlier epoch than what was read: then that is what it goes on from.
+        at, epoch = (end, epoch) if end <= read else (read, min(position.leader_epoch, epoch))
         self._fetch.place(position, position.move(at, epoch), at, epoch, now)
 
     def _get_stuck(self, partition: FetchPartition, error: KafkaError) -> None:

@@ -15,7 +15,7 @@ from kafka.protocol import FetchRequest
 from kafka.protocol.codes import Code
 
 NEWEST_BY_NAME = 12
-_DIVERGES = 12  # the first version whose answers say where the reader's log and the leader's part
+DIVERGES = 12  # the first version whose answers say where the reader's log and the leader's part
 # Session epochs: of a full request that asks for a session, and of one that wants none.
 FULL, NONE = 0, -1
 _HIGHEST = 2**31 - 1
@@ -155,7 +155,7 @@ def topics_of(partitions: Iterable[FetchPartition], max_bytes: int, version: int
                 partition=partition.tp.partition,
                 current_leader_epoch=partition.leader_epoch,
                 fetch_offset=partition.next_offset,
-                last_fetched_epoch=partition.epoch if version >= _DIVERGES else -1,
+                last_fetched_epoch=partition.epoch if version >= DIVERGES else -1,
                 partition_max_bytes=max_bytes,
             )
         )

@@ -1,4 +1,4 @@
-"""ListOffsets and DescribeProducers: what a partition's log can tell without being read."""
+"""ListOffsets, OffsetForLeaderEpoch and DescribeProducers: what a partition's log can tell without being read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from kafka.protocol import (
     DescribeProducersResponse,
     ListOffsetsRequest,
     ListOffsetsResponse,
+    OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
 )
 from kafka.protocol.codes import Code
 from kafka.protocol.header import RequestHeader
@@ -54,6 +56,27 @@ def _offset(partition: Partition, timestamp: int, limit: int) -> tuple[int, int]
         return -1, -1
     found = log.newest() if timestamp == _NEWEST else log.find_time(timestamp)
     return found if found[0] < limit else (-1, -1)
+
+
+def epoch_ends(
+    broker: Broker, header: RequestHeader, request: OffsetForLeaderEpochRequest
+) -> OffsetForLeaderEpochResponse:
+    topics = []
+    for asked in request.topics:
+        topic = broker.cluster.topics.get(asked.topic)
+        answers = []
+        for wanted in asked.partitions:
+            answer = OffsetForLeaderEpochResponse.EpochEndOffset(partition=wanted.partition)
+            partition = None if topic is None else topic.get(wanted.partition)
+            if partition is None:
+                answer.error_code = Code.UNKNOWN_TOPIC_OR_PARTITION
+            else:
+                answer.error_code = broker.refuses(partition, wanted.current_leader_epoch)
+            if partition is not None and not answer.error_code:
+                answer.leader_epoch, answer.end_offset = partition.epoch_end(wanted.leader_epoch)
+            answers.append(answer)
+        topics.append(OffsetForLeaderEpochResponse.OffsetForLeaderTopicResult(topic=asked.topic, partitions=answers))
+    return OffsetForLeaderEpochResponse(topics=topics)
 
 
 def describe_producers(
