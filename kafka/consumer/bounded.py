@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kafka.consumer.consumer import KafkaConsumer
 
 INFINITY = float("inf")
+LONGEST_WAIT = 3600.0  # seconds, after which it is looked again
 
 
 class BoundedRead:
@@ -85,9 +86,19 @@ class BoundedRead:
         return {}
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
+        # One at a time: what is left of them when the loop is is read next, and what is committed was handed out.
+        consumer = self._consumer
         while self._open:
-            for records in self.poll(INFINITY).values():
-                yield from records
+            fetched = consumer.current
+            end = -1 if fetched is None else self.ends.get(fetched.position.partition, -1)
+            while consumer.current is fetched and (record := consumer.next_at_hand()) is not None:
+                if record.offset < end:
+                    yield record
+            if consumer.current is fetched:  # else the loop's body has read on
+                consumer.current = consumer._go_on(0)
+                self._look()
+                if consumer.current is None and self._open:
+                    consumer._wait_for_more(LONGEST_WAIT)
 
     def _within(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         end = self.ends.get(tp, -1)

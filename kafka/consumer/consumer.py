@@ -327,9 +327,10 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         deadline, left = self._asked_for(timeout_ms, max_records, sys.maxsize)
         batches: list[RecordColumns] = []
         room = BATCHES_SIZE
-        self._attend()
         began: dict[ReadPosition, int] = {}
+        was_inner = self._enter()
         try:
+            self._attend()
             while left > 0 and room > 0:
                 columns = self._taken(deadline, bool(batches), partial(take_columns, most=left, enough=room), began)
                 if columns is None:
@@ -340,6 +341,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         except BaseException as error:
             self._interrupted(error, began)
             raise
+        finally:
+            self._exit(was_inner)
         return batches
 
     def _asked_for(self, timeout_ms: float, max_records: int | None, default: int) -> tuple[float, int]:
@@ -360,11 +363,12 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         self, deadline: float, max_records: int, update_offsets: bool = True
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
         # By this name, and with three arguments, SkyWalking wraps it.
-        self._attend()
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
         began: dict[ReadPosition, int] = {}
+        was_inner = self._enter()
         try:
+            self._attend()
             while left > 0:
                 taken = self._taken(deadline, bool(records), methodcaller("take", left), began)
                 if taken is None:
@@ -374,6 +378,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         except BaseException as error:
             self._interrupted(error, began)
             raise
+        finally:
+            self._exit(was_inner)
         return records
 
     def _interrupted(self, error: BaseException, began: Mapping[ReadPosition, int]) -> None:
@@ -399,6 +405,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             began.setdefault(fetched.position, fetched.position.offset)
             try:
                 taken = take(fetched)
+            except IllegalStateError:  # another thread is at it
+                raise
             except Exception:
                 self.current = None
                 self._reading.broken(fetched)
@@ -436,16 +444,24 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     def _next_fetched(self) -> Fetched:
         if self._closed:
             raise StopIteration
-        self._check_open()
-        if self.current is not None and self.attention:  # there may be more of it
-            self._reading.put_back(self.current)
-        elif self.current is not None:
-            self._reading.done(self.current)
-        self.current = None
-        fetched = self._fetched(time.monotonic() + min(self._checked.consumer_timeout_ms / 1000, FOR_EVER))
+        fetched = self._go_on(time.monotonic() + min(self._checked.consumer_timeout_ms / 1000, FOR_EVER))
         if fetched is None:
             raise StopIteration
         return fetched
+
+    def _go_on(self, deadline: float) -> Fetched | None:
+        """What comes after `current`, or that again where attention was wanted; None: nothing before `deadline`."""
+        self._check_open()
+        was_inner = self._enter()
+        try:
+            if self.current is not None and self.attention:  # there may be more of it
+                self._reading.put_back(self.current)
+            elif self.current is not None:
+                self._reading.done(self.current)
+            self.current = None
+            return self._fetched(deadline)
+        finally:
+            self._exit(was_inner)
 
     def wakeup(self) -> None:
         """End the present or the next `poll()` at once, with what there is. Any thread may call it."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka._codec import ReadPosition
 from kafka._log import Log
+from kafka.consumer.questions import checked
 from kafka.consumer.remains import weakly
 from kafka.core.consume.fetch import Fetch
 from kafka.core.flows import Task
@@ -109,7 +110,7 @@ class GroupMethods(Base):
 
     def _let_go(self, partitions: Collection[TopicPartition], what: str) -> None:
         try:
-            self._tell_listener(what, partitions)
+            _tell(self._listener, what, partitions)
         finally:
             for tp in partitions:
                 self._drop(tp)
@@ -119,14 +120,7 @@ class GroupMethods(Base):
         for tp in added:
             self._add(tp)
         self._place_committed(added)
-        self._tell_listener("on_partitions_assigned", partitions)
-
-    def _tell_listener(self, what: str, partitions: Collection[TopicPartition]) -> None:
-        if self._listener is None:
-            return
-        answer = getattr(self._listener, what)(set(partitions))
-        if isinstance(answer, types.CoroutineType):
-            _run(answer)
+        _tell(self._listener, "on_partitions_assigned", partitions)
 
     def _add(self, tp: TopicPartition) -> ReadPosition:
         position = self._positions[tp] = ReadPosition(tp)
@@ -321,12 +315,19 @@ class GroupMethods(Base):
         if not isinstance(offsets, Mapping):
             raise TypeError(f"offsets must be a dict of OffsetAndMetadata by TopicPartition, not {offsets!r}")
         for tp, each in offsets.items():
-            if not isinstance(tp, TopicPartition):
-                raise TypeError(f"offsets must be of kafka.TopicPartition, not {tp!r}")
+            checked(tp)
             if not isinstance(each, OffsetAndMetadata):
                 raise TypeError(f"what is committed must be a kafka.OffsetAndMetadata, not {each!r}")
-            if not isinstance(each.offset, int) or each.offset < 0:
-                raise ValueError(f"the offset for {tp.topic}[{tp.partition}] must be 0 or more, not {each.offset!r}")
+            if not isinstance(each.offset, int) or not 0 <= each.offset < 2**63:
+                raise ValueError(
+                    f"the offset for {tp.topic}[{tp.partition}] must be a whole number from 0 to 2**63 - 1, not "
+                    f"{each.offset!r}"
+                )
+            if not isinstance(each.metadata, (str, type(None))) or not isinstance(each.leader_epoch, int):
+                raise TypeError(
+                    f"an OffsetAndMetadata has a string as metadata and a whole number, -1 where it is unknown, as "
+                    f"leader_epoch: {each!r}"
+                )
             if self._member is not None and tp not in self._positions:
                 raise IllegalStateError(
                     f"{tp.topic}[{tp.partition}] is not this consumer's; its group may have given it to another one."
@@ -367,8 +368,7 @@ class GroupMethods(Base):
     ) -> int | OffsetAndMetadata | None:
         """What the group has committed for a partition: the offset, with `metadata` all of it; None for nothing."""
         self._check_open()
-        if not isinstance(partition, TopicPartition):
-            raise TypeError(f"partition must be a kafka.TopicPartition, not {partition!r}")
+        checked(partition)
         group = self._group()
         timeout = FOR_EVER if timeout_ms is None else timeout_ms / 1000
 
@@ -400,10 +400,11 @@ class GroupMethods(Base):
         is_lost = self._member is not None and self._member.generation < 0  # others have them already
         if commits and not is_lost and self._commits_by_itself():
             self._commit_now(self._uncommitted(), timeout)
+        listener, self._listener = self._listener, None  # told once, also where it leaves itself
         try:
-            if self._positions and self._listener is not None:
+            if self._positions:
                 what = "on_partitions_lost" if is_lost else "on_partitions_revoked"
-                self._tell_listener(what, list(self._positions))
+                _tell(listener, what, list(self._positions))
         finally:
             member, self._member = self._member, None
             if member is not None:
@@ -419,6 +420,14 @@ class GroupMethods(Base):
             self._ask(question, timeout, "leaving the group")
         except KafkaError as error:
             log.info("%r left group %s without its coordinator hearing of it: %s", self, member.config.group, error)
+
+
+def _tell(listener: Any, what: str, partitions: Collection[TopicPartition]) -> None:
+    if listener is None:
+        return
+    answer = getattr(listener, what)(set(partitions))
+    if isinstance(answer, types.CoroutineType):
+        _run(answer)
 
 
 def _run(coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import index
 from typing import TYPE_CHECKING, Any
 
+from kafka._codec import check_topic
 from kafka._log import Log
 from kafka.consumer.bounded import BoundedRead, bounded_read
 from kafka.core.cluster.routes import ANY
@@ -30,6 +32,13 @@ _SECONDS = 10**11  # what is less is hardly a time in milliseconds: they would b
 def checked(tp: Any) -> TopicPartition:
     if not isinstance(tp, TopicPartition):
         raise TypeError(f"partitions must be kafka.TopicPartition, not {tp!r}")
+    check_topic(tp.topic)
+    try:
+        number = index(tp.partition)
+    except TypeError:
+        raise TypeError(f"the partition of {tp!r} must be a whole number, not {type(tp.partition).__name__}") from None
+    if not 0 <= number < 2**31:
+        raise ValueError(f"the partition of {tp!r} must be from 0 to 2147483647")
     return tp
 
 

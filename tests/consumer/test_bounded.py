@@ -51,6 +51,40 @@ def test_from_offsets_to_the_end_as_of_now(producer: KafkaProducer, make: Any) -
     assert next(consumer).offset == 100  # what is later is read on, if somebody wants that
 
 
+def test_a_loop_that_is_left_is_gone_on_with(producer: KafkaProducer, make: Any) -> None:
+    for partition in range(2):
+        send(producer, range(600), partition=partition)
+    consumer = make(group_id="left", enable_auto_commit=False)
+    reading = consumer.read_to_end({T0: 0, T1: 0})
+    read = []
+    while not reading.is_done:
+        for number, record in enumerate(reading):
+            read.append((record.partition, record.offset))
+            # What is committed now was handed out, all of it and no more.
+            assert sum(consumer.position(tp) for tp in (T0, T1)) == len(read) == 1200 - reading.left
+            if number == 99:
+                break
+    assert sorted(read) == [(partition, offset) for partition in range(2) for offset in range(600)]
+
+
+def test_a_loop_whose_body_reads_seeks_and_fails(producer: KafkaProducer, make: Any) -> None:
+    send(producer, range(100), partition=0)
+    consumer = make()
+    reading = consumer.read_to_end({T0: 0})
+    read = []
+    with pytest.raises(ZeroDivisionError):
+        for record in reading:
+            read.append(record.offset)
+            if record.offset == 10:
+                read += [each.offset for records in consumer.poll(5000, 5).values() for each in records]
+            if record.offset == 20:
+                consumer.seek(T0, 90)
+            if record.offset == 95:
+                raise ZeroDivisionError
+    read += [record.offset for record in reading]
+    assert read == [*range(21), *range(90, 100)] and reading.is_done
+
+
 def test_from_times_on(producer: KafkaProducer, make: Any) -> None:
     for number in range(10):
         send(producer, [number], partition=number % 2, timestamp_ms=1_700_000_000_000 + number)

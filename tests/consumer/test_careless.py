@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import IllegalStateError, RecordDeserializationError
 from kafka.testing import EmbeddedCluster
 from tests.processes import Script
@@ -205,6 +207,28 @@ def test_close_in_a_callback_of_a_commit_and_in_a_listener(make: Any) -> None:
     assert told[0] == "assigned" and told.count("assigned") == 1
 
 
+@pytest.mark.parametrize("outer", ["close", "unsubscribe"])
+@pytest.mark.parametrize("inner", ["close", "unsubscribe", "poll"])
+def test_leaving_in_a_listener_that_is_told_of_it(make: Any, outer: str, inner: str) -> None:
+    told: list[Any] = []
+
+    class Leaves(ConsumerRebalanceListener):
+        def on_partitions_revoked(self, revoked: Any) -> None:
+            told.append(revoked)
+            getattr(consumer, inner)()
+
+        def on_partitions_assigned(self, assigned: Any) -> None:
+            pass
+
+    consumer = make(group_id=f"{outer}-{inner}")
+    consumer.subscribe(["t"], listener=Leaves())
+    while not consumer.poll(100):
+        pass
+    getattr(consumer, outer)()
+    consumer.close()
+    assert told == [{T0}]
+
+
 def test_close_in_a_callback_on_the_io_thread_says_why_not(make: Any) -> None:
     consumer = make(group_id="io")
     consumer.assign([T0])
@@ -262,30 +286,99 @@ def test_a_deserializer_that_leaves_the_program(make: Any) -> None:
     assert read[-1] == b"5" and b"3" in read
 
 
-def test_from_two_threads_every_record_comes_once(make: Any) -> None:
-    """It is for one thread at a time; whoever forgets gets no crash, no hang."""
-    consumer = make(max_poll_records=3)
-    consumer.assign([T0])
+def some(consumer: KafkaConsumer) -> list[ConsumerRecord]:
+    return [next(consumer)]
+
+
+def polled(consumer: KafkaConsumer) -> list[ConsumerRecord]:
+    return [record for records in consumer.poll(20).values() for record in records]
+
+
+def columns(consumer: KafkaConsumer) -> list[int]:
+    return [offset for found in consumer.poll_batches(20, 40) for offset in found.offsets]
+
+
+@pytest.mark.parametrize(
+    ("way", "deserializes"), [(some, False), (some, True), (polled, False), (polled, True), (columns, False)]
+)
+def test_from_many_threads(cluster: EmbeddedCluster, make: Any, way: Any, deserializes: bool) -> None:
+    """It is for one thread at a time. Whoever comes second is told; nothing is lost, twice, or another record's."""
+    topic = f"many-{way.__name__}-{deserializes}"
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap, batch_size=2000) as producer:
+        for number in range(5000):
+            producer.send(topic, b"%d" % number, partition=0)
+    ahead = sum(map(len, fetch_all(make(), topic)))
+
+    def slow(data: bytes) -> bytes:
+        time.sleep(0)  # another thread's turn
+        return data
+
+    consumer = make(
+        max_poll_records=7, consumer_timeout_ms=500, **({"value_deserializer": slow} if deserializes else {})
+    )
+    consumer.assign([TopicPartition(topic, 0)])
     read: list[int] = []
+    refused: list[str] = []
     errors: list[BaseException] = []
 
     def work() -> None:
-        try:
-            deadline = time.monotonic() + 20
-            while len(read) < 200 and time.monotonic() < deadline:
-                for records in consumer.poll(20).values():
-                    read.extend(int(record.value) for record in records)
-        except BaseException as error:
-            errors.append(error)
+        deadline = time.monotonic() + 60
+        while len(read) < ahead and time.monotonic() < deadline:
+            try:
+                for record in way(consumer):
+                    if not isinstance(record, int):
+                        assert record.value == b"%d" % record.offset
+                    read.append(record if isinstance(record, int) else record.offset)
+            except IllegalStateError as error:
+                refused.append(str(error))
+            except StopIteration:
+                pass
+            except BaseException as error:
+                errors.append(error)
+                return
 
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(90)
+    finally:
+        sys.setswitchinterval(interval)
     assert not any(thread.is_alive() for thread in threads)
     assert not errors
-    assert set(read) == set(range(200))
+    assert sorted(read) == list(range(5000)) and consumer.position(TopicPartition(topic, 0)) == 5000
+    assert all("is for one thread at a time" in each for each in refused)
+
+
+def fetch_all(consumer: KafkaConsumer, topic: str) -> Any:
+    return consumer.read_to_end({TopicPartition(topic, 0): 0}).poll(10_000, 10_000).values()
+
+
+def test_a_second_thread_is_told_while_the_first_waits(make: Any) -> None:
+    consumer = make()
+    consumer.assign([TopicPartition("empty", 0)])
+    thread = threading.Thread(target=consumer.poll, args=(60_000,))
+    thread.start()
+    while not consumer.reader:
+        time.sleep(0.001)
+    for call in (consumer.poll, consumer.poll_batches, lambda: next(consumer)):
+        with pytest.raises(IllegalStateError, match="one thread at a time"):
+            call()
+    consumer.wakeup()
+    thread.join(30)
+    assert not thread.is_alive() and consumer.poll() == {}
+
+
+def test_a_deserializer_that_reads_from_its_own_consumer(make: Any) -> None:
+    consumer: KafkaConsumer
+    consumer = make(value_deserializer=lambda data: consumer.poll(0))
+    consumer.assign([T0])
+    with pytest.raises(RecordDeserializationError) as caught:
+        consumer.poll(10_000)
+    assert isinstance(caught.value.__cause__, IllegalStateError)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +387,21 @@ def test_from_two_threads_every_record_comes_once(make: Any) -> None:
         (lambda c: c.assign("t"), TypeError),
         (lambda c: c.assign(T0), TypeError),
         (lambda c: c.assign(None), TypeError),
+        (lambda c: c.assign([T0, TopicPartition("t", "0")]), TypeError),
+        (lambda c: c.assign([T0, TopicPartition("t", 0.0)]), TypeError),
+        (lambda c: c.assign([T0, TopicPartition("t", None)]), TypeError),
+        (lambda c: c.assign([T0, TopicPartition("t", -1)]), ValueError),
+        (lambda c: c.assign([T0, TopicPartition("t", 2**40)]), ValueError),
+        (lambda c: c.assign([T0, TopicPartition(5, 0)]), TypeError),
+        (lambda c: c.assign([T0, TopicPartition("\ud800", 0)]), ValueError),
+        (lambda c: c.assign([T0, TopicPartition("x" * 70_000, 0)]), ValueError),
+        (lambda c: c.beginning_offsets([TopicPartition("t", "0")]), TypeError),
+        (lambda c: c.offsets_for_times({TopicPartition("t", None): 0}), TypeError),
+        (lambda c: c.committed(TopicPartition("t", "0")), TypeError),
+        (lambda c: c.commit({TopicPartition("t", "0"): OffsetAndMetadata(1, "", -1)}), TypeError),
+        (lambda c: c.commit({T0: OffsetAndMetadata(2**64, "", -1)}), ValueError),
+        (lambda c: c.commit({T0: OffsetAndMetadata(1, b"x", -1)}), TypeError),
+        (lambda c: c.commit({T0: OffsetAndMetadata(1, "", None)}), TypeError),
         (lambda c: c.subscribe(5), TypeError),
         (lambda c: c.seek("t", 1), TypeError),
         (lambda c: c.seek(T0, "1"), ValueError),

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from kafka._codec import BATCH_COUNT, BATCH_CRC, BATCH_LENGTH, BATCH_MAGIC, ConsumerRecord, Fetched, scan_batches
+from kafka._codec import (
+    BATCH_COUNT,
+    BATCH_CRC,
+    BATCH_LAST_OFFSET_DELTA,
+    BATCH_LENGTH,
+    BATCH_MAGIC,
+    ConsumerRecord,
+    Fetched,
+    scan_batches,
+)
 from kafka.errors import RecordDeserializationError, UnsupportedCodecError
 from kafka.records.crc import crc32c
 from kafka.records.errors import CorruptBatchError
@@ -44,6 +53,31 @@ def test_batches_of_every_codec(codec: str) -> None:
     source = fetched(data)
     assert all_of(source) == [(0, b"a"), (1, b"b"), (2, b"c"), (3, b"d"), (4, b"e")]
     assert source.position.offset == 5
+
+
+@pytest.mark.parametrize("position", [0, 2, 7])
+@pytest.mark.parametrize("at", range(BATCH_CRC + 4, 77))
+def test_a_bit_that_is_wrong_is_found_before_it_decides_anything(at: int, position: int) -> None:
+    """That makes of records a marker, those of an aborted transaction, or ones that were read before, say."""
+    first, second = values(b"a", b"b"), values(b"c", b"d", base=2, transactional=True, producer_id=7, producer_epoch=0)
+    data = bytearray(first + second + values(b"e", base=4))
+    for bit in range(8):
+        data[len(first) + at] ^= 1 << bit
+        for aborted in ([], [(7, 0)]):
+            source = fetched(bytes(data), at=position, aborted=aborted, read_committed=True)
+            read: list[int] = []
+            with pytest.raises(CorruptBatchError, match="has CRC"):
+                while taken := source.take(1):
+                    read += [record.offset for record in taken]
+            assert read == [0, 1][position:]
+        data[len(first) + at] ^= 1 << bit
+
+
+def test_a_last_offset_below_the_first() -> None:
+    data = bytearray(values(b"a", b"b"))
+    data[BATCH_LAST_OFFSET_DELTA : BATCH_LAST_OFFSET_DELTA + 4] = (-1).to_bytes(4, "big", signed=True)
+    with pytest.raises(CorruptBatchError, match="has last offset delta -1"):
+        fetched(remade(data)).take(1)
 
 
 def test_from_within_a_batch() -> None:

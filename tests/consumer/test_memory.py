@@ -95,3 +95,36 @@ def test_many_large_records_and_a_slow_reader() -> None:
         peak = script.line()
         script.end(60)
     assert int(peak) <= 150
+
+
+def test_kept_records_in_cycles_are_collected_while_their_batches_are_let_go() -> None:
+    """Past 16 MiB of batches that kept records pin, those get bytes of their own. That makes objects, so the garbage
+    collector may run, and take records of the same batch that it finds in cycles of the user's.
+    """
+    code = """
+    import gc
+    from kafka._codec import Fetched, ReadPosition
+    from kafka.structs import TopicPartition
+    from tests.consumer.batches import batch, fetched
+    class Keeps: pass
+    data = b"".join(batch([(None, b"x" * 2000, [("h", b"v" * 100)])] * 40, base=base * 40) for base in range(240))
+    for pause in range(1, 60, 3):
+        gc.collect(); gc.disable()
+        source = fetched(data)
+        kept = []
+        def keep(records):
+            for record in records:
+                each = Keeps(); each.itself = each; each.record = record; kept.append(each)
+        keep(source.take(8200))
+        del kept[::2]
+        gc.set_threshold(gc.get_count()[0] + pause, 1000, 1000); gc.enable()
+        while taken := source.take(10):
+            keep(taken)
+        gc.disable()
+        assert all(each.record.value == b"x" * 2000 and each.record.headers == [("h", b"v" * 100)] for each in kept)
+        gc.set_threshold(700, 10, 10)
+    print("done", flush=True)
+    """
+    script = Script(code, "")
+    assert script.line() == "done"
+    script.end()

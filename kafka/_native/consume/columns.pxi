@@ -104,18 +104,26 @@ def take_columns(Fetched fetched not None, Py_ssize_t most, Py_ssize_t enough):
     cdef RecordColumns columns = RecordColumns.__new__(RecordColumns)
     columns.topic = fetched.position.partition[0]
     columns.partition = fetched.position.partition[1]
-    while columns.count < most and (columns.count == 0 or columns.size() < enough):
-        try:
-            if not fetched.has_page():
-                break
-            if fetched.messages is not None:
-                _fill_from_messages(fetched, columns, most)
-            elif not _fill_from_page(fetched, columns, most):
-                break
-        except Exception:
-            if columns.count:
-                break
-            raise
+    cdef bint is_over = False
+    fetched.begin()
+    try:
+        while columns.count < most and (columns.count == 0 or columns.size() < enough):
+            try:
+                if not fetched.has_page():
+                    is_over = True
+                    break
+                if fetched.messages is not None:
+                    _fill_from_messages(fetched, columns, most)
+                elif not _fill_from_page(fetched, columns, most):
+                    break
+            except Exception:
+                if columns.count:
+                    break
+                raise
+    finally:
+        fetched.is_in_use = False
+    if is_over:
+        fetched.finish()
     columns.settle()
     return columns if columns.count else None
 
@@ -128,7 +136,6 @@ cdef bint _fill_from_page(Fetched fetched, RecordColumns columns, Py_ssize_t mos
     cdef const uint8_t *page_end = <const uint8_t *>page.memory.buf + page.size
     cdef RecordFields fields
     cdef int32_t left = fetched.left
-    cdef int32_t left_before = left
     cdef int64_t position = fetched.position.offset
     cdef int64_t base_offset = fetched.base_offset
     cdef int64_t last_offset = fetched.last_offset
@@ -142,45 +149,37 @@ cdef bint _fill_from_page(Fetched fetched, RecordColumns columns, Py_ssize_t mos
     cdef Py_ssize_t rows = min(<Py_ssize_t>left, most - columns.count)
     cdef const char *wrong = NULL
     cdef bint is_full = False
-    cdef Py_buffer held
     # The ends of bytes are 32 bit integers.
     if columns.count and columns.size() + size > INT32_MAX:
         return False
     if not columns.reserve(rows, size):
         raise MemoryError
-    # Another thread that uses this consumer against all advice may leave the page meanwhile: its memory stays.
-    PyObject_GetBuffer(<object>page.memory.obj, &held, PyBUF_SIMPLE)
-    try:
-        with nogil:
-            while left > 0 and columns.count < most:
-                c = cursor
-                wrong = open_record(&c, page_end, base_offset, last_offset, &fields)
+    with nogil:
+        while left > 0 and columns.count < most:
+            c = cursor
+            wrong = open_record(&c, page_end, base_offset, last_offset, &fields)
+            if wrong != NULL:
+                break
+            if fields.offset >= position:
+                memory = header_memory
+                wrong = next_fields(&c, &fields, &memory)
                 if wrong != NULL:
                     break
-                if fields.offset >= position:
-                    memory = header_memory
-                    wrong = next_fields(&c, &fields, &memory)
-                    if wrong != NULL:
-                        break
-                    if not columns.headers.put(fields.headers_at, fields.headers_size):
-                        is_full = True
-                        break
-                    header_memory = memory
-                    position = fields.offset + 1
-                    columns.offset_column.put64(fields.offset)
-                    if is_append_time:
-                        columns.timestamp_column.put64(append_timestamp)
-                    else:
-                        columns.timestamp_column.put64(<int64_t>(base_timestamp + <uint64_t>fields.timestamp_delta))
-                    columns.keys.put(fields.key_at, fields.key_size)
-                    columns.values.put(fields.value_at, fields.value_size)
-                    columns.count += 1
-                cursor.at = c.end
-                left -= 1
-    finally:
-        PyBuffer_Release(&held)
-    if fetched.page is not page or fetched.left != left_before:
-        raise RuntimeError("a consumer was read from by two threads at the same time")
+                if not columns.headers.put(fields.headers_at, fields.headers_size):
+                    is_full = True
+                    break
+                header_memory = memory
+                position = fields.offset + 1
+                columns.offset_column.put64(fields.offset)
+                if is_append_time:
+                    columns.timestamp_column.put64(append_timestamp)
+                else:
+                    columns.timestamp_column.put64(<int64_t>(base_timestamp + <uint64_t>fields.timestamp_delta))
+                columns.keys.put(fields.key_at, fields.key_size)
+                columns.values.put(fields.value_at, fields.value_size)
+                columns.count += 1
+            cursor.at = c.end
+            left -= 1
     if is_full:
         raise MemoryError
     if fetched.generation != fetched.position.generation:

@@ -5,11 +5,19 @@
 
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.pythread cimport PyThread_get_thread_ident
 
 from operator import itemgetter
 
 TOO_LARGE = "Seek past this batch to read on."
 cdef const char *MUCH_HEADERS = "take more than"
+
+
+cdef object in_use():
+    return Errors.IllegalStateError(
+        "A consumer is for one thread at a time, and this one is being read from: by another thread, or by what called "
+        "its deserializer. Make a consumer for each thread, or hold a lock."
+    )
 
 
 @cython.final
@@ -23,6 +31,7 @@ cdef class Fetched:
     cdef readonly ReadPosition position
     cdef readonly Py_ssize_t size       # bytes of the answer that it keeps until it is finished
     cdef int32_t generation
+    cdef bint is_in_use                 # a record is being made, by a deserializer perhaps
     cdef ReadRules rules
     cdef Py_buffer data
     cdef bint has_data
@@ -62,7 +71,9 @@ cdef class Fetched:
         return self.position is None or self.generation != self.position.generation
 
     cpdef int finish(self) except -1:
-        """Let go of all memory but that of records which are alive."""
+        """Let go of all memory but that of records which are alive. Where it is in use, who uses it does."""
+        if self.is_in_use:
+            return 0
         self.leave_page()
         if self.has_data:
             self.has_data = False
@@ -99,15 +110,26 @@ cdef class Fetched:
     cdef ConsumerRecord next(self):
         """The next record; None where there are no more."""
         cdef ConsumerRecord record
-        while self.has_page():
-            if self.messages is not None:
-                record = self.next_message()
-            else:
-                record = self.next_record()
-            if record is not None:
-                return record
-            self.end_page()
+        self.begin()
+        try:
+            while self.has_page():
+                if self.messages is not None:
+                    record = self.next_message()
+                else:
+                    record = self.next_record()
+                if record is not None:
+                    return record
+                self.end_page()
+        finally:
+            self.is_in_use = False
+        self.finish()
         return None
+
+    cdef inline int begin(self) except -1:
+        if self.is_in_use:
+            raise in_use()
+        self.is_in_use = True
+        return 0
 
     cdef inline bint has_page(self) except -1:
         """Whether there is a batch to read on in; goes to the next one where none is open."""
@@ -115,7 +137,6 @@ cdef class Fetched:
             self.page is not None or self.next_page()
         ):
             return True
-        self.finish()
         return False
 
     cdef int end_page(self) except -1:
@@ -157,7 +178,11 @@ cdef class Fetched:
                 raise self.broken(base, f"is of an unknown format, magic {p[BATCH_MAGIC]}")
             if end - self.at < BATCH_HEADER_SIZE:
                 raise self.broken(base, f"has {end - self.at} bytes, less than a batch header")
+            if self.rules.check_crc:    # before anything in it decides that it may be passed over
+                self.check(p, end, base)
             last = base + <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA)
+            if last < base:
+                raise self.broken(base, f"has last offset delta {last - base}")
             if last < self.position.offset:
                 self.at = end
                 continue
@@ -203,10 +228,8 @@ cdef class Fetched:
         cdef int32_t count = <int32_t>load32(p + BATCH_COUNT)
         cdef int codec = attributes & ATTRIBUTE_CODEC_MASK
         cdef Py_ssize_t size = end - self.at - BATCH_HEADER_SIZE
-        if self.rules.check_crc:
-            self.check(p, end, base)
-        if count < 0 or last < base:
-            raise self.broken(base, f"has count {count} and last offset delta {last - base}")
+        if count < 0:
+            raise self.broken(base, f"has count {count}")
         page = Page.__new__(Page)
         page.topic = self.position.partition[0]
         page.partition = self.position.partition[1]
@@ -457,7 +480,8 @@ cdef class ConsumerBase:
 
     cdef public bint attention
     cdef public Fetched current
-    cdef readonly int64_t handed_out    # by the iterator
+    cdef readonly int64_t handed_out    # by iterators
+    cdef readonly unsigned long reader  # the thread that is in poll(), or waits for more; 0: none
 
     def __iter__(self):
         return self
@@ -465,12 +489,32 @@ cdef class ConsumerBase:
     def __next__(self):
         cdef ConsumerRecord record
         while True:
-            if self.current is not None and not self.attention:
-                record = self.current.next()
-                if record is not None:
-                    self.handed_out += 1
-                    return record
+            record = self.next_at_hand()
+            if record is not None:
+                return record
             self.current = self._next_fetched()
+
+    cpdef ConsumerRecord next_at_hand(self):
+        """The next record of what is `current`; None where there is none, or attention is wanted."""
+        cdef ConsumerRecord record = None
+        if self.current is not None and not self.attention:
+            record = self.current.next()
+            if record is not None:
+                self.handed_out += 1
+        return record
+
+    def _enter(self):
+        """Reading begins. Whether it did so before, in the same thread; IllegalStateError where another one is at it."""
+        cdef unsigned long thread = PyThread_get_thread_ident()
+        cdef bint is_inner = self.reader == thread
+        if self.reader != 0 and not is_inner or self.current is not None and self.current.is_in_use:
+            raise in_use()
+        self.reader = thread
+        return is_inner
+
+    def _exit(self, bint was_inner):
+        if not was_inner:
+            self.reader = 0
 
     def _next_fetched(self):
         raise NotImplementedError

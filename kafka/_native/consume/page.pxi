@@ -76,13 +76,16 @@ cdef class Page:
 
     cdef int detach(self) except -1:
         """Give the records that are alive bytes of their own, and free the rest."""
+        # Giving them bytes may run the garbage collector, which may take some of them: the list holds them meanwhile, and
+        # is made before the first is looked at. Growing a list runs no collector.
+        cdef list alive = []
         cdef PyObject *at = self.alive
-        cdef PyObject *next
-        if not self.is_held:
-            return 0
+        cdef ConsumerRecord record
         while at != NULL:
-            next = (<ConsumerRecord>at).older
-            (<ConsumerRecord>at).own()
-            at = next
+            alive.append(<object>at)
+            at = (<ConsumerRecord>at).older
+        if self.is_held:
+            for record in alive:
+                record.own()
         self.free()
         return 0
