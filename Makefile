@@ -40,9 +40,10 @@ test-due: build
 
 test-full: test test-slow
 
-# The real producer against simulated brokers and faults; SEEDS=FROM:TO plays others.
+# The real producer, and groups, against simulated brokers and faults; SEEDS=FROM:TO plays others of the producer's.
 sim: build
 	$(PY) -m tests.sim.run --seeds $(or $(SEEDS),0:10000)
+	$(if $(SEEDS),,GROUP_SEEDS=10000 $(PY) -m pytest -q -n auto --dist load tests/sim/test_group_seeds.py)
 
 quick: build
 	$(PY) tools/run_tests.py quick

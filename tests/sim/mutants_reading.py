@@ -7,6 +7,7 @@ SESSIONS = "tests/sim/test_fetch_sessions.py"
 SEEDS = "tests/sim/test_reading_seeds.py"
 EPOCHS = "tests/sim/test_epochs.py"
 GROUP = "tests/sim/test_membership.py"
+GROUP_SEEDS = "tests/sim/test_group_seeds.py"
 CONSUMER = "tests/sim/test_consumer_protocol.py"
 
 READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
@@ -442,7 +443,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "racks are nobody's business",
         "KIP-881: who leads the group does not look where replicas are",
         "groups.membership",
-        (("self._sizes(topics), self._seen_racks)", "self._sizes(topics), NO_RACKS)"),),
+        (("self._sizes(self._seen), self._seen_racks)", "self._sizes(self._seen), NO_RACKS)"),),
         GROUP,
     ),
     (
@@ -465,6 +466,51 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "groups.membership",
         (("encode_last(self._last, self._last_generation)", "encode_last((), -1)"),),
         GROUP,
+    ),
+    (
+        "joins as fast as it can",
+        "ours: a classic member of a group that changes its protocol joined without a pause until all had",
+        "groups.membership",
+        (
+            (
+                "if failures > 1 or error.errno != Code.REBALANCE_IN_PROGRESS:",
+                "if error.errno != Code.REBALANCE_IN_PROGRESS:",
+            ),
+        ),
+        GROUP_SEEDS,
+    ),
+    (
+        "back, and blind",
+        "ours: a static leader that came back (KIP-814) did not look for partitions that are added",
+        "groups.membership",
+        (
+            (
+                "        if joined.leader == self.id:\n",
+                "        if joined.leader == self.id and not joined.skip_assignment:\n",
+            ),
+        ),
+        GROUP,
+    ),
+    (
+        "eager, and keeps it",
+        "KAFKA-8460 and its kind: who is to give up all before it joins reads on while others get it",
+        "groups.membership",
+        (("            if self.owned and not self._is_cooperative:", "            if False:"),),
+        GROUP_SEEDS,
+    ),
+    (
+        "thrown out and reads on",
+        "F#507: a member that the group has gone on without keeps what it had",
+        "groups.membership",
+        (("            now = await self._hand_over(lost=self.owned)", "            pass"),),
+        GROUP_SEEDS,
+    ),
+    (
+        "takes on what it has not acknowledged",
+        "KIP-848: the coordinator gives to others what it believes the member to be without",
+        "groups.consumer_protocol",
+        (("            elif added and not self._is_heard:", "            elif False:"),),
+        GROUP_SEEDS,
     ),
     (
         "waits for a leader that has failed",

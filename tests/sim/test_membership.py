@@ -238,6 +238,21 @@ def test_partitions_that_are_added_are_given_out() -> None:
     until(w, lambda: sum(len(member.held) for member in w.members) == PARTITIONS + 1, 20.0)
 
 
+def test_a_static_leader_that_came_back_gives_out_partitions_that_are_added() -> None:
+    w = GroupWorld(13)
+    w.add(instance="a"), w.add(instance="b")
+    until(w, w.settled, 10.0)
+    leader = next(member for member in w.members if member.member.id == w.group.leader)
+    leader.die()
+    again = w.add(instance=leader.member.config.instance)
+    until(w, w.settled, 5.0)
+    assert w.group.leader == again.member.id
+    topic = w.cluster.topics["t"]
+    topic.partitions.append(w.cluster.new_partition(topic, PARTITIONS, [0, 1, 2]))
+    age = again.driver.core.config.metadata_max_age
+    until(w, lambda: sum(len(member.held) for member in w.alive()) == PARTITIONS + 1, age + 10.0)
+
+
 def test_sticky_members_get_back_what_they_gave_up() -> None:
     w = GroupWorld(12, "sticky")
     for _ in range(3):

@@ -18,6 +18,7 @@ from kafka.core.cluster.snapshot import Snapshot
 from kafka.core.flows import Signal, Task, Wish, first, pause
 from kafka.core.groups.assignors import (
     NO_RACKS,
+    Members,
     Racks,
     Shares,
     Strategy,
@@ -299,13 +300,16 @@ class Member:
                 error = result.error
                 if error.errno in _EXPELLED:
                     now = await self._lose(now)
-                elif not (error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS):
+                    continue
+                if not (error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS):
                     if isinstance(error, AssignorError) and self.id:  # the others are not to wait for it
                         self._part("its assignor failed", now)
                     await self._lose(now)
                     return error
-                elif error.errno != Code.REBALANCE_IN_PROGRESS:
-                    failures += 1
+                failures += 1
+                # Whoever hears that others are joining joins, too, and waits with them. Among members of the newer
+                # protocol nobody waits, and it may hear that again and again: so it takes its time.
+                if failures > 1 or error.errno != Code.REBALANCE_IN_PROGRESS:
                     _, now = await pause(self._services.timers, min(1.0, 0.1 * 2 ** min(failures, 4)))
                 continue
             failures = 0
@@ -444,11 +448,13 @@ class Member:
             return Err(InconsistentGroupProtocolError(f"The group has chosen {name!r}, which was not offered.")), now
         shares: Shares = {}
         self._seen = {}
-        if joined.leader == self.id and not joined.skip_assignment:
-            assigned, now = await self._assign(self.strategy, joined, now)
-            if isinstance(assigned, Err):
-                return assigned, now
-            shares = assigned.value
+        if joined.leader == self.id:
+            members, now = await self._look_after(joined, now)
+            if not joined.skip_assignment:
+                assigned = self._assign(self.strategy, members)
+                if isinstance(assigned, Err):
+                    return assigned, now
+                shares = assigned.value
         request = SyncGroupRequest(
             group_id=self.config.group,
             generation_id=self.generation,
@@ -481,10 +487,10 @@ class Member:
                 return Err(_failed(self.strategy, error)), now
         return Ok(share), now
 
-    async def _assign(
-        self, strategy: Strategy, joined: JoinGroupResponse, now: float
-    ) -> tuple[Result[Shares, KafkaError], float]:
-        """What everybody gets; as its leader this member also looks after topics that others read."""
+    async def _look_after(self, joined: JoinGroupResponse, now: float) -> tuple[Members, float]:
+        """As its leader this member also looks after topics that others read; also where it has come back, static, and
+        has nothing to assign (KIP-814).
+        """
         members = {
             each.member_id: decode_subscription(bytes(each.metadata), each.group_instance_id) for each in joined.members
         }
@@ -496,10 +502,14 @@ class Member:
             _, now = await first(self._news.wait(), pause(self._services.timers, deadline - now))
         self._seen = {topic: self._services.metadata.snapshot.partitions(topic) for topic in topics}
         self._seen_racks = self._racks(topics)
+        return members, now
+
+    def _assign(self, strategy: Strategy, members: Members) -> Result[Shares, KafkaError]:
+        """What everybody gets."""
         try:
-            return Ok(strategy.assign(members, self._sizes(topics), self._seen_racks)), now
+            return Ok(strategy.assign(members, self._sizes(self._seen), self._seen_racks))
         except Exception as error:  # of a user's own
-            return Err(_failed(strategy, error)), now
+            return Err(_failed(strategy, error))
 
     def _is_unclear(self, topic: str) -> bool:
         """Whether nothing is known of it, not even that it does not exist."""

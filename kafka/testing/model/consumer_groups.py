@@ -1,7 +1,7 @@
 """Groups of the consumer protocol (KIP-848) as a coordinator keeps them: epochs, who is to have what, who has what.
 
-What a Kafka 4.3.0 was measured to answer is done here. Not done: a group does not change its protocol while it has
-members, and patterns are Python's, of which those are refused that RE2 does not know.
+What a Kafka 4.3.0 was measured to answer is done here. Patterns are Python's, of which those are refused that RE2 does
+not know.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
+from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, JoinGroupRequest
 from kafka.protocol.codes import Code
+from kafka.testing.model.migration import ClassicMembers
 
 if TYPE_CHECKING:
     from kafka.testing.model.cluster import Cluster, Topic
@@ -39,9 +40,11 @@ class Member:
         self.expires = 0.0
         self.revoked_by = 0.0  # when it has to have done that
         self.has_paused = False  # a static member that will be back
+        self.joined_with: JoinGroupRequest | None = None  # a member of the classic protocol
+        self.join_by = float("inf")  # when that has to have joined again
 
 
-class ConsumerGroup:
+class ConsumerGroup(ClassicMembers):
     """One group. `topics` gives what there is; the group looks when it is asked."""
 
     def __init__(self, id: str, groups: Groups, cluster: Cluster) -> None:
@@ -49,6 +52,7 @@ class ConsumerGroup:
         self.epoch = 1
         self.target_epoch = 1
         self.members: dict[str, Member] = {}
+        self.handed_out: set[str] = set()
         self._groups = groups
         self._cluster = cluster
         self._seen: dict[bytes, int] = {}  # partitions of the topics subscribed
@@ -57,7 +61,7 @@ class ConsumerGroup:
     # -- heartbeats ----------------------------------------------------------------------------------------------------
 
     def heartbeat(self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse:
-        self._expire()
+        self.expire()
         epoch = request.member_epoch
         if epoch in (_LEAVES, _PAUSES):
             return self._leave(request)
@@ -77,7 +81,7 @@ class ConsumerGroup:
         self._look_at_topics()
         self._assign()
         before = member.assigned
-        self._reconcile(member, request)
+        self._reconcile(member, _owned(request), frozenset() if epoch == _JOINS else None)
         says_all = epoch == _JOINS or request.rebalance_timeout_ms >= 0
         tells = says_all or before != member.assigned or member.told != member.assigned
         return ConsumerGroupHeartbeatResponse(
@@ -126,13 +130,17 @@ class ConsumerGroup:
             return static
         member = self.members.get(request.member_id)
         if member is None:
-            member = self.members[request.member_id] = Member(request.member_id)
+            member = self._new_member(request.member_id)
             member.instance = request.instance_id
             self.epoch += 1
         else:  # it has nothing of what it was given
             member.has_paused = False
             member.assigned = member.revoking = frozenset()
             member.epoch, member.former_epoch = self.target_epoch - 1, -1
+        return member
+
+    def _new_member(self, id: str) -> Member:
+        member = self.members[id] = Member(id)
         return member
 
     def _check_epoch(self, member: Member, request: ConsumerGroupHeartbeatRequest) -> int:
@@ -211,9 +219,10 @@ class ConsumerGroup:
         self.target_epoch = self.epoch
         self._assigned_at = self._now()
 
-    def _reconcile(self, member: Member, request: ConsumerGroupHeartbeatRequest) -> None:
-        """One step of it towards its target; what another one still has is not given to it."""
-        owned = _owned(request)
+    def _reconcile(self, member: Member, owned: frozenset[Place] | None, may_have: frozenset[Place] | None) -> None:
+        """One step of it towards its target; what another one still has is not given to it. `owned` is what it says
+        that it has, `may_have` what it may have of what was given to it before: None for all of that.
+        """
         if member.revoking:
             if owned is None or owned & member.revoking:
                 return
@@ -221,35 +230,48 @@ class ConsumerGroup:
         keeps = member.assigned & member.target
         if keeps != member.assigned:
             member.revoking, member.assigned = member.assigned - keeps, keeps
-            if request.member_epoch != _JOINS:
+            if may_have is None or may_have & member.revoking:
                 member.revoked_by = self._now() + member.rebalance
                 self._later(member.rebalance)
                 return
             member.revoking = frozenset()
-        taken = frozenset(
-            place for each in self.members.values() if each is not member for place in each.assigned | each.revoking
-        )
-        member.assigned = member.target - taken
+        member.assigned = member.target - self._taken(member)
         if member.epoch != self.target_epoch:
             member.former_epoch, member.epoch = member.epoch, self.target_epoch
+
+    def _taken(self, member: Member) -> frozenset[Place]:
+        """What others have."""
+        others = [each for each in self.members.values() if each is not member]
+        return frozenset(place for each in others for place in each.assigned | each.revoking)
+
+    def _is_free_for(self, member: Member) -> bool:
+        """Whether what it is to have, and has not, is free by now."""
+        lacks = member.target - member.assigned
+        return bool(lacks - self._taken(member)) and not member.revoking
 
     # -- the end of members --------------------------------------------------------------------------------------------
 
     def _remove(self, member: Member) -> None:
         del self.members[member.id]
         self.epoch += 1
+        left = [each.joined_with is not None for each in self.members.values()]
+        if left and all(left) and member.joined_with is None:
+            self.give_back()
 
     def _heard(self, member: Member) -> None:
-        member.expires = self._now() + self._groups.session
-        self._later(self._groups.session)
+        joined_with = member.joined_with
+        session = self._groups.session if joined_with is None else joined_with.session_timeout_ms / 1000
+        member.expires = self._now() + session
+        self._later(session)
 
     def _later(self, seconds: float) -> None:
-        self._groups.world.after(seconds, self._expire)
+        self._groups.world.after(seconds, self.expire)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         now = self._now() + 1e-9
         for member in list(self.members.values()):
-            if member.expires <= now or (member.revoking and member.revoked_by <= now):
+            is_late = (member.revoking and member.revoked_by <= now) or member.join_by <= now
+            if self.members.get(member.id) is member and (member.expires <= now or is_late):
                 self._groups.counts["member expired"] += 1
                 self._remove(member)
 
@@ -263,6 +285,8 @@ class ConsumerGroup:
         member = self.members.get(id)
         if member is None:
             return Code.UNKNOWN_MEMBER_ID
+        if member.joined_with is not None and epoch != member.epoch:
+            return Code.ILLEGAL_GENERATION
         if member.has_paused or epoch > member.epoch or epoch < 0:
             return Code.STALE_MEMBER_EPOCH
         self._heard(member)

@@ -34,11 +34,11 @@ _MANY_GROUPS, _BY_ID = 8, 10  # of OffsetFetch and, the latter, of OffsetCommit:
 
 def join(broker: Broker, header: RequestHeader, request: JoinGroupRequest) -> JoinGroupResponse | Later:
     code = broker.cluster.refusal(broker, request.group_id)
-    others = broker.cluster.groups.consumer.get(request.group_id)
-    if not code and others is not None and others.members:  # a real broker has it speak the other protocol
-        code = Code.INCONSISTENT_GROUP_PROTOCOL
     if code:
         return JoinGroupResponse(error_code=code, member_id=request.member_id, protocol_name="")
+    others = broker.cluster.groups.with_consumers(request.group_id)
+    if others is not None:
+        return others.join(request, header.api_version, header.client_id or "")
     broker.cluster.groups.consumer.pop(request.group_id, None)
     group = broker.cluster.groups.get(request.group_id)
     return group.join(request, header.api_version, header.client_id or "")
@@ -46,13 +46,19 @@ def join(broker: Broker, header: RequestHeader, request: JoinGroupRequest) -> Jo
 
 def sync(broker: Broker, header: RequestHeader, request: SyncGroupRequest) -> SyncGroupResponse | Later:
     code = broker.cluster.refusal(broker, request.group_id)
-    return SyncGroupResponse(error_code=code) if code else broker.cluster.groups.get(request.group_id).sync(request)
+    if code:
+        return SyncGroupResponse(error_code=code)
+    others = broker.cluster.groups.with_consumers(request.group_id)
+    return broker.cluster.groups.get(request.group_id).sync(request) if others is None else others.sync(request)
 
 
 def heartbeat(broker: Broker, header: RequestHeader, request: HeartbeatRequest) -> HeartbeatResponse:
     code = broker.cluster.refusal(broker, request.group_id)
     if code:
         return HeartbeatResponse(error_code=code)
+    others = broker.cluster.groups.with_consumers(request.group_id)
+    if others is not None:
+        return others.classic_heartbeat(request.member_id, request.generation_id)
     group = broker.cluster.groups.get(request.group_id)
     return group.heartbeat(request.member_id, request.group_instance_id, request.generation_id)
 
@@ -61,7 +67,11 @@ def consumer_heartbeat(
     broker: Broker, header: RequestHeader, request: ConsumerGroupHeartbeatRequest
 ) -> ConsumerGroupHeartbeatResponse:
     code = broker.cluster.refusal(broker, request.group_id)
-    group = None if code else broker.cluster.groups.of_consumers(request.group_id, broker.cluster)
+    group = (
+        None
+        if code
+        else broker.cluster.groups.of_consumers(request.group_id, broker.cluster, request.member_epoch == 0)
+    )
     if group is None:
         return ConsumerGroupHeartbeatResponse(error_code=code or Code.GROUP_ID_NOT_FOUND)
     return group.heartbeat(request)
@@ -71,15 +81,20 @@ def leave(broker: Broker, header: RequestHeader, request: LeaveGroupRequest) -> 
     code = broker.cluster.refusal(broker, request.group_id)
     if code:
         return LeaveGroupResponse(error_code=code)
+    others = broker.cluster.groups.with_consumers(request.group_id)
     group = broker.cluster.groups.get(request.group_id)
+
+    def leaves(id: str, instance: str | None) -> int:
+        return group.leave(id, instance) if others is None else others.classic_leave(id)
+
     if header.api_version < 3:
-        return LeaveGroupResponse(error_code=group.leave(request.member_id, None))
+        return LeaveGroupResponse(error_code=leaves(request.member_id, None))
     return LeaveGroupResponse(
         members=[
             LeaveGroupResponse.MemberResponse(
                 member_id=each.member_id,
                 group_instance_id=each.group_instance_id,
-                error_code=group.leave(each.member_id, each.group_instance_id),
+                error_code=leaves(each.member_id, each.group_instance_id),
             )
             for each in request.members
         ]
@@ -102,9 +117,7 @@ def commit(broker: Broker, header: RequestHeader, request: OffsetCommitRequest) 
     consumers = None
     if not refused:
         generation = request.generation_id_or_member_epoch
-        consumers = groups.consumer.get(request.group_id)
-        if consumers is not None and not consumers.members:
-            consumers = None
+        consumers = groups.with_consumers(request.group_id)
         if consumers is None:
             group = groups.get(request.group_id)
             refused = group.may_commit(request.member_id, request.group_instance_id, generation)

@@ -54,6 +54,7 @@ class Member:
         rebalance = request.rebalance_timeout_ms
         self.rebalance = (rebalance if rebalance >= 0 else request.session_timeout_ms) / 1000
         self.protocols = [(each.name, bytes(each.metadata)) for each in request.protocols]
+        self.request = request
 
 
 class _Waiting(Later):
@@ -332,7 +333,8 @@ class Group:
             if until <= now:
                 del self._pending[id]
         for member in list(self.members.values()):
-            if member.expires <= now and member.join is None:
+            is_there = self.members.get(member.id) is member
+            if is_there and member.expires <= now and member.join is None:
                 self._groups.counts["member expired"] += 1
                 self._remove(member.id)
         self._complete_if_due(self._round)
@@ -350,6 +352,30 @@ class Group:
         else:
             self._prepare()
             self._complete_if_due(self._round)
+
+    # -- changing the protocol -----------------------------------------------------------------------------------------
+
+    def give_up(self) -> set[str]:
+        """The members are those of a group of the consumer protocol from now on; the ids that were not used yet."""
+        for member in self.members.values():
+            if member.join is not None:
+                member.join.give(_refused(member.id, Code.REBALANCE_IN_PROGRESS))
+            if member.sync is not None:
+                member.sync.give(SyncGroupResponse(error_code=Code.REBALANCE_IN_PROGRESS))
+        self.members.clear()
+        self.state, self.leader, self.protocol = State.EMPTY, "", ""
+        self._round += 1
+        pending, self._pending = set(self._pending), {}
+        return pending
+
+    def take_back(self, generation: int, requests: Mapping[str, JoinGroupRequest], handed_out: Iterable[str]) -> None:
+        """Its members are classic ones again, and have to join again."""
+        self.generation, self.protocol_type = generation, "consumer"
+        for id, request in requests.items():
+            self.members[id] = Member(id, None, request)
+            self._heard(self.members[id])
+        self._pending = dict.fromkeys(handed_out, self._now() + SHORTEST_SESSION / 1000)
+        self._prepare()
 
     # -- offsets -----------------------------------------------------------------------------------------------------
 
@@ -387,14 +413,27 @@ class Groups:
         self.assignment_interval = 0.0  # group.consumer.assignment.interval.ms, in seconds; so are these
         self.session = 45.0  # group.consumer.session.timeout.ms
         self.heartbeat_interval = 5.0  # group.consumer.heartbeat.interval.ms
+        self.migrates = True  # group.consumer.migration.policy is bidirectional
         self.takes_older_epochs = True  # of commits, for partitions still assigned (KIP-1251)
         self.counts: Counter[str] = Counter()
 
-    def of_consumers(self, id: str, cluster: Cluster) -> ConsumerGroup | None:
-        """The group, if it may be (or become) one of the consumer protocol."""
+    def with_consumers(self, id: str) -> ConsumerGroup | None:
+        """The group, where it has members of the consumer protocol."""
+        if id in self.consumer:
+            self.consumer[id].expire()
         group = self.consumer.get(id)
-        if group is None and not self.get(id).members:
+        return group if group is not None and group.members else None
+
+    def of_consumers(self, id: str, cluster: Cluster, joins: bool) -> ConsumerGroup | None:
+        """The group, as one of the consumer protocol, which it becomes where a member of that joins; None where not."""
+        group = self.with_consumers(id) or self.consumer.get(id)
+        if group is None:
+            classic = self.get(id)
+            if classic.members and (classic.protocol_type != "consumer" or not (self.migrates and joins)):
+                return None
             group = self.consumer[id] = ConsumerGroup(id, self, cluster)
+            if classic.members:
+                group.take_over()
         return group
 
     def get(self, id: str) -> Group:
