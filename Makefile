@@ -49,9 +49,10 @@ quick: build
 	$(PY) tools/run_tests.py quick
 
 # Beside other clients, which it installs: an hour and a half, QUICK=1 takes under three minutes. ROWS="tls lz4" takes
-# those, BEFORE=/checkout compares with the client that is built there.
+# those, BEFORE=/checkout compares with the client that is built there, PUBLISH=1 puts it into docs/ and README.md.
 bench: build
-	$(PY) -m bench $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS)) $(if $(BEFORE),--before $(BEFORE))
+	$(PY) -m bench $(if $(QUICK),--quick) $(if $(ROWS),--rows $(ROWS)) $(if $(BEFORE),--before $(BEFORE)) \
+		$(if $(PUBLISH),--publish)
 
 generate: build
 	$(PY) -m codegen

@@ -1,23 +1,23 @@
 """How fast is this client, beside others, on this machine?
 
-    python -m bench [--quick] [--rows WORD ...] [--rounds N] [--seconds S] [--before CHECKOUT]
+    python -m bench [--quick] [--rows WORD ...] [--rounds N] [--seconds S] [--before CHECKOUT] [--publish]
 
 Installs the other clients in environments of their own, starts brokers, lets the clients take turns, and writes a
 report to build/bench/report.json; progress and the table go to the terminal. `--quick` takes some rows, in under 3
-minutes once everything is installed. `--before` measures the client as it is in another checkout, too.
+minutes once everything is installed. `--before` measures the client as it is in another checkout, too. `--publish`
+writes the report into docs/, draws its charts and puts its figures into README.md and docs/performance.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from . import contenders, report
+from . import contenders, limits, publish, report
 from .environments import ROOT
 from .harness import Plan, measure
 from .rows import NOT_QUICK, ROWS, Row
@@ -42,11 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="some rows, 3 rounds, under 3 minutes")
     parser.add_argument("--rows", nargs="+", default=[], metavar="WORD", help="rows whose name has one of these in it")
-    parser.add_argument("--rounds", type=int, help="9; a ratio needs at least 6 for an interval of 95 percent")
+    parser.add_argument("--rounds", type=int, help="9; with fewer nothing is claimed")
     parser.add_argument("--seconds", type=float, help="of a run, about")
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="another checkout, built, to compare with")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "report.json", metavar="FILE")
+    parser.add_argument("--publish", action="store_true", help="the report into docs/ and README.md")
     options = parser.parse_args()
+    if options.publish and (options.quick or options.rows):
+        parser.error("what is published has all rows: --publish goes with neither --quick nor --rows")
     rows = chosen(options.rows, options.quick)
     if not rows:
         raise SystemExit(f"no row has one of {options.rows} in its name: {', '.join(row.name for row in ROWS)}")
@@ -59,15 +62,27 @@ def main() -> None:
     if options.before:
         plan.contenders[contenders.BEFORE] = contenders.before(options.before.resolve())
         rows = [replace(row, who=(row.who[0], contenders.BEFORE, *row.who[1:])) for row in rows]
-    others, average, start = report.processors_busy(), os.getloadavg()[0], time.monotonic()
+    say("measuring what the machine can do")
+    load = {"others": round(report.processors_busy(), 3), "average": os.getloadavg()[0]}
+    at_most, start = limits.measured(), time.monotonic()
+    measured = []
+    try:
+        for row in measure(rows, plan):
+            measured.append(row)
+    except KeyboardInterrupt:
+        say("stopped: the report has the rows that were measured by now")
+    names = [row.name for row in rows]
+    measured.sort(key=lambda row: names.index(row["name"]))
     found = report.report(
-        measure(rows, plan), command=f"make bench{' QUICK=1' if options.quick else ''}", rounds=plan.rounds,
-        seconds=plan.seconds, took=time.monotonic() - start, load={"others": round(others, 3), "average": average},
+        measured, command=" ".join(["python -m bench", *sys.argv[1:]]), rounds=plan.rounds,
+        seconds=plan.seconds, took=time.monotonic() - start, load=load, limits=at_most,
     )  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(found, indent=1) + "\n")
+    options.output.write_text(publish.as_json(found))
     print(report.terminal(found))
     print(f"\n{options.output}", file=sys.stderr)
+    if options.publish:
+        publish.publish(found, ROOT)
 
 
 if __name__ == "__main__":

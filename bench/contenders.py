@@ -82,10 +82,15 @@ def versions() -> dict[str, str]:
             done = subprocess.run([tool, *options], capture_output=True, text=True)
         except OSError:
             continue
-        found[f"{tool}"] = (done.stdout or done.stderr).splitlines()[0]
+        found[tool] = (done.stdout or done.stderr).splitlines()[0]
     return found
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() or "no repository"
+    """The commit, and whether what is measured is another: benchmarks and pages may be."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "kafka", "setup.py")
+    return (git("rev-parse", "--short", "HEAD") or "no repository") + ("-dirty" if changed else "")

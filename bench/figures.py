@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
+ENOUGH_PAIRS = 9  # for a claim
 
 
 def coverage(count: int, left_out: int) -> float:
@@ -41,8 +42,8 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """ "ahead" or "behind" where the whole interval says so, "tie" where it spans 1, "open" where there is none."""
-        if self.low is None or self.high is None:
+        """What may be claimed: "ahead" or "behind" (all of the interval), "tie" (it spans 1), "open" (few pairs)."""
+        if self.low is None or self.high is None or self.pairs < ENOUGH_PAIRS:
             return "open"
         return "ahead" if self.low > 1 else "behind" if self.high < 1 else "tie"
 

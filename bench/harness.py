@@ -16,7 +16,7 @@ from typing import Any
 
 from . import environments, figures, values
 from .brokers import BROKERS, Broker, settled
-from .contenders import CONTENDERS, JAVA, TURBO, Contender, environment
+from .contenders import BEFORE, CONTENDERS, JAVA, TURBO, Contender, environment
 from .environments import Missing
 from .rows import SETTINGS, Bar, Row
 
@@ -39,9 +39,8 @@ class Plan:
     say: Callable[[str], None] = lambda text: None
 
 
-def measure(rows: Sequence[Row], plan: Plan) -> list[dict[str, Any]]:
-    """What was found of each row, in the order of the rows; those of a broker are measured while it is up."""
-    found: dict[str, dict[str, Any]] = {}
+def measure(rows: Sequence[Row], plan: Plan) -> Iterator[dict[str, Any]]:
+    """What was found of each row, one after the other; those of a broker are measured while it is up."""
     steps = progress(rows, plan)
     for name in dict.fromkeys(row.broker for row in rows):
         there = [row for row in rows if row.broker == name]
@@ -50,12 +49,12 @@ def measure(rows: Sequence[Row], plan: Plan) -> list[dict[str, Any]]:
             with BROKERS[name]() as broker:
                 bench = Bench(broker, plan, steps)
                 bench.warm_up(there[0])
-                for row in there:
-                    found[row.name] = bench.measure(row)
-        except Missing as missing:
+                while there:
+                    yield bench.measure(there[0])
+                    del there[0]
+        except (Missing, Failed) as missing:
             for row in there:
-                found.setdefault(row.name, result(row, {}, dict.fromkeys(row.who, str(missing))))
-    return [found[row.name] for row in rows]
+                yield result(row, {}, dict.fromkeys(row.who, str(missing)))
 
 
 def progress(rows: Sequence[Row], plan: Plan) -> Iterator[str]:
@@ -101,6 +100,9 @@ class Bench:
                 if name in reasons:
                     continue
                 try:
+                    if not number and (row.do == "consume" or name == JAVA):
+                        # It is told how many records, not how long: by its rate, which nobody knows yet.
+                        self.expected[row.name, name] = self.run(row, name, topic, settings["values"])["rate"]
                     run = self.run(row, name, topic, settings["values"])
                 except (Missing, Failed) as error:
                     reasons[name] = str(error)
@@ -142,14 +144,15 @@ class Bench:
 
     def run(self, row: Row, name: str, topic: str, kind: str) -> Run:
         contender = self.plan.contenders[name]
+        how = contender.how or (self.plan.contenders[row.who[0]].how if name == BEFORE else None) or row.how
         settings = {**SETTINGS, "seconds": self.plan.seconds, **row.settings}
-        if self.plan.quick and row.do == "latency":
-            settings["seconds"] = 2.0
+        if row.do == "latency":
+            settings["seconds"] = 5.0 if self.plan.seconds >= 1 else 2.0  # for percentiles of a thousandth
         size = values.size_of(kind)
         guess = min(contender.guess, contender.guess * 300 / size)
         expected = self.expected.get((row.name, name), guess)
         scenario = {
-            **settings, "do": row.do, "how": contender.how or row.how, "topic": topic, "size": size,
+            **settings, "do": row.do, "how": how, "topic": topic, "size": size,
             "expected": expected,
             "bootstrap": self.broker.bootstrap, "ca": self.broker.ca, "values": str(values.file_of(kind)),
         }  # fmt: skip
@@ -168,6 +171,9 @@ class Bench:
             # A transaction that is committed leaves a record of its own in each partition.
             if came < sent or (came > sent and row.how != "transactions"):
                 raise Failed(f"{sent} records were delivered, the broker has {came}")
+        if row.settings.get("computing"):
+            for run in found:
+                run.pop("cpu_us", None)  # most of it is the other thread's
         return together(found)
 
 

@@ -40,10 +40,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def report(rows: list[dict[str, Any]], *, command: str, rounds: int, seconds: float, took: float, load: Any) -> Report:
+def report(
+    rows: list[dict[str, Any]], *, command: str, rounds: int, seconds: float, took: float, load: Any, limits: Any
+) -> Report:
     return {
         "date": time.strftime("%Y-%m-%d"), "command": command, "rounds": rounds, "seconds_a_run": seconds,
-        "minutes": round(took / 60, 1), "load": load, "machine": machine(), "versions": versions(),
+        "minutes": round(took / 60, 1), "load": load, "machine": machine(), "versions": versions(), "limits": limits,
         "settings": SETTINGS, "rows": rows,
     }  # fmt: skip
 
@@ -81,11 +83,13 @@ def lines_of(row: dict[str, Any]) -> list[list[str]]:
             lines.append([name, "-", "", "", "", found["missing"]])
             continue
         shown, *_ = measures = measures_of(row)
-        ratio = row["ratios"].get(name, {}).get(shown)
+        said = ratio_text(row["ratios"].get(name, {}).get(shown))
+        if left := found.get("left_for_computing"):
+            said = ", ".join(filter(None, [said, f"{left['median']:.0%} left for the other thread"]))
         spread = f"{number(found[shown]['least'])} to {number(found[shown]['most'])}"
         lines.append([
             name, " / ".join(number(found[measure]["median"]) for measure in measures), spread,
-            number(found.get("cpu_us", {}).get("median")), number(found["peak_mb"]["median"]), ratio_text(ratio),
+            number(found.get("cpu_us", {}).get("median")), number(found["peak_mb"]["median"]), said,
         ])  # fmt: skip
     return lines
 

@@ -77,7 +77,7 @@ def written(
 
 
 def delivered(name: str, offered: int, who: tuple[str, ...] = _WITH_JAVA, quick: bool = False, **more: Any) -> Row:
-    settings = {"offered": offered, "seconds": 5.0, **more}
+    settings = {"offered": offered, **more}
     bars = (Bar("p50_ms", 1, CONFLUENT), Bar("p99_ms", 1, CONFLUENT), Bar("p999_ms", 1, CONFLUENT))
     return Row(name, LATENCY, "Kafka", who, "latency", "callback", settings, bars, quick)
 

@@ -53,9 +53,10 @@ def test_a_ratio_is_of_pairs() -> None:
     assert figures.ratio([value * 1.5 for value in theirs], theirs).median == pytest.approx(1.5)
 
 
-def test_few_pairs_say_nothing() -> None:
-    found = figures.ratio([2.0] * 3, [1.0] * 3)
-    assert (found.median, found.low, found.verdict) == (2.0, None, "open")
+@pytest.mark.parametrize(("pairs", "low"), [(3, None), (5, None), (6, 2.0), (8, 2.0)])
+def test_few_pairs_claim_nothing(pairs: int, low: float | None) -> None:
+    found = figures.ratio([2.0] * pairs, [1.0] * pairs)
+    assert (found.median, found.low, found.verdict) == (2.0, low, "open")
 
 
 def test_each_of_ours_has_one_of_theirs() -> None:

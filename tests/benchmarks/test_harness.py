@@ -71,14 +71,14 @@ def test_contenders_take_turns_and_each_round_starts_with_another(broker: Counti
     row = Row("a row", "Producing", "discarding", (TURBO, FRANZ, CONFLUENT), bars=rows.times(2, FRANZ))
     those = [contender(broker, name, rate) for name, rate in ((TURBO, 3000), (FRANZ, 1000), (CONFLUENT, 6000))]
     said: list[str] = []
-    found = measured(row, 6, those, said)
+    found = measured(row, 9, those, said)
     order = [line.split()[0] for line in broker.file.read_text().splitlines()]
     assert order[:9] == [TURBO, FRANZ, CONFLUENT, FRANZ, CONFLUENT, TURBO, CONFLUENT, TURBO, FRANZ]
-    assert found["contenders"][FRANZ]["rate"]["runs"] == [1000] * 6
-    assert found["ratios"][FRANZ]["rate"] == {"median": 3.0, "low": 3.0, "high": 3.0, "pairs": 6, "verdict": "ahead"}
+    assert found["contenders"][FRANZ]["rate"]["runs"] == [1000] * 9
+    assert found["ratios"][FRANZ]["rate"] == {"median": 3.0, "low": 3.0, "high": 3.0, "pairs": 9, "verdict": "ahead"}
     assert found["ratios"][CONFLUENT]["rate"]["verdict"] == "behind"
     assert found["bars"] == [{"measure": "rate", "value": 2, "of": FRANZ, "needed": 2000, "held": True}]
-    assert said[1].startswith("[1/18]") and "round 6 of 6" in said[-1], "each run is told"
+    assert said[1].startswith("[1/27]") and "round 9 of 9" in said[-1], "each run is told"
 
 
 def test_what_the_broker_does_not_have_counts_for_nothing(broker: Counting) -> None:
@@ -103,7 +103,7 @@ def test_of_times_the_lesser_is_better(broker: Counting) -> None:
     row = Row("a row", "Delivery latency", "discarding", (TURBO, FRANZ), "latency", bars=(Bar("p50_ms", 1, FRANZ),))
     times = {"p50_ms": 1.0, "p99_ms": 4.0, "p999_ms": 5.0}
     slow = {"p50_ms": 2.0, "p99_ms": 2.0, "p999_ms": 5.0}
-    found = measured(row, 6, [contender(broker, TURBO, 10, **times), contender(broker, FRANZ, 10, **slow)])
+    found = measured(row, 9, [contender(broker, TURBO, 10, **times), contender(broker, FRANZ, 10, **slow)])
     verdicts = {measure: ratio["verdict"] for measure, ratio in found["ratios"][FRANZ].items()}
     assert verdicts == {"p50_ms": "ahead", "p99_ms": "behind", "p999_ms": "tie"}
     assert found["bars"][0]["held"] is True
@@ -119,7 +119,13 @@ def test_the_terminal_shows_all_of_it(broker: Counting) -> None:
     row = Row("a row", "Producing", "discarding", (TURBO, FRANZ), bars=(Bar("rate", 2e6),))
     those = [contender(broker, TURBO, 1_500_000), contender(broker, FRANZ, 1_200_000)]
     found = report.report(
-        [measured(row, 6, those)], command="make bench", rounds=6, seconds=0.1, took=60, load={"others": 0.25}
+        [measured(row, 6, those)],
+        command="make bench",
+        rounds=6,
+        seconds=0.1,
+        took=60,
+        load={"others": 0.25},
+        limits={},
     )
     text = report.terminal(found)
     assert "1.50 M" in text and "x1.25 [1.25, 1.25]" in text and "SHORT OF rate 2.00 M" in text
