@@ -65,22 +65,26 @@ def main() -> None:
     say("measuring what the machine can do")
     load = {"others": round(report.processors_busy(), 3), "average": os.getloadavg()[0]}
     at_most, start = limits.measured(), time.monotonic()
-    measured = []
+    measured, failed = [], None
     try:
         for row in measure(rows, plan):
             measured.append(row)
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt) as error:
+        failed = error
         say("stopped: the report has the rows that were measured by now")
     names = [row.name for row in rows]
     measured.sort(key=lambda row: names.index(row["name"]))
+    told = [argument for argument in sys.argv[1:] if argument != "--publish"]
     found = report.report(
-        measured, command=" ".join(["python -m bench", *sys.argv[1:]]), rounds=plan.rounds,
+        measured, command=" ".join(["python -m bench", *told]) if told else "make bench", rounds=plan.rounds,
         seconds=plan.seconds, took=time.monotonic() - start, load=load, limits=at_most,
     )  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(publish.as_json(found))
     print(report.terminal(found))
     print(f"\n{options.output}", file=sys.stderr)
+    if failed is not None:
+        raise failed
     if options.publish:
         publish.publish(found, ROOT)
 

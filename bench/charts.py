@@ -42,20 +42,20 @@ Group = tuple[str, Sequence[Mark]]
 
 
 def bars(title: str, subtitle: str, groups: Sequence[Group], beneath: Sequence[str] = ()) -> str:
-    """A bar from 0 to the middle, with a whisker from low to high; the longest of each group is as long as all."""
+    """A bar from 0 to the middle, with a whisker from low to high; each group has a scale of its own."""
     out: list[str] = []
     y = _TOP
     for label, marks in groups:
         out.append(text(16, y + 13, label, weight="600"))
         y += _LINE
-        scale = (WIDTH - LEFT - RIGHT) / max(mark.middle for mark in marks)
+        scale = (WIDTH - LEFT - RIGHT) / max(mark.high for mark in marks)
         for mark in marks:
             end = LEFT + mark.middle * scale
             out += [
                 text(LEFT - 8, y + 13, mark.name, anchor="end"),
                 rectangle(y + 2, max(1.0, end - LEFT), color(mark.name)),
-                whisker(LEFT + mark.low * scale, min(LEFT + mark.high * scale, WIDTH - 12), y + _LINE / 2),
-                text(max(end, min(LEFT + mark.high * scale, end + 60)) + 8, y + 13, mark.text),
+                whisker(LEFT + mark.low * scale, LEFT + mark.high * scale, y + _LINE / 2),
+                text(WIDTH - RIGHT + 12, y + 13, mark.text),
             ]
             y += _LINE
         y += _GAP

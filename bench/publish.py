@@ -111,7 +111,8 @@ def short(rows: Sequence[dict[str, Any]]) -> str:
         for bar in row["bars"]:
             if bar["held"] is False:
                 unit = MEASURES.get(bar["measure"], "µs of CPU a record")
-                of = f" ({bar['value']:g} of {bar['of']}'s)" if bar["of"] else ""
+                times = "" if bar["value"] == 1 else f"{bar['value']:g} times "
+                of = f" ({times}{bar['of']}'s)" if bar["of"] else ""
                 meant = f"{number(bar['needed'])} {unit}{of}"
                 lines.append([row["name"], meant, number(ours[bar["measure"]]["median"])])
     return markdown(lines) if len(lines) > 2 else "None."

@@ -13,6 +13,7 @@ from .contenders import versions
 from .rows import SETTINGS
 
 Report = dict[str, Any]
+BUSY = 0.05  # of the processors' time, before the run
 MEASURES = {"rate": "records/s", "p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms"}
 
 
@@ -45,7 +46,8 @@ def report(
 ) -> Report:
     return {
         "date": time.strftime("%Y-%m-%d"), "command": command, "rounds": rounds, "seconds_a_run": seconds,
-        "minutes": round(took / 60, 1), "load": load, "machine": machine(), "versions": versions(), "limits": limits,
+        "minutes": round(took / 60, 1), "load": load, "machine": machine(), "versions": versions(),
+        "limits": limits,
         "settings": SETTINGS, "rows": rows,
     }  # fmt: skip
 
@@ -54,7 +56,7 @@ def number(value: float | None) -> str:
     """As people write it: 5.30 M, 16 k, 0.16."""
     if value is None:
         return "-"
-    for factor, unit in ((1e6, " M"), (1e3, " k")):
+    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= factor:
             digits = value / factor
             return f"{digits:.{2 if digits < 10 else 1 if digits < 100 else 0}f}{unit}"
@@ -146,4 +148,5 @@ def beneath(found: Report) -> list[str]:
         f"Medians of {found['rounds']} rounds of {found['seconds_a_run']:g} s in which the clients took turns; "
         f"{found['date']}, `{found['command']}`."
     )
-    return [machine, f"{versions}.", everybody, command]
+    busy = ["The machine was busy with other work: nothing here is a claim."] if load["others"] > BUSY else []
+    return [machine, f"{versions}.", everybody, command, *busy]
