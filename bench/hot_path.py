@@ -1,6 +1,7 @@
 """How fast is the hot path alone: the accumulator and the IO turn, with a hand-made produce request between them?
 
-    python bench/hot_path.py [--records N] [--threads N] [--idle CALLS] [--many] [--batch-size BYTES]
+    python bench/hot_path.py [--records N] [--threads N] [--idle CALLS] [--many | --column]
+                             [--batch-size BYTES]
                              [--bootstrap HOST:PORT --topic TOPIC] [--keep FILE]
 
 Records of 100 bytes, each with its own number, go to 6 partitions of a discarding broker in another process, or of a
@@ -144,8 +145,13 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
     io_thread.start()
     share = options.records // options.threads
 
-    def values(first: int, count: int) -> list[bytes]:
-        return [b"%0100d" % number for number in range(first, first + count)]
+    def values(first: int, count: int) -> Any:
+        made = [b"%0100d" % number for number in range(first, first + count)]
+        if options.column:
+            import pyarrow
+
+            return pyarrow.array(made, pyarrow.binary())
+        return made
 
     def one_by_one(first: int) -> None:
         send, topic = producer.send, options.topic
@@ -162,7 +168,7 @@ def produce(options: argparse.Namespace, address: tuple[str, int]) -> dict[str, 
         for first in range(0, share * options.threads, share)
         for start in range(first, first + share, 100_000)
     }
-    work = many if options.many else one_by_one
+    work = many if options.many or options.column else one_by_one
     threads = [threading.Thread(target=work, args=(n * share,)) for n in range(options.threads)]
     calibration = calibrate()
     start = time.perf_counter()
@@ -200,6 +206,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--idle", type=int, default=0, help="calls of the calibration loop per batch")
     parser.add_argument("--many", action="store_true", help="send_many in place of send")
+    parser.add_argument("--column", action="store_true", help="send_many with an Arrow array of binary")
     parser.add_argument("--batch-size", type=int, default=0, help="0: grow while the connection is busy")
     parser.add_argument("--bootstrap", help="a real broker, leader of all partitions")
     parser.add_argument("--topic", default="bench")

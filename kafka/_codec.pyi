@@ -1,7 +1,7 @@
 """What `_codec.pyx` has, for type checkers."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex, TypeVar, overload
+from typing import Any, Protocol, SupportsIndex, TypeVar, overload
 
 from typing_extensions import Buffer
 
@@ -292,6 +292,25 @@ class Deferred:
     def settle(self) -> None: ...
     def fail(self, error: BaseException) -> None: ...
 
+class ArrowArray(Protocol):
+    """What speaks Arrow's C data interface as one array."""
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
+
+class ArrowStream(Protocol):
+    """What speaks it as a stream of arrays."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+class Rows:
+    """Where the bytes of each row of a column are, in memory that it keeps."""
+
+    def __len__(self) -> int: ...
+
+def as_rows(items: object, what: str) -> Rows | None: ...
+
+ColumnLike = ArrowArray | ArrowStream | Rows | memoryview
+
 class ProducerBase:
     waits: bool
     def __init__(
@@ -315,8 +334,8 @@ class ProducerBase:
     def send_many(
         self,
         topic: str,
-        values: Sequence[Any],
-        keys: Sequence[Any] | None = None,
+        values: Sequence[Any] | ColumnLike,
+        keys: Sequence[Any] | ColumnLike | None = None,
         headers: Sequence[Sequence[tuple[str, bytes | None]] | None] | None = None,
         timestamps: Sequence[int] | None = None,
         partition: int | None = None,

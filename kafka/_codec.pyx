@@ -23,11 +23,13 @@ include "_native/records/partition.pxi"
 include "_native/records/scan.pxi"
 include "_native/records/json.pxi"
 include "_native/records/dumps.pxi"
+include "_native/arrow.pxi"
 include "_native/produce/region.pxi"
 include "_native/produce/host.pxi"
 include "_native/produce/queues.pxi"
 include "_native/produce/ledger.pxi"
 include "_native/produce/memory.pxi"
+include "_native/produce/rows.pxi"
 include "_native/produce/rules.pxi"
 include "_native/produce/accumulator.pxi"
 include "_native/produce/batch.pxi"
@@ -62,7 +64,7 @@ cdef extern from *:
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
 for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
                   Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page,
-                  Column, BytesColumn, HeadersColumn, RecordColumns):
+                  Column, BytesColumn, HeadersColumn, RecordColumns, Rows, ArrowChunk):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here
 

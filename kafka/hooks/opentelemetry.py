@@ -14,6 +14,7 @@ import json
 from functools import wraps
 from typing import Any
 
+from kafka._codec import as_rows
 from kafka.producer.kafka import KafkaProducer
 from kafka.version import __version__
 
@@ -58,7 +59,9 @@ def _traced(plain: Any, tracer_provider: Any) -> Any:
         timestamps: Any = None,
         partition: int | None = None,
     ) -> Any:
-        values = values if hasattr(values, "__len__") else list(values)
+        if not hasattr(values, "__len__"):
+            rows = as_rows(values, "values") if self.config["value_serializer"] is None else None
+            values = list(values) if rows is None else rows
         with tracer.start_as_current_span(f"{topic} send", kind=trace.SpanKind.PRODUCER) as span:
             context: dict[str, str] = {}
             propagate.inject(context)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow
 import pytest
 
 from bench.hot_path import calibrate
@@ -143,6 +144,24 @@ def sending(*, ask: bool = False, headers: Any = None) -> Piece:
     return run, RECORDS
 
 
+def sending_a_column() -> Piece:
+    host = ManualHost()
+    host.now = 100.0
+    accumulator = Accumulator(host, memory=32 << 20, linger=0.005, delivery_timeout=120.0)
+    producer = ProducerBase(accumulator)
+    column = pyarrow.array([b"%0100d" % number for number in range(RECORDS)])
+
+    def run() -> None:
+        producer.send_many("topic", column)
+        host.now += 1
+        for queue in accumulator.take_ready(host.now):
+            while (batch := queue.pull(host.now)) is not None:
+                batch.bind(0)
+                batch.complete(0)
+
+    return run, RECORDS
+
+
 def json_of_rows() -> Piece:
     rows = [
         {"ts": 1764300000000 + n, "user": n, "event": "login", "at": "/a/b", "ms": n / 8, "ok": True, "id": f"{n:032}"}
@@ -223,6 +242,7 @@ PIECES: dict[str, Callable[[], Piece]] = {
     "send a record and ask its future": lambda: sending(ask=True),
     "send a record with a callback": sending_with_callbacks,
     "a callback for a delivered record": adding_late_callbacks,
+    "send a record of an Arrow column": sending_a_column,
     "a row of 7 fields as JSON": json_of_rows,
 }
 # Both directions of each codec; what must not be found for gzip to be by that library.

@@ -38,6 +38,7 @@ def ratio(*options: str) -> float:
         ("hot path, send", ("--idle=1125",)),
         ("hot path, send, small batches", ("--idle=1125", "--batch-size=16384")),
         ("hot path, send_many", ("--many",)),
+        ("hot path, send_many of a column", ("--column",)),
     ],
 )
 def test_the_hot_path_keeps_its_rate(

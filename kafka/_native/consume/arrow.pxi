@@ -5,46 +5,6 @@
 
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 
-cdef extern from *:
-    """
-    typedef struct ArrowSchema {
-        const char *format, *name, *metadata;
-        int64_t flags, n_children;
-        struct ArrowSchema **children, *dictionary;
-        void (*release)(struct ArrowSchema *);
-        void *private_data;
-    } ArrowSchema;
-
-    typedef struct ArrowArray {
-        int64_t length, null_count, offset, n_buffers, n_children;
-        const void **buffers;
-        struct ArrowArray **children, *dictionary;
-        void (*release)(struct ArrowArray *);
-        void *private_data;
-    } ArrowArray;
-    """
-    ctypedef struct ArrowSchema:
-        const char *format
-        const char *name
-        const char *metadata
-        int64_t flags
-        int64_t n_children
-        ArrowSchema **children
-        ArrowSchema *dictionary
-        void (*release)(ArrowSchema *) noexcept nogil
-        void *private_data
-    ctypedef struct ArrowArray:
-        int64_t length
-        int64_t null_count
-        int64_t offset
-        int64_t n_buffers
-        int64_t n_children
-        const void **buffers
-        ArrowArray **children
-        ArrowArray *dictionary
-        void (*release)(ArrowArray *) noexcept nogil
-        void *private_data
-
 cdef enum:
     ARROW_NULLABLE = 2
     MOST_CHILDREN = 7           # of the record batch: topic, partition, offset, timestamp, key, value, headers

@@ -9,7 +9,7 @@ from cpython.exc cimport PyErr_CheckSignals
 cdef list items_of(items, str what, Py_ssize_t count):
     """An argument of `send_many` as a list of our own; `count` is how many items it must have, -1 for any."""
     cdef list result
-    if items is None and count >= 0:
+    if items is None and count >= 0 or type(items) is Rows:
         return None
     if isinstance(items, (str, bytes, bytearray, memoryview)):
         raise TypeError(f"{what} must have an item for each record; it is a single {type(items).__name__}")
@@ -199,6 +199,9 @@ cdef class ProducerBase:
 
         `values` is a sequence of bytes or None (or of what the serializer takes); `keys`, `headers` and `timestamps`
         (milliseconds since 1970) are None or sequences as long, with an item per record; `partition` holds for all.
+        `values` and `keys` may be columns: what speaks Arrow's C data interface (binary, string, fixed-size binary, a
+        dictionary of those; nulls are None), a NumPy array of 'S' or void, a memoryview of rows. Those are copied from
+        where they lie, without an object for each, and must not change meanwhile.
         Every record is checked before the first is taken: an error names the index of the wrong one. Then they are
         taken in order, waiting at most `max_block_ms` in all for memory.
 
@@ -217,6 +220,7 @@ cdef class ProducerBase:
         try:
             self.begin_many(unsent, topic, values, keys, headers, timestamps, partition)
         except BaseException as error:
+            unsent.key_rows = unsent.value_rows = None
             unsent.tell(error)
             raise
         found = unsent.try_again()
@@ -226,8 +230,19 @@ cdef class ProducerBase:
         """All that comes before the first record is taken."""
         cdef Py_ssize_t count
         unsent.queues = self.topic_queues(topic)
-        unsent.values = items_of(values, "values", -1)
-        unsent.count = count = len(unsent.values)
+        values = self.plain_column(values, "values", self.value_serializer)
+        if type(values) is Rows:
+            unsent.value_rows = values
+            count = unsent.value_rows.count
+        else:
+            unsent.values = items_of(values, "values", -1)
+            count = len(unsent.values)
+        unsent.count = count
+        keys = self.plain_column(keys, "keys", self.key_serializer)
+        if type(keys) is Rows:
+            unsent.key_rows = keys
+            if unsent.key_rows.count != count:
+                raise ValueError(f"keys has {unsent.key_rows.count} items, values has {count}")
         unsent.keys = items_of(keys, "keys", count)
         if keys is None and self.key_serializer is not None:
             unsent.keys = [None] * count    # it is asked about each record
@@ -238,11 +253,24 @@ cdef class ProducerBase:
             numbered_queue(unsent.queues, partition)    # raises for what can be no partition
         if count > INT32_MAX:
             raise ValueError(f"{count} records are too many for one call")
-        unsent.future.make_room(count, unsent.keys is not None, timestamps is None)
+        unsent.future.make_room(count, keys is not None or unsent.keys is not None, timestamps is None)
         self.prepare_many(unsent, topic, headers, timestamps)
         unsent.opening = self.accumulator.openings
         self.accumulator.calls += 1
         unsent.call = self.accumulator.calls
+
+    cdef plain_column(self, items, str what, serializer):
+        """A column as Rows, or as a list where somebody's Python wants an object of each; anything else as it is."""
+        if not is_column(items):
+            return items
+        if serializer is not None:
+            return objects_of(items, what)
+        rows = rows_of(items, what)
+        if rows is None:
+            if hasattr(items, "isna"):      # of pandas, with whatever it has for what is missing
+                return [None if missing else item for item, missing in zip(items, items.isna())]
+            return items
+        return rows if self.partitioner is None else (<Rows>rows).items()
 
     cdef prepare_many(self, UnsentRecords unsent, topic, list headers, list timestamps):
         """Check every record and run its serializers; note what the metadata of its future will tell."""
@@ -251,39 +279,48 @@ cdef class ProducerBase:
         cdef list key_list = unsent.keys
         cdef list value_list = unsent.values
         cdef list headers_list = None
+        cdef Slice *key_slices = slices_of(unsent.key_rows)
+        cdef Slice *value_slices = slices_of(unsent.value_rows)
         cdef int32_t *key_sizes = <int32_t *>future.key_sizes.data
         cdef int32_t *value_sizes = <int32_t *>future.value_sizes.data
         cdef PyObject *key = NONE       # borrowed, as in `send`
-        cdef PyObject *value
+        cdef PyObject *value = NONE
         cdef PyObject *encoded = NONE
         cdef bytes own_key, own_value, own_headers
         cdef Py_ssize_t i
         cdef Fields fields
         if self.partitioner is not None:    # it is shown what was given
-            value_list = value_list.copy()
+            value_list = value_list.copy()      # never a column
             key_list = None if key_list is None else key_list.copy()
         else:
             unsent.keys = unsent.values = None
         for i in range(unsent.count):
-            value = ListItem(value_list, i)
+            if value_list is not None:
+                value = ListItem(value_list, i)
             if key_list is not None:
                 key = ListItem(key_list, i)
-            if value == NONE and key == NONE:
+            if (
+                value == NONE and (value_slices == NULL or value_slices[i].length < 0)
+                and key == NONE and (key_slices == NULL or key_slices[i].length < 0)
+            ):
                 refuse_empty(i)
             if own_each or not is_plain(key) or not is_plain(value):
                 own = headers_for(None if headers is None else headers[i], i)
                 if key_list is not None:
                     key_list[i] = own_key = to_bytes(self.key_serializer, topic, own, <object>key, "key", i)
                     key = <PyObject *>own_key
-                value_list[i] = own_value = to_bytes(self.value_serializer, topic, own, <object>value, "value", i)
+                if value_list is not None:
+                    value_list[i] = own_value = to_bytes(self.value_serializer, topic, own, <object>value, "value", i)
+                    value = <PyObject *>own_value
                 own_headers = encoded_headers(own, i)
-                value, encoded = <PyObject *>own_value, <PyObject *>own_headers
+                encoded = <PyObject *>own_headers
                 if own_headers is not None and headers_list is None:
                     headers_list = [None] * unsent.count
                     future.make_headers_room(unsent.count)
                 if headers_list is not None:
                     headers_list[i] = own_headers
             set_fields(&fields, key, value, encoded)
+            set_slices(&fields, key_slices, value_slices, i)
             check_size(&fields, self.max_request_size, i)
             if timestamps is not None:
                 future.timestamps[i] = timestamp_from(timestamps[i], i)

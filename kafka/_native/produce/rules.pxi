@@ -37,6 +37,20 @@ cdef inline void set_fields(Fields *fields, PyObject *key, PyObject *value, PyOb
         fields.headers_length = BytesSize(headers)
 
 
+cdef inline Slice *slices_of(Rows rows) noexcept:
+    return NULL if rows is None else rows.slices
+
+
+cdef inline void set_slices(Fields *fields, const Slice *keys, const Slice *values, Py_ssize_t i) noexcept nogil:
+    """Key and value number `i` of columns, where there are any."""
+    if keys != NULL:
+        fields.key = keys[i].data
+        fields.key_length = keys[i].length
+    if values != NULL:
+        fields.value = values[i].data
+        fields.value_length = values[i].length
+
+
 cdef str place_of(str name, Py_ssize_t index):
     return name if index < 0 else f"{name}s[{index}]"
 
@@ -195,8 +209,11 @@ cdef inline Queue place(
     if key_bytes is None and producer.placing != ROUND_ROBIN:
         return queues.at_once() if producer.accumulator.binds_at_once else queues
     if queues.partition_count < 1:
-        return keyless_queue(producer.placing, queues, key_bytes)
-    return keyed_queue(producer.placing, queues, queues.partition_count, key_bytes)
+        return keyless_queue(producer.placing, queues, size_of(<PyObject *>key_bytes))
+    if key_bytes is None:
+        return keyed_queue(producer.placing, queues, queues.partition_count, NULL, -1)
+    return keyed_queue(producer.placing, queues, queues.partition_count,
+                       <const uint8_t *>PyBytes_AS_STRING(key_bytes), PyBytes_GET_SIZE(key_bytes))
 
 
 cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes key_bytes, value, bytes value_bytes):
@@ -215,21 +232,22 @@ cdef Queue chosen_queue(ProducerBase producer, TopicQueues queues, key, bytes ke
     return queue
 
 
-cdef Queue keyless_queue(Placing placing, TopicQueues queues, bytes key):
+cdef inline Py_ssize_t size_of(PyObject *data) noexcept:
+    """Of bytes, or -1 of None."""
+    return -1 if data == NONE else BytesSize(data)
+
+
+cdef inline Queue keyless_queue(Placing placing, TopicQueues queues, Py_ssize_t key_length):
     """That of a record to which no partition belongs: librdkafka takes an empty key for none. None for any other."""
-    return queues if placing == BY_CRC32 and key is not None and PyBytes_GET_SIZE(key) == 0 else None
+    return queues if placing == BY_CRC32 and key_length == 0 else None
 
 
-cdef Queue keyed_queue(Placing placing, TopicQueues queues, int32_t count, bytes key):
-    """The queue that a record goes to where `count` partitions are known, at least 1."""
-    cdef const uint8_t *data
-    cdef Py_ssize_t length
+cdef inline Queue keyed_queue(
+    Placing placing, TopicQueues queues, int32_t count, const uint8_t *key, Py_ssize_t length
+):
+    """The queue that a record goes to where `count` partitions are known, at least 1. A length of -1 is no key."""
     if placing == ROUND_ROBIN:
         return queues.in_turn(count)
-    if key is None:
+    if length < 0 or length == 0 and placing == BY_CRC32:
         return queues
-    data = <const uint8_t *>PyBytes_AS_STRING(key)
-    length = PyBytes_GET_SIZE(key)
-    if length == 0 and placing == BY_CRC32:
-        return queues
-    return queues.queue(_partition_of(placing, data, length, count))
+    return queues.queue(_partition_of(placing, key, length, count))

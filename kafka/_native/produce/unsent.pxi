@@ -205,6 +205,8 @@ cdef class UnsentRecords(Unsent):
     cdef Py_ssize_t count
     cdef list key_list              # each bytes or None; or None for no keys at all
     cdef list value_list
+    cdef Rows key_rows              # in their place: columns
+    cdef Rows value_rows
     cdef list headers_list
     cdef list keys                  # as they were given, for a partitioner
     cdef list values
@@ -218,6 +220,7 @@ cdef class UnsentRecords(Unsent):
     cdef end(self):
         Unsent.end(self)
         self.future.pack()
+        self.key_rows = self.value_rows = None
 
     def tell(self, error not None):
         tell_accepted(error, self.index, self.future)
@@ -243,9 +246,13 @@ cdef class UnsentRecords(Unsent):
         cdef Py_ssize_t i
         if self.producer.placing == ROUND_ROBIN:
             return False
+        cdef Py_ssize_t length
         for i in range(self.count):
-            key = self.key_list[i]
-            if key is not None and keyless_queue(self.producer.placing, self.queues, <bytes>key) is None:
+            if self.key_rows is not None:
+                length = self.key_rows.slices[i].length
+            else:
+                length = size_of(ListItem(self.key_list, i))
+            if length >= 0 and keyless_queue(self.producer.placing, self.queues, length) is None:
                 return False
         return True
 
@@ -260,7 +267,10 @@ cdef class UnsentRecords(Unsent):
         cdef list keys = self.key_list
         cdef list values = self.value_list
         cdef PyObject *key = NONE       # borrowed from those
+        cdef PyObject *value = NONE
         cdef PyObject *headers = NONE
+        cdef Slice *key_slices = slices_of(self.key_rows)
+        cdef Slice *value_slices = slices_of(self.value_rows)
         cdef Py_ssize_t i
         cdef Py_ssize_t start = self.index
         cdef Py_ssize_t memory = self.granted
@@ -273,7 +283,7 @@ cdef class UnsentRecords(Unsent):
             self.lacks(NEEDS_PARTITIONS, 0)
             return self
         each = partition is None and (
-            self.chosen is not None or keys is not None or producer.placing == ROUND_ROBIN
+            self.chosen is not None or keys is not None or key_slices != NULL or producer.placing == ROUND_ROBIN
         )
         if each and self.chosen is None and self.partition_count == 0:
             if queues.partition_count > 0:
@@ -294,7 +304,10 @@ cdef class UnsentRecords(Unsent):
                 key = ListItem(keys, i)
             if self.headers_list is not None:
                 headers = ListItem(self.headers_list, i)
-            set_fields(&fields, key, ListItem(values, i), headers)
+            if values is not None:
+                value = ListItem(values, i)
+            set_fields(&fields, key, value, headers)
+            set_slices(&fields, key_slices, value_slices, i)
             fields.timestamp = future.timestamps[i // PIECE if future.clock else i]
             if each and not (i == start and queue is not None):
                 if self.chosen is not None:
@@ -302,7 +315,9 @@ cdef class UnsentRecords(Unsent):
                 elif self.partition_count == 0:
                     queue = queues
                 else:
-                    queue = keyed_queue(producer.placing, queues, self.partition_count, <bytes>key)
+                    queue = keyed_queue(
+                        producer.placing, queues, self.partition_count, fields.key, fields.key_length
+                    )
             elif queue is None:
                 queue = place(producer, queues, partition, None, None, None, None)
             appended = NEEDS_PARTITIONS
@@ -328,6 +343,7 @@ cdef class UnsentRecords(Unsent):
                 memory = 0
                 accumulator.wake_waiters()      # it may have needed less
         self.index = self.count
+        self.key_rows = self.value_rows = None
         future.pack()
         return future
 
@@ -345,6 +361,7 @@ cdef class UnsentRecords(Unsent):
             self.index += 1
             accept(record)
         self.over = True
+        self.key_rows = self.value_rows = None
         future.pack()
         return future
 
@@ -356,8 +373,11 @@ cdef class UnsentRecords(Unsent):
             future.timestamps[i // PIECE] = self.accumulator.host.wall_ms(self.accumulator.host.context)
         unsent.producer, unsent.accumulator, unsent.queues = self.producer, self.accumulator, self.queues
         unsent.partition = self.partition
-        unsent.key_bytes = None if self.key_list is None else <bytes>self.key_list[i]
-        unsent.value_bytes = <bytes>self.value_list[i]
+        if self.key_rows is not None:
+            unsent.key_bytes = self.key_rows.item(i)
+        else:
+            unsent.key_bytes = None if self.key_list is None else <bytes>self.key_list[i]
+        unsent.value_bytes = <bytes>self.value_list[i] if self.value_rows is None else self.value_rows.item(i)
         unsent.headers_bytes = None if self.headers_list is None else <bytes>self.headers_list[i]
         unsent.key = None if self.keys is None else self.keys[i]
         unsent.value = None if self.values is None else self.values[i]
