@@ -94,13 +94,30 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "consume.places",
         (
             ("            and partition.state is FetchState.LOOKING_UP\n", ""),
-            ("            and partition.position.generation == generation\n", ""),
-            ("elif position.settle(generation, place.value.offset):", "elif position.move(place.value.offset, -1):"),
+            ("            and _asked(partition) == asked\n", ""),
+            (
+                "elif position.settle(before.generation, place.value.offset):",
+                "elif position.move(place.value.offset, -1):",
+            ),
             (
                 "                partition.handle(FetchEvent.FOUND)\n",
                 "                partition.place(place.value.offset, -1)\n",
             ),
         ),
+        FETCH,
+    ),
+    (
+        "all wait for the slowest look-up",
+        "ours: a partition that could not be looked up kept all others from being read, for request_timeout_ms",
+        "consume.places",
+        (("led.setdefault(partition.leader, {})", "led.setdefault(0, {})"),),
+        FETCH,
+    ),
+    (
+        "a look-up is insisted on",
+        "ours: one partition whose leader had moved kept the others of its broker waiting",
+        "consume.places",
+        ((", once=True)", ")"),),
         FETCH,
     ),
     (

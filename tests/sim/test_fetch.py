@@ -196,6 +196,61 @@ def test_begins_where_the_policy_says() -> None:
         w.until(lambda w=w, expected=expected: w.values("t", 0) == expected)  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("how", ["frozen", "down"])
+def test_nobody_waits_for_a_partition_that_cannot_be_looked_up(how: str) -> None:
+    """There is none of its number, or its leader does not answer. Then others of that leader move."""
+    w = world(partitions=6)
+    for number in range(6):
+        w.append("t", number, b"%d" % number)
+    down = w.cluster.topics["t"][0].leader
+    if how == "frozen":
+        w.cluster.brokers[down].pause()
+    else:
+        w.cluster.brokers[down].stop(keeps_leading=True)
+    w.assign("t", [*range(6), 99], offset=None)
+    others = [number for number in range(6) if w.cluster.topics["t"][number].leader != down]
+    assert others and len(others) < 6
+    w.until(lambda: all(w.values("t", number) for number in others), 5.0)
+    for number in set(range(1, 6)) - set(others):  # partition 0 stays without a leader
+        w.cluster.move_leader("t", number, (down + 1) % 3)
+    w.core.metadata.refresh("t", w.now)
+    w.until(lambda: all(w.values("t", number) for number in range(1, 6)), 5.0)
+    assert w.positions[T0].offset == -1
+    w.cluster.brokers[down].resume() if how == "frozen" else w.cluster.brokers[down].start()
+    w.until(lambda: w.values("t", 0) == [b"0"])
+
+
+def test_nobody_waits_for_a_partition_that_the_same_broker_has_no_place_for() -> None:
+    w = world(brokers=1)
+    for number in range(3):
+        w.append("t", number, b"%d" % number)
+    key, until = ListOffsetsRequest.API_KEY, w.now + 5.0
+    usual = w.cluster.brokers[0].handlers[key]
+    asked: list[int] = []
+
+    def refusing(broker: Any, header: Any, request: Any) -> Any:
+        response = usual(broker, header, request)
+        for entry in response.topics[0].partitions:
+            asked.append(entry.partition_index)
+            if entry.partition_index == 0 and w.now < until:
+                entry.error_code = Code.NOT_LEADER_OR_FOLLOWER
+        return response
+
+    w.cluster.brokers[0].handlers[key] = refusing
+    w.assign("t", range(3), offset=None)
+    w.until(lambda: w.values("t", 1) == [b"1"] and w.values("t", 2) == [b"2"], 1.0)
+    w.until(lambda: w.values("t", 0) == [b"0"])
+    assert w.now >= until and asked.count(1) == asked.count(2) == 1 and asked.count(0) < 100
+
+
+def test_partitions_are_looked_up_by_leader_even_before_these_are_known() -> None:
+    w = world(partitions=30)
+    w.assign("t", range(30), offset=None)
+    w.until(lambda: all(position.offset == 0 for position in w.positions.values()))
+    requests = sum(key == ListOffsetsRequest.API_KEY for broker in w.cluster.brokers for key, _ in broker.requests)
+    assert requests == 3
+
+
 def test_without_a_policy_the_reader_is_told() -> None:
     w = world(fetch={"reset": None})
     w.append("t", 1, b"a")

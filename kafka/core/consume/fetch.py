@@ -224,6 +224,7 @@ class Fetch:
             partition.is_agreed = False
             if partition.session is not None:
                 partition.session.change(partition)
+            self.places.led(partition)
         self.consider(partition, now)
 
     def moved(self, partition: FetchPartition, now: float) -> None:

@@ -31,11 +31,17 @@ Places = dict[TopicPartition, Result[Found, KafkaError]]
 
 
 async def list_offsets(
-    services: Services, wanted: Mapping[TopicPartition, int], isolation: int, now: float, timeout: float
+    services: Services,
+    wanted: Mapping[TopicPartition, int],
+    isolation: int,
+    now: float,
+    timeout: float,
+    once: bool = False,
 ) -> Places:
     """For each partition the offset of the first record at or after a time (ms since 1970), or of a place (above).
 
-    What may pass is tried again for `timeout` seconds. `isolation` 1: the end is where transactions are undecided.
+    What may pass is tried again for `timeout` seconds; with `once` only what fails before a leader was asked.
+    `isolation` 1: the end is where transactions are undecided.
     """
     deadline = now + timeout
     places: Places = {}
@@ -43,12 +49,12 @@ async def list_offsets(
     while left:
         groups = _by_leader(services, left)
         answers, now = await all_of(
-            [_ask(services, group, left, isolation, max(0.0, deadline - now)) for group in groups]
+            [_ask(services, group, left, isolation, max(0.0, deadline - now), once) for group in groups]
         )
         for group, answer in zip(groups, answers, strict=True):
             places.update(_read(group, answer))
         left = {tp: left[tp] for tp in left if _may_pass(places.get(tp))}
-        if left and now + RETRY >= deadline:
+        if once or (left and now + RETRY >= deadline):
             break
         if left:
             for tp in left:
@@ -77,6 +83,7 @@ def _ask(
     wanted: Mapping[TopicPartition, int],
     isolation: int,
     timeout: float,
+    once: bool,
 ) -> Wish[Result[Answer, KafkaError]]:
     def build(version: int) -> ListOffsetsRequest:
         topics: dict[str, ListOffsetsRequest.ListOffsetsTopic] = {}
@@ -88,7 +95,7 @@ def _ask(
             replica_id=-1, isolation_level=isolation, topics=list(topics.values()), timeout_ms=round(timeout * 1000)
         )
 
-    return services.calls.ask(Leader(*next(iter(group))), ListOffsetsRequest, build, timeout)
+    return services.calls.ask(Leader(*next(iter(group))), ListOffsetsRequest, build, timeout, once=once)
 
 
 def _read(group: Collection[TopicPartition], answer: Result[Answer, KafkaError]) -> Places:

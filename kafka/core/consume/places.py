@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kafka.core.consume import offsets
 from kafka.core.consume.offsets import EARLIEST, LATEST, list_offsets
@@ -12,7 +12,6 @@ from kafka.core.consume.states import FetchEvent, FetchState
 from kafka.core.flows import Task
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.result import Err
-from kafka.structs import TopicPartition
 
 if TYPE_CHECKING:
     from kafka.core.consume.fetch import Fetch
@@ -39,8 +38,17 @@ class Places:
             time = self._fetch.config.reset()
         partition.start_time = time
         partition.handle(FetchEvent.LOOK_UP)
-        self._wanted[partition] = None
+        self._want(partition)
         self._fetch.leave(partition)
+
+    def led(self, partition: FetchPartition) -> None:
+        """It has another leader, or its first one."""
+        if partition.state is FetchState.LOOKING_UP:
+            self._want(partition)
+
+    def _want(self, partition: FetchPartition) -> None:
+        if partition.leader >= 0:  # else it is asked about as soon as one is known
+            self._wanted[partition] = None
 
     def out_of_range(self, partition: FetchPartition, now: float) -> None:
         """There is nothing at the offset that is next: retention has taken it, or the log ends before it."""
@@ -97,51 +105,62 @@ class Places:
         self._fetch.fail(partition, error)
 
     def ask(self, now: float) -> None:
-        """Ask the leaders about those that are due."""
+        """Ask the leaders about those that are due: each for itself, so that nobody waits for another one's answer."""
         wanted, self._wanted = self._wanted, {}
-        generations = {partition: partition.position.generation for partition in wanted}
-        times = {partition.tp: partition.start_time for partition in wanted}
-        config = self._fetch.services.config
-        flow = list_offsets(self._fetch.services, times, self._fetch.config.isolation, now, config.request_timeout)
-        Task(flow, partial(self._found, generations, times)).start(now)
+        led: dict[int, dict[FetchPartition, _Asked]] = {}
+        for partition in wanted:
+            led.setdefault(partition.leader, {})[partition] = _asked(partition)
+        services, isolation = self._fetch.services, self._fetch.config.isolation
+        for asked in led.values():
+            times = {partition.tp: partition.start_time for partition in asked}
+            flow = list_offsets(services, times, isolation, now, services.config.request_timeout, once=True)
+            Task(flow, partial(self._found, asked)).start(now)
 
-    def _found(
-        self,
-        generations: dict[FetchPartition, int],
-        times: dict[TopicPartition, int],
-        places: offsets.Places,
-        now: float,
-    ) -> None:
-        for partition, generation in generations.items():
-            position = partition.position
-            if not self._is_looking(partition, generation) or partition.start_time != times[partition.tp]:
-                continue  # it has been sent elsewhere since
-            place = places[partition.tp]
+    def _found(self, asked: dict[FetchPartition, _Asked], places: offsets.Places, now: float) -> None:
+        services = self._fetch.services
+        for partition, before in asked.items():
+            if not self._is_looking(partition, before):
+                continue
+            position, place = partition.position, places[partition.tp]
             if isinstance(place, Err):
-                if not place.error.retriable:
+                pause = services.config.retry_backoff
+                if place.error.retriable:
+                    services.metadata.refresh(partition.tp.topic, now)
+                else:
                     self._fetch.fail(partition, place.error)
-                config = self._fetch.services.config
-                again = partial(self._look_again, partition, generation)
-                self._fetch.services.timers.at(now + config.retry_backoff_max, again)
+                    pause = services.config.retry_backoff_max
+                services.timers.at(now + pause, partial(self._look_again, partition, before))
             elif place.value.offset < 0:  # no record is that young
                 self.look_up(partition, LATEST, now)
-            elif position.settle(generation, place.value.offset):
+            elif position.settle(before.generation, place.value.offset):
                 partition.next_offset = place.value.offset
                 partition.epoch = place.value.epoch
                 partition.handle(FetchEvent.FOUND)
                 self._fetch.deliveries.tell()  # somebody may wait for the position itself
                 self._fetch.moved(partition, now)
 
-    def _is_looking(self, partition: FetchPartition, generation: int) -> bool:
+    def _is_looking(self, partition: FetchPartition, asked: _Asked) -> bool:
+        """Whether it has neither been sent elsewhere since, nor been asked about anew."""
         return (
             self._fetch.partitions.get(partition.tp) is partition
             and partition.state is FetchState.LOOKING_UP
-            and partition.position.generation == generation
+            and _asked(partition) == asked
         )
 
-    def _look_again(self, partition: FetchPartition, generation: int, now: float) -> None:
-        if self._is_looking(partition, generation):
-            self._wanted[partition] = None
+    def _look_again(self, partition: FetchPartition, asked: _Asked, now: float) -> None:
+        if self._is_looking(partition, asked):
+            self._want(partition)
+
+
+class _Asked(NamedTuple):
+    generation: int
+    time: int
+    leader: int
+    leader_epoch: int
+
+
+def _asked(partition: FetchPartition) -> _Asked:
+    return _Asked(partition.position.generation, partition.start_time, partition.leader, partition.leader_epoch)
 
 
 def _named(partition: FetchPartition) -> str:
