@@ -245,25 +245,9 @@ class KafkaCluster:
             node.wait_ready()
 
     def _format(self) -> None:
-        controllers = self.nodes[: self._controllers]
-        voters = ",".join(f"{node.node_id}@127.0.0.1:{node.controller_port}" for node in controllers)
-        replicas = str(len(self.nodes))
         for node in self.nodes:
             node.folder.mkdir()
-            control = node in controllers
-            properties = {
-                "node.id": str(node.node_id),
-                "process.roles": "broker,controller" if control else "broker",
-                "listeners": f"PLAINTEXT://{node.address}"
-                + (f",CONTROLLER://127.0.0.1:{node.controller_port}" if control else ""),
-                "advertised.listeners": f"PLAINTEXT://{node.address}",
-                "controller.quorum.voters": voters,
-                "log.dirs": str(node.data),
-                "offsets.topic.replication.factor": replicas,
-                "transaction.state.log.replication.factor": replicas,
-                "share.coordinator.state.topic.replication.factor": replicas,
-                **self._configs,
-            }
+            properties = {**self._properties(node), **self._configs}
             node.config_file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         # The tool formats the first folder, and the others are copies with names of their own: a JVM less for each.
         first = self.nodes[0]
@@ -275,6 +259,26 @@ class KafkaCluster:
             own = {"node.id": str(node.node_id), "directory.id": _new_id()}
             lines = (line.partition("=") for line in file.read_text().splitlines() if not line.startswith("#"))
             file.write_text("".join(f"{name}={own.get(name, value)}\n" for name, _, value in lines))
+
+    def _properties(self, node: KafkaNode) -> dict[str, str]:
+        """What the node is told unless `configs` say otherwise."""
+        controllers = self.nodes[: self._controllers]
+        control = node in controllers
+        replicas = str(len(self.nodes))
+        return {
+            "node.id": str(node.node_id),
+            "process.roles": "broker,controller" if control else "broker",
+            "listeners": f"PLAINTEXT://{node.address}"
+            + (f",CONTROLLER://127.0.0.1:{node.controller_port}" if control else ""),
+            "advertised.listeners": f"PLAINTEXT://{node.address}",
+            "controller.quorum.voters": ",".join(
+                f"{other.node_id}@127.0.0.1:{other.controller_port}" for other in controllers
+            ),
+            "log.dirs": str(node.data),
+            "offsets.topic.replication.factor": replicas,
+            "transaction.state.log.replication.factor": replicas,
+            "share.coordinator.state.topic.replication.factor": replicas,
+        }
 
     def stop(self) -> None:
         """Stops every node and removes the folder."""

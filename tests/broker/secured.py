@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import kafka_jars
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from kafka.core.cluster.routes import CONTROLLER
 from kafka.protocol import AlterUserScramCredentialsRequest
-from tests.broker.cluster import _CONFIGS, KafkaCluster, _free_ports
+from tests.broker.cluster import _CONFIGS, KafkaCluster, KafkaNode, _free_ports
 from tests.core.driving import client
 
 PLAIN_USERS = {"alice": "alice-secret", "bob": "bob,=secret"}
@@ -34,6 +34,7 @@ _JAAS = {
     # For itself it makes a token, too.
     "oauthbearer": f'{_MODULE}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";',
 }
+_SHORT = ("plain", "scram-sha-256", "scram-sha-512")  # of ShortSessions
 _HASHES = {1: "sha256", 2: "sha512"}  # by the number of the mechanism
 
 
@@ -63,7 +64,39 @@ def encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class SecuredKafka(KafkaCluster):
+class _WithUsers(KafkaCluster):
+    """Knows SCRAM_USERS."""
+
+    def start(self) -> None:
+        super().start()
+        for mechanism in _HASHES:  # one user cannot be named twice in a request
+            self.add_users(SCRAM_USERS, mechanism)
+
+    def add_users(self, users: Mapping[str, str], mechanism: int, iterations: int = 4096) -> None:
+        """`mechanism`: 1 for SCRAM-SHA-256, 2 for SCRAM-SHA-512."""
+        upsertions = [
+            AlterUserScramCredentialsRequest.ScramCredentialUpsertion(
+                name=name,
+                mechanism=mechanism,
+                iterations=iterations,
+                salt=b"salt of " + name.encode(),
+                salted_password=hashlib.pbkdf2_hmac(
+                    _HASHES[mechanism], password.encode(), b"salt of " + name.encode(), iterations
+                ),
+            )
+            for name, password in users.items()
+        ]
+
+        def build(version: int) -> Any:
+            return AlterUserScramCredentialsRequest(deletions=[], upsertions=upsertions)
+
+        with client(("127.0.0.1", self.nodes[0].port)) as asking:
+            asking.bootstrap(30.0).unwrap()
+            answer = asking.request(CONTROLLER, AlterUserScramCredentialsRequest, build).unwrap()
+            assert not any(result.error_code for result in answer.results), answer
+
+
+class SecuredKafka(_WithUsers):
     """`bootstrap` is its listener without SASL, `sasl` one with all mechanisms, `short` one whose sessions end soon;
     `sasl_tls` and `short_tls` are the same over TLS; `issued` takes the tokens of `issuer` and nothing else.
     """
@@ -123,30 +156,58 @@ class SecuredKafka(KafkaCluster):
         }
         super()._format()
 
-    def start(self) -> None:
-        super().start()
-        for mechanism in _HASHES:  # one user cannot be named twice in a request
-            self.add_users(SCRAM_USERS, mechanism)
 
-    def add_users(self, users: Mapping[str, str], mechanism: int, iterations: int = 4096) -> None:
-        """`mechanism`: 1 for SCRAM-SHA-256, 2 for SCRAM-SHA-512."""
-        upsertions = [
-            AlterUserScramCredentialsRequest.ScramCredentialUpsertion(
-                name=name,
-                mechanism=mechanism,
-                iterations=iterations,
-                salt=b"salt of " + name.encode(),
-                salted_password=hashlib.pbkdf2_hmac(
-                    _HASHES[mechanism], password.encode(), b"salt of " + name.encode(), iterations
-                ),
-            )
-            for name, password in users.items()
-        ]
+class ShortSessions(_WithUsers):
+    """Nodes with a second listener each, over TLS, on which clients say who they are, by PLAIN or SCRAM, and again
+    every SESSION seconds; `secured` is where they are. `advertised`: the ports that clients are told of instead.
+    """
 
-        def build(version: int) -> Any:
-            return AlterUserScramCredentialsRequest(deletions=[], upsertions=upsertions)
+    def __init__(
+        self,
+        certificates: Certificates,
+        nodes: int = 1,
+        configs: Mapping[str, str] | None = None,
+        advertised: Sequence[int] | None = None,
+    ) -> None:
+        protocols = f"{_CONFIGS['listener.security.protocol.map']},SHORTTLS:SASL_SSL"
+        super().__init__(nodes, {"listener.security.protocol.map": protocols, **(configs or {})})
+        self._certificates = certificates
+        self._advertised = advertised
+        self.ports: list[int] = []
 
-        with client(("127.0.0.1", self.nodes[0].port)) as asking:
-            asking.bootstrap(30.0).unwrap()
-            answer = asking.request(CONTROLLER, AlterUserScramCredentialsRequest, build).unwrap()
-            assert not any(result.error_code for result in answer.results), answer
+    @property
+    def secured(self) -> str:
+        return ",".join(f"localhost:{port}" for port in self._advertised or self.ports)
+
+    def client(self, mechanism: str = "SCRAM-SHA-256") -> dict[str, str]:
+        """What clients of `secured` are configured with."""
+        return {
+            "bootstrap_servers": self.secured,
+            "security_protocol": "SASL_SSL",
+            "ssl_cafile": self._certificates["ca.pem"],
+            "sasl_mechanism": mechanism,
+            "sasl_plain_username": "alice",
+            "sasl_plain_password": "alice-secret",
+        }
+
+    def _format(self) -> None:
+        self.ports = _free_ports(len(self.nodes))
+        super()._format()
+
+    def _properties(self, node: KafkaNode) -> dict[str, str]:
+        found = super()._properties(node)
+        index = self.nodes.index(node)
+        told = (self._advertised or self.ports)[index]
+        return found | {
+            "listeners": f"{found['listeners']},SHORTTLS://localhost:{self.ports[index]}",
+            "advertised.listeners": f"{found['advertised.listeners']},SHORTTLS://localhost:{told}",
+            "inter.broker.listener.name": "PLAINTEXT",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": self._certificates["server.pem"],
+            "sasl.enabled.mechanisms": ",".join(_SHORT).upper(),
+            **{f"listener.name.shorttls.{mechanism}.sasl.jaas.config": _JAAS[mechanism] for mechanism in _SHORT},
+            **{
+                f"listener.name.shorttls.{mechanism}.connections.max.reauth.ms": str(int(SESSION * 1000))
+                for mechanism in _SHORT
+            },
+        }

@@ -1,10 +1,10 @@
 """A process that produces numbered records as fast as it is told, and reports on itself: `python -m tests.chaos.load`.
 
-    python -m tests.chaos.load BOOTSTRAP TOPIC RATE SECONDS
+    python -m tests.chaos.load CONFIGS TOPIC RATE SECONDS
 
-RATE is records a second of both threads together, 0 for as many as possible. One thread sends with keys, one without,
-both through send_many. Every second, and at last, a line of JSON. It ends before SECONDS are over when its standard
-input ends. Nothing in here grows with time.
+CONFIGS are those of the producer, in JSON. RATE is records a second of both threads together, 0 for as many as
+possible. One thread sends with keys, one without, both through send_many. Every second, and at last, a line of JSON. It
+ends before SECONDS are over when its standard input ends. Nothing in here grows with time.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaProducer
+from tests.chaos.sessions import Sessions
 
 # A record's value: who sent it, and its number there.
 VALUE = struct.Struct(">HQ")
@@ -77,8 +78,9 @@ def rss() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def main(bootstrap: str, topic: str, rate: str, seconds: str) -> None:
-    producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), linger_ms=5)
+def main(configs: str, topic: str, rate: str, seconds: str) -> None:
+    sessions = Sessions()
+    producer = KafkaProducer(linger_ms=5, hooks=[sessions], **json.loads(configs))
     producer.partitions_for(topic)
     began = time.monotonic()
     stopped = threading.Event()
@@ -101,7 +103,8 @@ def main(bootstrap: str, topic: str, rate: str, seconds: str) -> None:
     for sender in senders:
         sender.join()
     producer.flush()
-    report(errors=[repr(sender.error) for sender in senders if sender.error], last=True)
+    counted = {name: getattr(sessions, name) for name in ("connections", "renewals", "ends")}
+    report(errors=[repr(sender.error) for sender in senders if sender.error], last=True, **counted)
     producer.close()
 
 

@@ -10,11 +10,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from certificates import Certificates
 
 from kafka import KafkaProducer
 from kafka._codec import murmur2
 from kafka.errors import DeliveryFailed
 from tests.chaos.oracle import Counts, Ledger, Sender
+from tests.chaos.sessions import Sessions
 from tests.chaos.three import Three
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
@@ -24,8 +26,8 @@ KEYS = [b"key %d" % number for number in range(20)]
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[Three]:
-    three = Three()
+def three(certificates: Certificates) -> Iterator[Three]:
+    three = Three(certificates)
     with three.cluster:
         yield three
         for node in three.nodes:
@@ -51,7 +53,7 @@ def produce_through(
     """
     ledger = Ledger()
     senders = [ledger.sender(topic, keys) for keys in (KEYS, None, KEYS, None)]
-    configs = {"bootstrap_servers": three.cluster.bootstrap.split(","), "linger_ms": 5, **configs}
+    configs = {"bootstrap_servers": three.cluster.bootstrap, "linger_ms": 5, **configs}
     producer = KafkaProducer(**configs)
     stop = threading.Event()
     errors: list[BaseException] = []
@@ -145,24 +147,63 @@ def test_records_that_fail_say_whether_they_may_be_there(three: Three) -> None:
     assert counts.possibly_persisted > 0
 
 
+def test_sessions_end_while_a_leader_is_killed_and_another_frozen(three: Three) -> None:
+    """Over TLS. Who sends to the third node alone keeps its connection, whose session is renewed."""
+    three.create_topic("sessions", PARTITIONS)
+    three.create_topic_on(three.nodes[2], "calm")
+    over_tls = three.cluster.client()
+    shaken, calm = Sessions(), Sessions()
+    over = threading.Event()
+    offsets: list[int] = []
+
+    def send() -> None:
+        with KafkaProducer(**three.cluster.client("PLAIN"), hooks=[calm]) as producer:
+            while not over.wait(0.02):
+                offsets.append(producer.send("calm", b"x").get(30).offset)
+
+    def trouble() -> None:
+        three.kill(three.nodes[0])
+        three.freeze([three.nodes[1]], 5)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        counts = produce_through(three, "sessions", trouble, **over_tls, hooks=[shaken])
+    finally:
+        over.set()
+        thread.join()
+    assert counts.delivered == counts.sent
+    assert shaken.renewals
+    assert offsets and offsets == list(range(len(offsets)))
+    assert calm.renewals[3] >= 1
+    assert (calm.connections[3], calm.ends[3]) == (1, 0)
+
+
 @pytest.mark.sustained
-def test_all_are_killed_at_once(three: Three) -> None:
-    three.create_topic("power-cut", PARTITIONS)
+@pytest.mark.parametrize("secured", [False, True])
+def test_all_are_killed_at_once(three: Three, secured: bool) -> None:
+    topic = f"power-cut-{secured}"
+    three.create_topic(topic, PARTITIONS)
 
     def trouble() -> None:
         for node in three.nodes:
             node.kill()
         three.all_well()
 
-    counts = produce_through(three, "power-cut", trouble, linger_ms=0, batch_size=2000)
+    over_tls = three.cluster.client() if secured else {}
+    counts = produce_through(three, topic, trouble, linger_ms=0, batch_size=2000, **over_tls)
     assert counts.delivered == counts.sent
 
 
 @pytest.mark.sustained
-@pytest.mark.parametrize("seed", range(1, 6))
-def test_one_after_another(three: Three, seed: int) -> None:
+@pytest.mark.parametrize(
+    "mechanism, seed", [*((None, seed) for seed in range(1, 6)), ("PLAIN", 6), ("SCRAM-SHA-512", 7)]
+)
+def test_one_after_another(three: Three, seed: int, mechanism: str | None) -> None:
+    """`mechanism`: over TLS, in sessions."""
     random = Random(seed)
-    topic = f"all-{seed}"
+    topic = f"all-{seed}-{mechanism}"
+    sessions = Sessions()
     three.create_topic(topic, PARTITIONS)
 
     def rotate() -> None:
@@ -191,5 +232,8 @@ def test_one_after_another(three: Three, seed: int) -> None:
         batch_size=random.choice([500, 16384, 200_000]),
         compression_type=random.choice([None, "lz4"]),
         max_in_flight_requests_per_connection=random.choice([1, 5]),
+        hooks=[sessions],
+        **(three.cluster.client(mechanism) if mechanism else {}),
     )
     assert counts.delivered == counts.sent
+    assert bool(sessions.renewals) == bool(mechanism)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 from broker.cluster import KafkaCluster
+from certificates import Certificates
 
 from kafka import KafkaProducer
 from tests.broker import requests
 from tests.broker.requests import until
+from tests.broker.secured import ShortSessions
 from tests.chaos.oracle import Ledger
 from tests.chaos.proxy import Proxy
 from tests.chaos.three import CONFIGS, batches_of, found_in
@@ -26,11 +28,16 @@ def proxy() -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture
-def cluster(proxy: Proxy) -> Iterator[KafkaCluster]:
-    cluster = KafkaCluster(1, {**CONFIGS, "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"})
-    proxy.target = cluster.nodes[0].port
+@pytest.fixture(params=[False, pytest.param(True, marks=pytest.mark.sustained)], ids=["plain", "sessions"])
+def cluster(proxy: Proxy, certificates: Certificates, request: pytest.FixtureRequest) -> Iterator[KafkaCluster]:
+    """Behind the proxy; with sessions it is the listener over TLS that is there."""
+    cluster: KafkaCluster
+    if request.param:
+        cluster = ShortSessions(certificates, configs=CONFIGS, advertised=[proxy.port])
+    else:
+        cluster = KafkaCluster(1, {**CONFIGS, "advertised.listeners": f"PLAINTEXT://127.0.0.1:{proxy.port}"})
     with cluster:
+        proxy.target = cluster.ports[0] if isinstance(cluster, ShortSessions) else cluster.nodes[0].port
         yield cluster
 
 
@@ -48,7 +55,8 @@ def test_a_broker_that_forgets_what_it_did_not_get_to_say(cluster: KafkaCluster,
     cluster.create_topic(topic)
     ledger = Ledger()
     sender = ledger.sender(topic)
-    producer = KafkaProducer(bootstrap_servers=f"127.0.0.1:{proxy.port}", linger_ms=50)
+    over_tls = cluster.client() if isinstance(cluster, ShortSessions) else {}
+    producer = KafkaProducer(**{"bootstrap_servers": f"127.0.0.1:{proxy.port}", **over_tls}, linger_ms=50)
 
     def send_batch() -> None:
         for _ in range(EACH):

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from broker.cluster import KafkaCluster, KafkaNode
+from broker.cluster import KafkaNode
+from certificates import Certificates
 
 from kafka.records import RecordBatch, read_batches
 from tests.broker import requests
 from tests.broker.requests import until
+from tests.broker.secured import ShortSessions
 from tests.chaos.oracle import Found
 from tests.testing.wire import Peer
 
@@ -20,6 +22,10 @@ CONFIGS = {
     "broker.heartbeat.interval.ms": "500",
     "controller.quorum.election.backoff.max.ms": "300",
     "replica.fetch.wait.max.ms": "100",
+    # Members of groups neither.
+    "group.min.session.timeout.ms": "3000",
+    "group.consumer.min.session.timeout.ms": "3000",
+    "group.consumer.session.timeout.ms": "3000",
     "log.segment.bytes": "100000000",  # what is read at once, in the end
 }
 
@@ -47,8 +53,10 @@ def found_in(batches: Iterable[RecordBatch]) -> list[Found]:
 
 
 class Three:
-    def __init__(self) -> None:
-        self.cluster = KafkaCluster(3, CONFIGS)
+    """`cluster.client()` is how they are reached over TLS, in sessions that end soon."""
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.cluster = ShortSessions(certificates, 3, CONFIGS)
         self.nodes = self.cluster.nodes
 
     @contextmanager
@@ -62,6 +70,12 @@ class Three:
         assignments = [[1 + (first + other) % 3 for other in range(replicas)] for first in range(partitions)]
         with self.peer() as peer:
             requests.create_topic(peer, name, assignments, {"min.insync.replicas": "2"})
+        until(lambda: self.led(name))
+
+    def create_topic_on(self, node: KafkaNode, name: str) -> None:
+        """One partition, that the node has alone: what happens to the others cannot hold it up."""
+        with self.peer() as peer:
+            requests.create_topic(peer, name, [[node.node_id]], {})
         until(lambda: self.led(name))
 
     def leaders(self, topic: str) -> dict[int, tuple[int, int]]:
