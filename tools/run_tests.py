@@ -127,13 +127,19 @@ def kafka(counts: Counts) -> None:
 
 
 def chaos(counts: Counts) -> None:
-    """Producers at work while three nodes of a real Kafka die, freeze and move."""
+    """Producers and groups at work while three nodes of a real Kafka die, freeze and move."""
     pytest(counts, "chaos", "-m", "chaos and not sustained", "tests/chaos", "--durations=5")
 
 
 def sustained(counts: Counts) -> None:
     """The same for minutes: at nearly full rate while leaders die, and more seeds of troubles."""
-    pytest(counts, "sustained", "-m", "sustained", "tests/chaos", "-s", "--durations=5")
+    others = "--ignore=tests/chaos/test_groups.py"
+    pytest(counts, "sustained", "-m", "sustained", "tests/chaos", others, "-s", "--durations=5")
+
+
+def chaos_groups(counts: Counts) -> None:
+    """Consumer groups of every protocol while brokers and members die and freeze."""
+    pytest(counts, "chaos-groups", "-m", "sustained", "tests/chaos/test_groups.py", "-s", "--durations=5")
 
 
 def versions(counts: Counts) -> None:
@@ -287,6 +293,7 @@ GROUPS: dict[str, Group] = {
         versions,
         secured,
         sustained,
+        chaos_groups,
         dev_mode,
         leaks,
         sanitizer,
@@ -314,6 +321,13 @@ SLOW: dict[str, tuple[str, ...]] = {
         "kafka/*region.pxi",
         "kafka/*accumulator.pxi",
         "kafka/*cell.pxi",
+    ),
+    "chaos-groups": (
+        "tests/chaos/*",
+        "kafka/consumer/*",
+        "kafka/core/consume/*",
+        "kafka/core/groups/*",
+        "kafka/drivers/*",
     ),
     "secured": (
         "tests/broker/*secured*",

@@ -1,0 +1,173 @@
+"""Groups whose members are processes, and whether what these have written down is as it should be.
+
+with Group(configs, topic, folder) as group:
+    group.start(); group.start()
+    ...                                   # trouble
+    group.check({0: values, ...})         # of each partition, in the order of their offsets
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Stay:
+    """A partition with a member, from when it got it until it gave it up or died."""
+
+    partition: int
+    since: float
+    reads: list[tuple[float, int, int, int]] = field(default_factory=list)  # time, first, last, checksum
+
+
+class Member:
+    def __init__(self, configs: Mapping[str, Any], topic: str, path: Path) -> None:
+        self.path = path
+        with path.with_suffix(".errors").open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.member", json.dumps(configs), topic, str(path)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
+            )
+
+    def events(self) -> Iterator[list[Any]]:
+        """What it has written so far."""
+        if self.path.exists():
+            for line in self.path.read_text().splitlines(keepends=True):
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+    def of(self, *names: str) -> list[list[Any]]:
+        return [event for event in self.events() if event[0] in names]
+
+    def stays(self) -> list[Stay]:
+        had: dict[int, Stay] = {}
+        found: list[Stay] = []
+        for name, when, *more in self.events():
+            if name == "assigned":
+                for partition in more[0]:
+                    if partition not in had:
+                        had[partition] = Stay(partition, when)
+                        found.append(had[partition])
+            elif name in ("revoked", "lost"):
+                for partition in more[0]:
+                    del had[partition]
+            elif name == "read":
+                partition, first, last, check = more
+                had[partition].reads.append((when, first, last, check))
+        return found
+
+    def commits(self) -> list[tuple[float, int, int]]:
+        """Time, partition, offset."""
+        return [
+            (when, int(partition), offset)
+            for _, when, offsets in self.of("committed")
+            for partition, offset in offsets.items()
+        ]
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it has used."""
+        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self) -> None:
+        """As it should be: it commits and leaves."""
+        self.process.terminate()
+        assert self.process.wait(60) == 0, self.said()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def said(self) -> str:
+        return self.path.with_suffix(".errors").read_text()
+
+
+class Group:
+    def __init__(self, configs: Mapping[str, Any], topic: str, folder: Path) -> None:
+        self.configs = configs
+        self.topic = topic
+        self.folder = folder
+        self.members: list[Member] = []
+
+    def start(self) -> Member:
+        self.members.append(Member(self.configs, self.topic, self.folder / f"{self.topic}-{len(self.members)}"))
+        return self.members[-1]
+
+    @property
+    def living(self) -> list[Member]:
+        return [member for member in self.members if member.process.poll() is None]
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for member in self.members:
+            member.kill()
+
+    def read(self) -> dict[int, set[int]]:
+        """The offsets of each partition that have been read so far."""
+        found: dict[int, set[int]] = {}
+        for member in self.members:
+            for _, _, partition, first, last, _ in member.of("read"):
+                found.setdefault(partition, set()).update(range(first, last + 1))
+        return found
+
+    def all_well(self) -> None:
+        """Nobody has ended who was not told to."""
+        for member in self.members:
+            assert member.process.poll() in (None, 0, -9), member.said()
+
+    def has_read(self, counts: Mapping[int, int]) -> bool:
+        self.all_well()
+        found = self.read()
+        return all(len(found.get(partition, ())) >= count for partition, count in counts.items())
+
+    def check(self, logs: Mapping[int, Sequence[bytes]]) -> int:
+        """AssertionError with whatever is wrong; how many records were read more than once, each with a reason."""
+        for member in self.members:
+            assert member.process.returncode in (0, -9), member.said()
+        stays = [stay for member in self.members for stay in member.stays()]
+        commits = [commit for member in self.members for commit in member.commits()]
+        wrong: list[str] = []
+        # partition -> offset -> when it was first read
+        first_read: dict[int, dict[int, float]] = {partition: {} for partition in logs}
+        count = 0
+        for stay in stays:
+            values, seen = logs[stay.partition], first_read[stay.partition]
+            expected: int | None = None
+            for when, first, last, check in stay.reads:
+                where = f"partition {stay.partition}, {first} to {last}, of {len(values)}"
+                if expected is None:
+                    # It began where the last commit that was known by then says, or further on, at one that was not.
+                    least = max((o for t, p, o in commits if p == stay.partition and t < stay.since), default=0)
+                    if first < least:
+                        wrong.append(f"again without a reason: {where}, although {least} was committed")
+                elif first != expected:
+                    wrong.append(f"not in order: {where} instead of {expected}")
+                expected = last + 1
+                if zlib.crc32(b"".join(values[first:expected])) != check or last >= len(values):
+                    wrong.append(f"other values: {where}")
+                count += expected - first
+                for offset in range(first, expected):
+                    seen[offset] = min(when, seen.get(offset, when))
+        for partition, values in logs.items():
+            if missing := set(range(len(values))) - first_read[partition].keys():
+                wrong.append(f"skipped: partition {partition}, {sorted(missing)[:10]}, {len(missing)} in all")
+        for when, partition, offset in commits:
+            late = [at for at in range(offset) if first_read[partition].get(at, when) > when]
+            if late or offset > len(logs[partition]):
+                wrong.append(f"committed before it was read: partition {partition}, {offset}, {late[:10]}")
+        assert not wrong, "\n".join(wrong[:20])
+        return count - sum(map(len, logs.values()))
