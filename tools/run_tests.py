@@ -143,7 +143,7 @@ def chaos_groups(counts: Counts) -> None:
 
 
 def versions(counts: Counts) -> None:
-    """What the producer relies on, measured on older releases of Kafka too."""
+    """What the producer relies on, measured on older releases of Kafka too; transactions and groups there."""
     all_of(counts, "versions", "versions", "tests/broker")
 
 
@@ -311,6 +311,7 @@ SLOW: dict[str, tuple[str, ...]] = {
         "tests/broker/*",
         "tests/kafka_jars.py",
         "kafka/protocol/*",
+        "kafka/core/groups/*",
         "kafka/core/net/*",
         "kafka/core/transactions/*",
     ),
