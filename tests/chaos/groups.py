@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,77 @@ class Stay:
     reads: list[tuple[float, int, int, int]] = field(default_factory=list)  # time, first, last, checksum
 
 
+Event = list[Any]
+
+
+def stays(diary: Iterable[Event]) -> list[Stay]:
+    """Those of one member."""
+    had: dict[int, Stay] = {}
+    found: list[Stay] = []
+    for name, when, *more in diary:
+        if name == "assigned":
+            for partition in more[0]:
+                if partition not in had:
+                    had[partition] = Stay(partition, when)
+                    found.append(had[partition])
+        elif name in ("revoked", "lost"):
+            for partition in more[0]:
+                del had[partition]
+        elif name == "read":
+            partition, first, last, check = more
+            had[partition].reads.append((when, first, last, check))
+    return found
+
+
+def commits(diary: Iterable[Event]) -> list[tuple[float, int, int]]:
+    """Time, partition, offset."""
+    return [
+        (when, int(partition), offset)
+        for name, when, *more in diary
+        if name == "committed"
+        for partition, offset in more[0].items()
+    ]
+
+
+def check(diaries: Sequence[Sequence[Event]], logs: Mapping[int, Sequence[bytes]]) -> int:
+    """AssertionError with whatever is wrong; how many records were read more than once, each with a reason.
+
+    `diaries`: what each member has written (see member.py). `logs`: the values of each partition, by offset.
+    """
+    committed = [commit for diary in diaries for commit in commits(diary)]
+    wrong: list[str] = []
+    # partition -> offset -> when it was first read
+    first_read: dict[int, dict[int, float]] = {partition: {} for partition in logs}
+    count = 0
+    for stay in (stay for diary in diaries for stay in stays(diary)):
+        values, seen = logs[stay.partition], first_read[stay.partition]
+        expected: int | None = None
+        for when, first, last, checksum in stay.reads:
+            where = f"partition {stay.partition}, {first} to {last}, of {len(values)}"
+            if expected is None:
+                # It begins where the last commit that was known by then says, or further on, at one that was not.
+                least = max((o for t, p, o in committed if p == stay.partition and t < stay.since), default=0)
+                if first < least:
+                    wrong.append(f"again without a reason: {where}, although {least} was committed")
+            elif first != expected:
+                wrong.append(f"not in order: {where} instead of {expected}")
+            expected = last + 1
+            if zlib.crc32(b"".join(values[first:expected])) != checksum or last >= len(values):
+                wrong.append(f"other values: {where}")
+            count += expected - first
+            for offset in range(first, expected):
+                seen[offset] = min(when, seen.get(offset, when))
+    for partition, values in logs.items():
+        if missing := set(range(len(values))) - first_read[partition].keys():
+            wrong.append(f"skipped: partition {partition}, {sorted(missing)[:10]}, {len(missing)} in all")
+    for when, partition, offset in committed:
+        late = [at for at in range(offset) if first_read[partition].get(at, float("inf")) > when]
+        if late:
+            wrong.append(f"committed before it was read: partition {partition}, {offset}, {late[:10]}")
+    assert not wrong, "\n".join(wrong[:20])
+    return count - sum(map(len, logs.values()))
+
+
 class Member:
     def __init__(self, configs: Mapping[str, Any], topic: str, path: Path) -> None:
         self.path = path
@@ -41,40 +112,18 @@ class Member:
                 stderr=errors,
             )
 
-    def events(self) -> Iterator[list[Any]]:
+    def events(self) -> Iterator[Event]:
         """What it has written so far."""
         if self.path.exists():
             for line in self.path.read_text().splitlines(keepends=True):
                 if line.endswith("\n"):
                     yield json.loads(line)
 
-    def of(self, *names: str) -> list[list[Any]]:
+    def of(self, *names: str) -> list[Event]:
         return [event for event in self.events() if event[0] in names]
 
-    def stays(self) -> list[Stay]:
-        had: dict[int, Stay] = {}
-        found: list[Stay] = []
-        for name, when, *more in self.events():
-            if name == "assigned":
-                for partition in more[0]:
-                    if partition not in had:
-                        had[partition] = Stay(partition, when)
-                        found.append(had[partition])
-            elif name in ("revoked", "lost"):
-                for partition in more[0]:
-                    del had[partition]
-            elif name == "read":
-                partition, first, last, check = more
-                had[partition].reads.append((when, first, last, check))
-        return found
-
     def commits(self) -> list[tuple[float, int, int]]:
-        """Time, partition, offset."""
-        return [
-            (when, int(partition), offset)
-            for _, when, offsets in self.of("committed")
-            for partition, offset in offsets.items()
-        ]
+        return commits(self.events())
 
     def cpu(self) -> float:
         """Seconds of processor time that it has used."""
@@ -135,39 +184,7 @@ class Group:
         return all(len(found.get(partition, ())) >= count for partition, count in counts.items())
 
     def check(self, logs: Mapping[int, Sequence[bytes]]) -> int:
-        """AssertionError with whatever is wrong; how many records were read more than once, each with a reason."""
-        for member in self.members:
-            assert member.process.returncode in (0, -9), member.said()
-        stays = [stay for member in self.members for stay in member.stays()]
-        commits = [commit for member in self.members for commit in member.commits()]
-        wrong: list[str] = []
-        # partition -> offset -> when it was first read
-        first_read: dict[int, dict[int, float]] = {partition: {} for partition in logs}
-        count = 0
-        for stay in stays:
-            values, seen = logs[stay.partition], first_read[stay.partition]
-            expected: int | None = None
-            for when, first, last, check in stay.reads:
-                where = f"partition {stay.partition}, {first} to {last}, of {len(values)}"
-                if expected is None:
-                    # It began where the last commit that was known by then says, or further on, at one that was not.
-                    least = max((o for t, p, o in commits if p == stay.partition and t < stay.since), default=0)
-                    if first < least:
-                        wrong.append(f"again without a reason: {where}, although {least} was committed")
-                elif first != expected:
-                    wrong.append(f"not in order: {where} instead of {expected}")
-                expected = last + 1
-                if zlib.crc32(b"".join(values[first:expected])) != check or last >= len(values):
-                    wrong.append(f"other values: {where}")
-                count += expected - first
-                for offset in range(first, expected):
-                    seen[offset] = min(when, seen.get(offset, when))
-        for partition, values in logs.items():
-            if missing := set(range(len(values))) - first_read[partition].keys():
-                wrong.append(f"skipped: partition {partition}, {sorted(missing)[:10]}, {len(missing)} in all")
-        for when, partition, offset in commits:
-            late = [at for at in range(offset) if first_read[partition].get(at, when) > when]
-            if late or offset > len(logs[partition]):
-                wrong.append(f"committed before it was read: partition {partition}, {offset}, {late[:10]}")
-        assert not wrong, "\n".join(wrong[:20])
-        return count - sum(map(len, logs.values()))
+        """When all have ended; see the function."""
+        assert not self.living
+        self.all_well()
+        return check([list(member.events()) for member in self.members], logs)

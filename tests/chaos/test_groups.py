@@ -84,7 +84,7 @@ class Work:
         """Every member that lives has read of what was produced since it last got partitions."""
         self.group.all_well()
         living = self.group.living
-        return bool(living) and all(any(stay.reads for stay in member.stays()) for member in living)
+        return bool(living) and all(member.of("read") for member in living)
 
     def finish(self) -> int:
         """All is read, and committed by those who leave. How many records were read again, for a reason."""
