@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,6 +140,12 @@ class Member:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def freeze(self, seconds: float) -> None:
+        """SIGSTOP: the others get what it has; then it goes on where it was."""
+        self.process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGCONT)
 
     def said(self) -> str:
         return self.path.with_suffix(".errors").read_text()

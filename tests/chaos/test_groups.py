@@ -109,12 +109,14 @@ class Work:
 
 
 def replacing(random: Random, group: Group) -> Callable[[], object]:
-    """A member dies, or is stopped as it should be, and another takes its place."""
+    """A member dies, or is stopped as it should be, and another takes its place; or it is taken for dead."""
 
     def replace() -> None:
-        member = random.choice(group.living)
+        member, *others = random.sample(group.living, 2)
         random.choice([member.kill, member.stop])()
         group.start()
+        if random.random() < 0.5:
+            others[0].freeze(1.5 * SESSION_MS / 1000)
 
     return replace
 

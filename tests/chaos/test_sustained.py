@@ -174,7 +174,7 @@ def test_sessions_end_hundreds_of_times_while_leaders_die(certificates: Certific
     print(f"{renewals} renewals, {kills} kills, {[(last['connections'], last['ends']) for last in lasts]}")
     assert renewals > 1.5 * PRODUCERS * SECURED_SECONDS / SESSION  # 200 in 100 s
     for last in lasts:
-        assert all(count <= 1 + kills for count in last["connections"].values())
+        assert all(last["connections"].get(str(node.node_id), 0) <= 1 + kills for node in three.nodes)
     calm = lasts[-1]
     assert calm["connections"]["3"] == 1 and not calm["ends"].get("3")
     assert calm["renewals"]["3"] >= SECURED_SECONDS / SESSION - 1
