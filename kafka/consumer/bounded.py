@@ -95,9 +95,9 @@ class BoundedRead:
                 if record.offset < end:
                     yield record
             if consumer.current is fetched:  # else the loop's body has read on
-                consumer.current = consumer._go_on(0)
+                found = consumer._go_on(0)
                 self._look()
-                if consumer.current is None and self._open:
+                if not found and self._open:
                     consumer._wait_for_more(LONGEST_WAIT)
 
     def _within(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:

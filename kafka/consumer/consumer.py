@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -328,7 +329,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         batches: list[RecordColumns] = []
         room = BATCHES_SIZE
         began: dict[ReadPosition, int] = {}
-        was_inner = self._enter()
+        was_inner = self._enter(threading.get_ident())
         try:
             self._attend()
             while left > 0 and room > 0:
@@ -366,7 +367,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
         began: dict[ReadPosition, int] = {}
-        was_inner = self._enter()
+        was_inner = self._enter(threading.get_ident())
         try:
             self._attend()
             while left > 0:
@@ -441,25 +442,24 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         if not self._driver.is_alive():
             raise IllegalStateError(self._ended()) from self._driver.error
 
-    def _next_fetched(self) -> Fetched:
+    def _go_on_by_itself(self) -> None:
         if self._closed:
             raise StopIteration
-        fetched = self._go_on(time.monotonic() + min(self._checked.consumer_timeout_ms / 1000, FOR_EVER))
-        if fetched is None:
+        if not self._go_on(time.monotonic() + min(self._checked.consumer_timeout_ms / 1000, FOR_EVER)):
             raise StopIteration
-        return fetched
 
-    def _go_on(self, deadline: float) -> Fetched | None:
-        """What comes after `current`, or that again where attention was wanted; None: nothing before `deadline`."""
+    def _go_on(self, deadline: float) -> bool:
+        """To what comes after `current`, or that again where attention was wanted; False: nothing before `deadline`."""
         self._check_open()
-        was_inner = self._enter()
+        was_inner = self._enter(threading.get_ident())
         try:
             if self.current is not None and self.attention:  # there may be more of it
                 self._reading.put_back(self.current)
             elif self.current is not None:
                 self._reading.done(self.current)
             self.current = None
-            return self._fetched(deadline)
+            self.current = self._fetched(deadline)
+            return self.current is not None
         finally:
             self._exit(was_inner)
 

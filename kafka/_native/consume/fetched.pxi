@@ -5,7 +5,6 @@
 
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from cpython.pythread cimport PyThread_get_thread_ident
 
 from operator import itemgetter
 
@@ -474,8 +473,8 @@ cdef bint _are_headers(Cursor *c, Py_ssize_t *memory) noexcept nogil:
 cdef class ConsumerBase:
     """The hot half of a consumer: the iterator.
 
-    A subclass says in `_next_fetched()` what to go on with; it waits for it, and raises StopIteration where it gives
-    up. It is also asked as soon as `attention` is set, whatever is left of what was fetched before (`current`).
+    A subclass makes in `_go_on_by_itself()` what to go on with `current`; it waits for it, and raises StopIteration
+    where it gives up. It is also asked as soon as `attention` is set, whatever is left of what was fetched before.
     """
 
     cdef public bint attention
@@ -492,7 +491,7 @@ cdef class ConsumerBase:
             record = self.next_at_hand()
             if record is not None:
                 return record
-            self.current = self._next_fetched()
+            self._go_on_by_itself()
 
     cpdef ConsumerRecord next_at_hand(self):
         """The next record of what is `current`; None where there is none, or attention is wanted."""
@@ -503,9 +502,8 @@ cdef class ConsumerBase:
                 self.handed_out += 1
         return record
 
-    def _enter(self):
-        """Reading begins. Whether it did so before, in the same thread; IllegalStateError where another one is at it."""
-        cdef unsigned long thread = PyThread_get_thread_ident()
+    def _enter(self, unsigned long thread):
+        """Reading begins. Whether it had, in the same thread; IllegalStateError where another one is at it."""
         cdef bint is_inner = self.reader == thread
         if self.reader != 0 and not is_inner or self.current is not None and self.current.is_in_use:
             raise in_use()
@@ -516,5 +514,5 @@ cdef class ConsumerBase:
         if not was_inner:
             self.reader = 0
 
-    def _next_fetched(self):
+    def _go_on_by_itself(self):
         raise NotImplementedError

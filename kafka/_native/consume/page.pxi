@@ -76,8 +76,8 @@ cdef class Page:
 
     cdef int detach(self) except -1:
         """Give the records that are alive bytes of their own, and free the rest."""
-        # Giving them bytes may run the garbage collector, which may take some of them: the list holds them meanwhile, and
-        # is made before the first is looked at. Growing a list runs no collector.
+        # Giving them bytes may run the garbage collector, which may take some of them: the list holds them meanwhile,
+        # and is made before the first is looked at. Growing a list runs no collector.
         cdef list alive = []
         cdef PyObject *at = self.alive
         cdef ConsumerRecord record
