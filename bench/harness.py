@@ -7,6 +7,8 @@ the broker has as many records more as the contender says it delivered.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import subprocess
 import time
@@ -184,7 +186,8 @@ def row_filler(row: Row) -> str:
 def carried_out(command: list[str], environment: dict[str, str], scenario: dict[str, Any], count: int) -> list[Run]:
     """What `count` processes found that carried it out at the same time."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
+    # In a session of its own, which ends as a whole: a candidate may have a process of its own, such as Java's tool.
+    processes = [subprocess.Popen(command, env=environment, start_new_session=True, **pipes) for _ in range(count)]
     answers: list[Run] = []
     try:
         for process in processes:
@@ -203,7 +206,7 @@ def carried_out(command: list[str], environment: dict[str, str], scenario: dict[
     finally:
         for process in processes:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     return answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,27 @@ def test_a_contender_that_fails_is_left_out_with_its_reason(broker: Counting) ->
     assert found["contenders"][FRANZ] == {"missing": "no Go here"}
     assert found["contenders"][TURBO]["rate"]["median"] == 1000
     assert [bar["held"] for bar in found["bars"]] == [None, False]
+
+
+def test_a_contender_that_hangs_is_ended_with_what_it_started(
+    broker: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness, "PATIENCE", 3.0)
+    started = tmp_path / "started"
+    program = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({str(started)!r}, "w").write(str(child.pid))
+child.wait()
+"""
+    hanging = Contender(TURBO, lambda: [sys.executable, "-c", program], 1.0)
+    found = measured(Row("a row", "Producing", "discarding", (TURBO,)), 1, [hanging])
+    assert found["contenders"][TURBO] == {"missing": "no answer within 3 s"}
+    state = Path(f"/proc/{started.read_text()}/stat")
+    deadline = time.monotonic() + 10
+    while state.exists() and state.read_text().split()[2] != "Z" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
 def test_of_times_the_lesser_is_better(broker: Counting) -> None:
