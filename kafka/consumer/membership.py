@@ -78,8 +78,8 @@ class GroupMethods(Base):
         if member is not None:
             if member.error is not None:
                 raise member.error.fresh()
-            while member.changes:
-                self._carry_out(member.changes.popleft())
+            while (change := member.next_change()) is not None:
+                self._carry_out(change)
         self._tell_commits()
         if self._commits_by_itself() and not self._commits_quietly and time.monotonic() >= self._next_commit:
             self._next_commit = time.monotonic() + self._checked.auto_commit_interval_ms / 1000

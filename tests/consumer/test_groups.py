@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -314,3 +315,15 @@ def test_configuration() -> None:
     ):
         with pytest.raises(error):
             KafkaConsumer(**wrong)
+
+
+def test_a_member_that_stops_while_its_reader_looks_for_changes(make: Any) -> None:
+    class ThrownAway(deque[Any]):
+        def popleft(self) -> Any:
+            self.clear()  # as the IO thread does it, just then
+            return super().popleft()
+
+    one = make("t")
+    until(lambda: bool(one.assignment()), one)
+    one._member.changes = ThrownAway([object()])
+    one.poll(10)

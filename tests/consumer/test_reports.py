@@ -1,7 +1,7 @@
 """What users have reported of other consumers, as tests: reading, without a group.
 
 Each name begins with the number that the report has in the list these come from; those of groups are in
-`test_reports_groups`, those that need a real broker in `tests/broker/test_reports.py`. K is dpkp/kafka-python, A
+`test_reports_groups`, and where brokers have to fail in `tests/sim/test_reports.py`. K is dpkp/kafka-python, A
 aiokafka, C confluent-kafka-python, R librdkafka, F franz-go, J Apache Kafka.
 """
 

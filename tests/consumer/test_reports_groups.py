@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 import time
@@ -11,8 +12,11 @@ from typing import Any
 import pytest
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.core.groups.assignors import STRATEGIES, Subscription
 from kafka.errors import CommitFailedError, FencedInstanceIdError, RebalanceInProgressError
 from kafka.protocol import (
+    ConsumerGroupHeartbeatRequest,
+    ConsumerGroupHeartbeatResponse,
     FindCoordinatorRequest,
     HeartbeatRequest,
     JoinGroupRequest,
@@ -411,3 +415,98 @@ def test_patterns_that_are_none(make: Any) -> None:
     with pytest.raises(ValueError, match="no legal topic name"):
         consumer.subscribe(["a b"])
     assert consumer.subscription() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_03_a_thread_that_computes_does_not_take_the_member_out(
+    cluster: EmbeddedCluster, producer: KafkaProducer, make: Any, protocol: str
+) -> None:
+    """K#2149: heartbeats are not sent in time while Python computes."""
+    cluster._on_thread(lambda: setattr(cluster.groups, "session", 6.0))
+    consumer, told = make(group_protocol=protocol, session_timeout_ms=6000), Told()
+    consumer.subscribe(["t"], listener=told)
+    Reader(consumer).until(lambda: len(consumer.assignment()) == PARTITIONS)
+    before = consumer.group_metadata()
+    until, total = time.monotonic() + 9.0, 0
+    while time.monotonic() < until:  # a session and a half
+        total += sum(number * number for number in range(2000))
+    consumer.commit()
+    assert consumer.group_metadata() == before and told.events == ["assigned"]
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_02_a_coordinator_that_is_silent_costs_nothing(
+    cluster: EmbeddedCluster, producer: KafkaProducer, make: Any, protocol: str
+) -> None:
+    """K#2695: a busy loop while the coordinator is unreachable, without auto-commit."""
+    consumer = make("t", group_protocol=protocol, enable_auto_commit=False, request_timeout_ms=1000)
+    Reader(consumer).until(lambda: len(consumer.assignment()) == PARTITIONS)
+    black_hole(cluster)
+    intercept(cluster, ConsumerGroupHeartbeatRequest, lambda asked, own: None)
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() < began + 5.0:
+        consumer.poll(500)
+    assert time.process_time() - used < 0.05 * 5.0  # of all threads, the broker's among them
+
+
+@pytest.mark.timing
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_28_whatever_members_claim_the_assignment_is_whole_and_soon_made(strategy: str) -> None:
+    """R#4783, K#3164, KAFKA-15170, KAFKA-14639, R#3891: an assignor loops, or gives a partition to two members."""
+    sizes = {f"t{number}": 100 for number in range(10)}
+    everything = [TopicPartition(topic, number) for topic, size in sizes.items() for number in range(size)]
+    for seed in range(5):
+        choose = random.Random(seed)
+        members = {
+            f"m{number}": Subscription(
+                tuple(sizes) if seed % 2 else tuple(choose.sample(sorted(sizes), choose.randint(1, 10))),
+                tuple(choose.choices(everything, k=choose.randint(0, 30))),  # others claim the same
+                choose.randint(-1, 4),
+                choose.choice(("a", "b", None)) if seed > 2 else None,
+            )
+            for number in range(100)
+        }
+        racks = {tp: frozenset(choose.sample(("a", "b", "c"), 2)) for tp in everything} if seed > 2 else {}
+        began = time.perf_counter()
+        shares = STRATEGIES[strategy].assign(members, sizes, racks)
+        assert time.perf_counter() - began < 1.0
+        given = [tp for share in shares.values() for tp in share]
+        assert len(given) == len(set(given))
+        claimed = {tp for member in members.values() for tp in member.owned}
+        missing = set(everything) - set(given)
+        assert not missing or (strategy == "cooperative-sticky" and missing <= claimed)
+
+
+def test_34_no_heartbeat_while_what_is_lost_is_given_up(
+    cluster: EmbeddedCluster, producer: KafkaProducer, make: Any
+) -> None:
+    """KAFKA-16251: a member that was fenced beats on, in its old epoch, while its listener is told."""
+    cluster._on_thread(lambda: setattr(cluster.groups, "heartbeat_interval", 0.05))
+    events: list[Any] = []
+    fences = threading.Event()
+
+    def heard(asked: Any, own: Callable[[], Any]) -> Any:
+        events.append(asked.member_epoch)
+        if fences.is_set():
+            fences.clear()
+            events.append("fenced")
+            return ConsumerGroupHeartbeatResponse(error_code=Code.FENCED_MEMBER_EPOCH)
+        return own()
+
+    intercept(cluster, ConsumerGroupHeartbeatRequest, heard)
+    consumer, told = make(group_protocol="consumer"), Told()
+
+    def is_told() -> None:
+        time.sleep(0.5)  # ten heartbeats
+        events.append("told")
+
+    told.at["lost"] = is_told
+    consumer.subscribe(["t"], listener=told)
+    reader = Reader(consumer)
+    reader.until(lambda: len(consumer.assignment()) == PARTITIONS)
+    fences.set()
+    reader.until(lambda: told.events == ["assigned", "lost", "assigned"])
+    at = events.index("fenced")
+    assert events[at + 1 : at + 3] == ["told", 0]

@@ -516,17 +516,22 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         GROUP_SEEDS,
     ),
     (
-        "thrown out and reads on",
-        "F#507: a member that the group has gone on without keeps what it had",
+        "given to others, and kept",
+        "KIP-429: a cooperative member that is to give something up goes on reading it",
         "groups.membership",
-        (("            now = await self._hand_over(lost=self.owned)", "            pass"),),
+        (("        if revoked:\n            await", "        if False:\n            await"),),
         GROUP_SEEDS,
     ),
     (
-        "takes on what it has not acknowledged",
-        "KIP-848: the coordinator gives to others what it believes the member to be without",
+        "comes back with what it has lost",
+        "A2 of Kafka's own facts: who joins with partitions of its own is refused, for good",
         "groups.consumer_protocol",
-        (("            elif added and not self._is_heard:", "            elif False:"),),
+        (
+            (
+                "        self._target = self._said = None\n        self._held = {}\n",
+                "        self._target = self._said = None\n",
+            ),
+        ),
         GROUP_SEEDS,
     ),
     (

@@ -12,7 +12,7 @@ from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.offsets import commit, fetch_committed
 from kafka.core.groups.states import MemberState
 from kafka.errors import UnsupportedVersionError
-from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
+from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, MetadataRequest
 from kafka.protocol.codes import Code
 from kafka.result import Err, Ok
 from kafka.structs import OffsetAndMetadata, TopicPartition
@@ -360,6 +360,31 @@ def test_a_topic_that_the_member_does_not_know_yet_is_its_all_the_same() -> None
     w.coordinator.members[one.member.id].names = frozenset(("t", "found"))  # as a pattern would
     until(w, lambda: len(one.held) == PARTITIONS + 2, 5.0)
     assert TopicPartition("found", 1) in one.held
+
+
+def test_who_waits_for_the_name_of_a_topic_is_not_done() -> None:
+    w = ConsumerWorld(21)
+    one = w.alone()
+    hides = [True]
+
+    def hiding(own: Any) -> Any:
+        def answer(broker: Any, header: Any, request: Any) -> Any:
+            response = own(broker, header, request)
+            for topic in response.topics if hides else ():
+                if topic.name == "found":
+                    topic.name, topic.error_code = None, Code.UNKNOWN_TOPIC_ID
+            return response
+
+        return answer
+
+    for broker in w.cluster.brokers:
+        broker.handlers[MetadataRequest.API_KEY] = hiding(broker.handlers[MetadataRequest.API_KEY])
+    w.cluster.create_topic("found", 2)
+    w.coordinator.members[one.member.id].names = frozenset(("t", "found"))
+    w.run(5.0)
+    assert one.member.state is MemberState.RECONCILING and len(one.held) == PARTITIONS
+    hides.clear()
+    until(w, w.settled, 5.0)
 
 
 def test_a_topic_made_anew_is_given_up_and_taken_on() -> None:

@@ -163,7 +163,7 @@ class ConsumerMember(Member):
             wanted = self._named(self._target, now)
             gone = [place for place in self._held if place not in self._target]
             added = [place for place in wanted if place not in self._held]
-            if gone or added:
+            if gone or added or len(wanted) < len(self._target):  # what has no name yet is to come
                 self.handle(MemberEvent.TARGET)
             if gone:
                 now = await self._hand_over(revoked=[self._held[place] for place in gone])
@@ -180,7 +180,7 @@ class ConsumerMember(Member):
                 now = await self._hand_over(assigned=partitions)
                 self._speaks.happens(now)
             else:
-                if self.state is not MemberState.STABLE:
+                if len(wanted) == len(self._target) and self.state is not MemberState.STABLE:
                     self.handle(MemberEvent.SYNCED)
                 _, now = await self._disturbed.wait()
         return now

@@ -156,6 +156,13 @@ class Member:
         """Whether the coordinator is told when a static member closes."""
         return False
 
+    def next_change(self) -> Change | None:
+        """For the reader, in its thread; the driver's may be throwing them away, as the member stops."""
+        try:
+            return self.changes.popleft()
+        except IndexError:
+            return None
+
     def handle(self, event: MemberEvent) -> None:
         self.state = TRANSITIONS[self.state][event]
 
