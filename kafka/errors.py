@@ -292,10 +292,10 @@ class RecordDeserializationError(KafkaError):
     """A deserializer raised on a record; what it raised is `__cause__`.
 
     `record`: the record with its raw bytes; `what`: "key" or "value". Records before it were handed out; reading goes
-    on with the next one after `seek(partition, record.offset + 1)`.
+    on with the next one after `seek(partition, record.offset + 1)`. Nobody tries again before the position is moved.
     """
 
-    hint = "Seek past this record to read on, or mend the deserializer."
+    hint = "Seek past this record to read on, or to it for another try."
 
     def __init__(self, record: Any = None, what: str = "value", reason: str = "", *args: Any) -> None:
         super().__init__(record, what, reason, *args)

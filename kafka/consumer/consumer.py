@@ -28,7 +28,7 @@ from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.membership import GroupConfig, Member
 from kafka.drivers._turn import Turn
 from kafka.drivers.base import Desk
-from kafka.errors import IllegalStateError
+from kafka.errors import IllegalStateError, KafkaError
 from kafka.serializer.wrapper import close_each
 from kafka.structs import SubscriptionPattern, TopicPartition
 
@@ -94,7 +94,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     def _equip(self, turn: Turn) -> Desk | None:
         config = self._checked
         self._deliveries = Deliveries()
-        self._reading = Reading(self._deliveries, turn.wake, self._fetch_again)
+        self._reading = Reading(self._deliveries, turn.wake, self._fetch_again, self._stop_fetching)
         self._fetch = Fetch(
             self._core.services,
             FetchConfig(
@@ -408,11 +408,17 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
                 taken = take(fetched)
             except IllegalStateError:  # another thread is at it
                 raise
-            except Exception:
+            except Exception as error:
                 self.current = None
-                self._reading.broken(fetched)
+                is_lasting = isinstance(error, KafkaError)
+                if isinstance(error, KafkaError):
+                    self._reading.broken(fetched, error)
+                else:  # for want of memory, say: the next call may do better
+                    self._reading.put_back(fetched)
                 if not has_others:
                     raise
+                if not is_lasting:
+                    return None
                 continue
             if taken:
                 return taken

@@ -102,6 +102,10 @@ class Places(Base):
         offset, epoch = position.offset, position.leader_epoch
         self._driver.call(partial(self._fetch.place, position, position.move(offset, epoch), offset, epoch))
 
+    def _stop_fetching(self, position: ReadPosition) -> None:
+        """The reader cannot get past what is next."""
+        self._driver.call(partial(self._fetch.stop, position, position.generation))
+
     def paused(self) -> set[TopicPartition]:
         """The partitions that are paused."""
         return {tp for tp, position in self._positions.items() if position.paused}

@@ -9,7 +9,7 @@ from typing import Any
 from kafka._codec import ConsumerRecord, Fetched, ReadPosition, ReadRules
 from kafka.core.consume.deliveries import Deliveries, Failure
 from kafka.drivers.native import waking
-from kafka.errors import RecordDeserializationError
+from kafka.errors import KafkaError, RecordDeserializationError
 from kafka.records.compression import CODECS
 from kafka.records.decompression import MAX_DECOMPRESSED, decompress
 from kafka.records.errors import CorruptBatchError
@@ -20,18 +20,22 @@ from kafka.structs import TopicPartition
 
 class Reading:
     """What one thread at a time reads. `wake` tells the IO thread that something came back; `fetch_again` has a
-    partition fetched from where its reader is.
+    partition fetched from where its reader is, `stop_fetching` no more of it until its position is moved.
     """
 
     def __init__(
-        self, deliveries: Deliveries, wake: Callable[[], None], fetch_again: Callable[[ReadPosition], None]
+        self,
+        deliveries: Deliveries,
+        wake: Callable[[], None],
+        fetch_again: Callable[[ReadPosition], None],
+        stop_fetching: Callable[[ReadPosition], None],
     ) -> None:
         self._deliveries = deliveries
         self._wake = wake
         self._fetch_again = fetch_again
+        self._stop_fetching = stop_fetching
         self._event = threading.Event()
         self._parked: list[Fetched] = []  # of paused partitions
-        self._broken: list[Fetched] = []  # whose next record cannot be had; the reader is told until it seeks
         self._stuck: list[Failure] = []  # of partitions of which nothing more comes
         self._told = False  # the last call raised what is wrong: now it is the turn of the other partitions
         deliveries.tell = waking(self._event.set)
@@ -75,7 +79,7 @@ class Reading:
                     self._stuck.append(arrived)
                     if not quiet:
                         self._raise()
-            elif arrived.is_stale:
+            elif arrived.is_stale or self._is_stuck(arrived.position):
                 self.done(arrived)
             elif arrived.position.paused:
                 self._parked.append(arrived)
@@ -99,10 +103,21 @@ class Reading:
         self._deliveries.returned.append(fetched)
         self._wake()
 
-    def broken(self, fetched: Fetched) -> None:
-        """Its next record cannot be had."""
-        self._broken.append(fetched)
+    def broken(self, fetched: Fetched, error: KafkaError) -> None:
+        """Its next record cannot be had, for this reason, which the reader is told until it seeks. What was fetched is
+        let go of: it would keep its memory from the others.
+        """
         self._told = True
+        position = fetched.position
+        if not fetched.is_stale:
+            self._stuck.append(Failure(position, error.fresh(), sticks=True))
+            self._stop_fetching(position)
+        self.done(fetched)
+        self._drop_stale()
+
+    def _is_stuck(self, position: ReadPosition) -> bool:
+        """Whether what comes after is of no use: the reader could not get past what was before it."""
+        return any(failure.sticks and failure.position is position and not failure.is_stale for failure in self._stuck)
 
     def put_back(self, fetched: Fetched) -> None:
         """Read on with it later; before anything else."""
@@ -112,22 +127,21 @@ class Reading:
         """What is wrong with a partition of which nothing can be had."""
         self._told = False
         if self._stuck:
-            failure = self._stuck[0]
-            if not failure.sticks:
-                del self._stuck[0]
+            failure = self._stuck.pop(0)
+            if failure.sticks:
+                self._stuck.append(failure)  # behind those of other partitions
             self._told = failure.is_told = True
             tp = failure.position.partition
             raise failure.error.about(f"{tp.topic}[{tp.partition}]")
-        if self._broken:
-            self._told = True
-            self._broken[0].take(1)  # raises
 
     def _drop_stale(self) -> None:
         self._stuck = [failure for failure in self._stuck if not failure.is_stale]
-        for fetched in [fetched for fetched in (*self._broken, *self._parked) if fetched.is_stale]:
-            self.done(fetched)
-        self._broken = [fetched for fetched in self._broken if not fetched.is_stale]
-        self._parked = [fetched for fetched in self._parked if not fetched.is_stale]
+        parked, self._parked = self._parked, []
+        for fetched in parked:
+            if fetched.is_stale or self._is_stuck(fetched.position):
+                self.done(fetched)
+            else:
+                self._parked.append(fetched)
 
 
 def rules(

@@ -7,6 +7,7 @@ aiokafka, C confluent-kafka-python, R librdkafka, F franz-go, J Apache Kafka.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -189,6 +190,76 @@ def test_18_what_cannot_be_deserialized(producer: KafkaProducer, make: Any) -> N
         assert consumer.position(T0) == 2
     consumer.seek(T0, 3)
     assert [record.value for record in consumer.poll(5000)[T0]] == [3, None]
+
+
+def test_18_nobody_reads_past_what_cannot_be_deserialized(producer: KafkaProducer, make: Any) -> None:
+    """What was fetched behind it was handed out, and it never again."""
+    for value in (b"0", b"poison", b"2"):
+        producer.send("t", value, partition=0)
+    producer.flush()
+    consumer = make(value_deserializer=int)
+    consumer.assign([T0, T1])
+    assert [record.value for record in consumer.poll(5000)[T0]] == [0]
+    with pytest.raises(RecordDeserializationError):
+        consumer.poll(5000)
+    for number in range(3, 6):
+        producer.send("t", b"%d" % number, partition=0)
+        producer.send("t", b"%d" % number, partition=1).get(10)
+    read: list[int] = []
+    deadline = time.monotonic() + 20
+    while len(read) < 3 and time.monotonic() < deadline:
+        with contextlib.suppress(RecordDeserializationError):
+            for tp, records in consumer.poll(200).items():
+                assert tp == T1
+                read += [record.value for record in records]
+    assert read == [3, 4, 5] and consumer.position(T0) == 1
+    consumer.seek(T0, 2)
+    read.clear()
+    while len(read) < 4 and time.monotonic() < deadline:
+        read += [record.value for record in consumer.poll(5000)[T0]]
+    assert read == [2, 3, 4, 5]
+
+
+def test_18_what_cannot_be_read_keeps_no_memory_from_others(
+    cluster: EmbeddedCluster, producer: KafkaProducer, make: Any
+) -> None:
+    """Three partitions that each hold as much as they may; each is named, again and again."""
+    cluster.create_topic("u", partitions=4)
+    for number in range(40):
+        for partition in range(4):
+            value = b"poison" if partition < 3 and number == 0 else b"%d" % number
+            producer.send("u", value.ljust(5000), partition=partition)
+    producer.flush()
+
+    def read(data: bytes) -> int:
+        return int(data)
+
+    consumer = make(value_deserializer=read, fetch_max_bytes=100_000, max_partition_fetch_bytes=50_000)
+    partitions = [TopicPartition("u", number) for number in range(4)]
+    consumer.assign(partitions[:3])
+    told: list[int] = []
+    deadline = time.monotonic() + 20
+
+    def poll() -> list[int]:
+        try:
+            return [record.value for records in consumer.poll(100).values() for record in records]
+        except RecordDeserializationError as error:
+            told.append(error.record.partition)
+            return []
+
+    while (set(told) != {0, 1, 2} or len(told) < 6) and time.monotonic() < deadline:
+        poll()
+    assert set(told) == {0, 1, 2}
+    consumer.assign(partitions)
+    values: list[int] = []
+    while len(values) < 40 and time.monotonic() < deadline:
+        values += poll()
+    assert values == list(range(40))
+    for tp in partitions[:3]:
+        consumer.seek(tp, 1)
+    while len(values) < 4 * 40 - 3 and time.monotonic() < deadline:
+        values += poll()
+    assert sorted(values[40:]) == sorted([*range(1, 40)] * 3)
 
 
 def test_19_a_corrupt_batch(cluster: EmbeddedCluster, producer: KafkaProducer, make: Any) -> None:

@@ -107,6 +107,13 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         FETCH,
     ),
     (
+        "broken and fetched on",
+        "ours: what came after a record that could not be read was read, and that record never again",
+        "consume.fetch",
+        (("            partition.handle(FetchEvent.BROKEN)\n", ""),),
+        FETCH,
+    ),
+    (
         "all wait for the slowest look-up",
         "ours: a partition that could not be looked up kept all others from being read, for request_timeout_ms",
         "consume.places",

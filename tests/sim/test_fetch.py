@@ -175,6 +175,25 @@ def test_the_reader_hears_that_a_fetch_waits_for_memory_and_can_have_what_it_giv
     assert [int(value.rstrip(b"\0")) for value in w.values("t", 0)] == list(range(20))
 
 
+def test_nothing_more_is_fetched_of_a_partition_whose_reader_is_stuck() -> None:
+    w = world(brokers=1, partitions=3, fetch={"partition_max_bytes": 2000, "buffer_bytes": 4000})
+    for number in range(20):
+        for partition in range(3):
+            w.append("t", partition, b"%d" % number + bytes(900))
+    w.assign("t", range(2))
+    for tp in (T0, T1):
+        w.fetch.stop(w.positions[tp], w.positions[tp].generation, w.now)
+        w.fetch.stop(w.positions[tp], w.positions[tp].generation, w.now)  # of two things that were fetched, say
+    w.assign("t", [2])
+    w.until(lambda: len(w.values("t", 2)) == 20)
+    w.run(1.0)
+    assert w.values("t", 0) == w.values("t", 1) == [] and not w.deliveries.is_starving
+    w.seek(T1, 4)
+    w.fetch.stop(w.positions[T1], w.positions[T1].generation - 1, w.now)  # it came too late
+    w.until(lambda: len(w.values("t", 1)) == 16)
+    assert w.values("t", 0) == []
+
+
 def test_a_batch_above_every_limit_is_read_all_the_same() -> None:
     w = world(fetch={"partition_max_bytes": 100, "buffer_bytes": 100, "max_bytes": 100})
     w.append("t", 0, bytes(5000))

@@ -23,7 +23,7 @@ from kafka.core.consume.epochs import Epochs
 from kafka.core.consume.partition import FetchPartition
 from kafka.core.consume.places import Places
 from kafka.core.consume.session import DIVERGES, NEWEST_BY_NAME, SESSION_ERRORS, Asked, Session, topics_of
-from kafka.core.consume.states import FetchState
+from kafka.core.consume.states import FetchEvent, FetchState
 from kafka.core.net.lanes import Lane
 from kafka.core.parts import Services
 from kafka.errors import KafkaError, for_code
@@ -125,6 +125,13 @@ class Fetch:
         partition = self._current(position, generation)
         if partition is not None:
             self.fail(partition, error)
+
+    def stop(self, position: ReadPosition, generation: int, now: float) -> None:
+        """Its reader cannot get past what is next: fetch nothing more of it until the position is moved."""
+        partition = self._current(position, generation)
+        if partition is not None:
+            partition.handle(FetchEvent.BROKEN)
+            self.leave(partition)
 
     def _current(self, position: ReadPosition, generation: int) -> FetchPartition | None:
         partition = self.partitions.get(position.partition)

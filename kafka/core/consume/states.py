@@ -32,12 +32,17 @@ class FetchEvent(enum.Enum):
     CHECK = "its leader has changed, and does not say by itself whether it has what was read"
     CHECKED = "the leader has been asked"
     LOST = "there is nothing at its offset, and no policy says where to go on"
+    BROKEN = "its reader cannot get past what is there"
 
     def __repr__(self) -> str:
         return self.name
 
 
-_ANYWHERE = {FetchEvent.PLACE: FetchState.FETCHING, FetchEvent.LOOK_UP: FetchState.LOOKING_UP}
+_ANYWHERE = {
+    FetchEvent.PLACE: FetchState.FETCHING,
+    FetchEvent.LOOK_UP: FetchState.LOOKING_UP,
+    FetchEvent.BROKEN: FetchState.STUCK,
+}
 
 TRANSITIONS: dict[FetchState, dict[FetchEvent, FetchState]] = {
     FetchState.UNPLACED: {**_ANYWHERE, FetchEvent.LOST: FetchState.STUCK},
