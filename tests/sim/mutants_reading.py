@@ -107,6 +107,18 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         FETCH,
     ),
     (
+        "lost before it was read",
+        "ours: without a policy the reader was told of a truncation before what it had read",
+        "consume.places",
+        (
+            (
+                "        if read > end and self._fetch.config.reset is None:",
+                "        if self._fetch.config.reset is None:",
+            ),
+        ),
+        EPOCHS,
+    ),
+    (
         "broken and fetched on",
         "ours: what came after a record that could not be read was read, and that record never again",
         "consume.fetch",

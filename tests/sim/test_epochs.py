@@ -68,6 +68,27 @@ def test_without_a_policy_the_reader_is_told() -> None:
     assert len(w.errors) == 1 and len(w.values("t", 0)) == 10
 
 
+@pytest.mark.parametrize("newest", [11, 17])
+def test_without_a_policy_nobody_hears_of_what_nobody_has_read(newest: int) -> None:
+    """What was fetched and is lost is let go of; the reader goes on with what is there instead."""
+    w = old(newest, fetch={"reset": None, "max_wait": 0.1})
+    for number in range(10):
+        w.append("t", 0, b"%d" % number)
+    w.reads = False
+    w.assign("t", [0])
+    w.until(lambda: sum(item.size for item in w.deliveries.arrived) > 0)  # type: ignore[union-attr]
+    w.run(1.0)
+    lose(w, 6)
+    for number in range(8):
+        w.append("t", 0, b"new %d" % number)
+    w.run(3.0)
+    w.reads = True
+    w._read()
+    w.until(lambda: len(w.values("t", 0)) == 14, 5.0)
+    assert w.values("t", 0) == [b"%d" % number for number in range(6)] + [b"new %d" % number for number in range(8)]
+    assert not w.errors
+
+
 def test_a_log_that_was_truncated_twice_is_followed_to_where_it_agrees() -> None:
     w = old()
     for number in range(4):

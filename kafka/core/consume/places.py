@@ -80,15 +80,15 @@ class Places:
             self.look_up(partition, EARLIEST, now)  # all of it came after what was read
 
     def truncated(self, partition: FetchPartition, end: int, epoch: int, now: float) -> None:
-        """A new leader does not have what was read from this offset on (KIP-320): go back to where its log agrees.
+        """A new leader does not have what was fetched from this offset on (KIP-320): go back to where its log agrees.
 
         `epoch` is that of the last record before it, which shows whether that is lost, too, before more is read.
         """
         tp, position = partition.tp, partition.position
-        if self._fetch.config.reset is None:
+        read = position.offset
+        if read > end and self._fetch.config.reset is None:
             self._get_stuck(partition, LogTruncationError({tp: end}))
             return
-        read = position.offset
         if read > end:
             self._fetch.services.notice(
                 "warning",
