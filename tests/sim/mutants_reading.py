@@ -119,6 +119,13 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         EPOCHS,
     ),
     (
+        "a share for the dead",
+        "ours: brokers that lead nothing any more had their share of the memory, so that answers became ever smaller",
+        "consume.fetch",
+        (("                del self._sessions[node]", "                pass"),),
+        FETCH,
+    ),
+    (
         "broken and fetched on",
         "ours: what came after a record that could not be read was read, and that record never again",
         "consume.fetch",

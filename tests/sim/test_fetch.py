@@ -141,6 +141,28 @@ def test_no_more_is_fetched_than_the_reader_has_room_for() -> None:
     assert w.fetch.used <= 5000
 
 
+def test_a_broker_that_leads_nothing_any_more_has_no_share_in_the_memory() -> None:
+    w = world(brokers=3, partitions=1, fetch={"buffer_bytes": 60_000, "partition_max_bytes": 30_000})
+    w.assign("t", [0])
+    sizes: list[int] = []
+
+    def noting(handler: Any) -> Any:
+        def answer(broker: Any, header: Any, request: Any) -> Any:
+            sizes.append(request.max_bytes)
+            return handler(broker, header, request)
+
+        return answer
+
+    for broker in w.cluster.brokers:
+        broker.handlers[FetchRequest.API_KEY] = noting(broker.handlers[FetchRequest.API_KEY])
+    for number in range(6):
+        w.cluster.move_leader("t", 0, number % 3)
+        w.append("t", 0, b"%d" % number)
+        w.until(lambda number=number: len(w.values("t", 0)) == number + 1)  # type: ignore[misc]
+    w.run(3.0)
+    assert sizes[-1] == 30_000
+
+
 def test_the_reader_hears_that_a_fetch_waits_for_memory_and_can_have_what_it_gives_up_fetched_again() -> None:
     w = world(brokers=1, partitions=3, fetch={"partition_max_bytes": 2000, "buffer_bytes": 4000})
     for number in range(20):

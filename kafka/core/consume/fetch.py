@@ -70,6 +70,7 @@ class Fetch:
         self._nameless: dict[FetchPartition, None] = {}  # of topics whose id is not known
         self._sessions: dict[int, Session] = {}
         self._awake: dict[Session, None] = {}  # that may have something to ask
+        self._has_moved = False  # a partition has another leader, or is read no more
         self._hungry: dict[Session, None] = {}  # that wait for memory
         # Those of ranges: the offset at which the last answers had nothing, and how many they were.
         self.bounded: dict[FetchPartition, tuple[int, int]] = {}
@@ -94,6 +95,7 @@ class Fetch:
         partition = self.partitions.pop(tp, None)
         if partition is None:
             return
+        self._has_moved = True
         del self._topics[tp.topic][tp.partition]
         if not self._topics[tp.topic]:
             del self._topics[tp.topic]
@@ -229,6 +231,7 @@ class Fetch:
             partition.leader, partition.leader_epoch = known.leader, known.leader_epoch
             partition.preferred = -1
             partition.is_agreed = False
+            self._has_moved = True
             if partition.session is not None:
                 partition.session.change(partition)
             self.places.led(partition)
@@ -387,6 +390,7 @@ class Fetch:
         """How many bytes an answer may have, which are counted from now on; None: there is no room at present."""
         config = self.config
         # Each broker may have two Fetches under way: none of them waits for what another one has reserved.
+        self._forget_former()
         share = max(1, config.buffer_bytes // (2 * max(1, len(self._sessions))))
         left = config.buffer_bytes - self.used
         size = min(config.max_bytes, config.partition_max_bytes * partitions, share, left)
@@ -399,6 +403,16 @@ class Fetch:
         size = max(size, 1)
         self.used += size
         return size
+
+    def _forget_former(self) -> None:
+        """Brokers that nothing is read from any more have no share in the memory."""
+        if not self._has_moved:
+            return
+        self._has_moved = False
+        read_from = {node for each in self.partitions.values() for node in (each.leader, each.preferred)}
+        for node, session in list(self._sessions.items()):
+            if node not in read_from and not session.is_in_use:
+                del self._sessions[node]
 
     def _catch_up(self, session: Session, now: float) -> None:
         """Ask for those that wait, without waiting for the Fetch that is under way."""

@@ -58,6 +58,10 @@ class Session:
         self._epoch = FULL
         self._by_id = True  # whether topics are named by their ids
 
+    @property
+    def is_in_use(self) -> bool:
+        return bool(self.members or self.waiting) or self.since is not None or self.is_catching_up
+
     def join(self, partition: FetchPartition) -> None:
         partition.session = self
         self.members[partition] = _NOTHING
