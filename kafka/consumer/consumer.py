@@ -344,6 +344,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             raise
         finally:
             self._exit(was_inner)
+        self._woken = False
         return batches
 
     def _asked_for(self, timeout_ms: float, max_records: int | None, default: int) -> tuple[float, int]:
@@ -381,6 +382,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             raise
         finally:
             self._exit(was_inner)
+        self._woken = False  # this call has ended; the one after it may wait
         return records
 
     def _interrupted(self, error: BaseException, began: Mapping[ReadPosition, int]) -> None:
@@ -470,7 +472,9 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             self._exit(was_inner)
 
     def wakeup(self) -> None:
-        """End the present or the next `poll()` at once, with what there is. Any thread may call it."""
+        """End the present or the next `poll()` at once, with what there is; an iteration ends when that is used up. Any
+        thread may call it.
+        """
         self._woken = True
         self._reading.wake_up()
 

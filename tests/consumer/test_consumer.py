@@ -265,6 +265,19 @@ def test_wakeup_ends_a_poll(topic: str, make: Any) -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.parametrize("method", ["poll", "poll_batches"])
+def test_wakeup_ends_no_poll_but_the_next(topic: str, producer: KafkaProducer, make: Any, method: str) -> None:
+    fill(producer, 1)
+    consumer = make()
+    consumer.assign([T0])
+    until_fetched(consumer, 1)
+    consumer.wakeup()
+    poll = getattr(consumer, method)
+    assert poll(timeout_ms=20000)  # it need not wait
+    threading.Timer(0.3, producer.send, ("t", b"later"), {"partition": 0}).start()
+    assert poll(timeout_ms=20000)
+
+
 def test_the_end(topic: str, producer: KafkaProducer, make: Any) -> None:
     fill(producer, 3)
     consumer = make("t")
