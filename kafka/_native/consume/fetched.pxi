@@ -132,11 +132,13 @@ cdef class Fetched:
 
     cdef inline bint has_page(self) except -1:
         """Whether there is a batch to read on in; goes to the next one where none is open."""
-        if self.has_data and self.generation == self.position.generation and (
-            self.page is not None or self.next_page()
-        ):
-            return True
-        return False
+        return (
+            self.has_data
+            and self.generation == self.position.generation
+            and (self.page is not None or self.next_page())
+            # The log may have been found truncated meanwhile: checksums and decompression let other threads run.
+            and self.generation == self.position.generation
+        )
 
     cdef int end_page(self) except -1:
         """All records of the batch have been read: go past it."""
