@@ -126,7 +126,7 @@ def test_client_certificates(certificates: Certificates, tls_cluster: Cluster, s
     ours = {"ssl_certfile": certificates["client.p12" if store else "client.pem"], "ssl_password": PASSWORD}
     with KafkaProducer(**keys(certificates, cluster, **ours)) as producer:
         producer.send("t", b"x").get(10)
-    peers = [connection.transport.get_extra_info("peercert") for connection in cluster.nodes[0].connections]
+    peers = [connection.transport.get_extra_info("peercert") for connection in cluster.nodes[0].connections.copy()]
     assert all(peers)
 
 
@@ -345,7 +345,7 @@ def test_certificates_are_replaced_under_load(
     )
 
     def subjects() -> set[str]:
-        certs = [connection.transport.get_extra_info("peercert") for connection in cluster.nodes[0].connections]
+        certs = [connection.transport.get_extra_info("peercert") for connection in cluster.nodes[0].connections.copy()]
         return {value for cert in certs if cert for ((name, value),) in cert["subject"] if name == "commonName"}
 
     def wait_for(subject: str) -> None:

@@ -7,25 +7,28 @@ new for them; nobody of them leads, and each is told at once what it may have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from kafka.core.groups.assignors import decode_share, decode_subscription, encode_share
 from kafka.protocol import (
+    ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription,
     HeartbeatResponse,
     JoinGroupRequest,
     JoinGroupResponse,
     SyncGroupRequest,
     SyncGroupResponse,
+    decode,
+    encode,
 )
 from kafka.protocol.codes import Code
-from kafka.structs import TopicPartition
 
 if TYPE_CHECKING:
     from kafka.testing.model.cluster import Cluster
     from kafka.testing.model.consumer_groups import Member, Place
     from kafka.testing.model.groups import Groups
 
+_Named = ConsumerProtocolSubscription.TopicPartition | ConsumerProtocolAssignment.TopicPartition
 _ASSIGNMENT_VERSION = 1
 _PROTOCOL_TYPE = "consumer"
 
@@ -54,7 +57,7 @@ class ClassicMembers:
             return _refused(id, Code.UNKNOWN_MEMBER_ID)
         self.handed_out.discard(id)
         member = self.members.get(id) or self._classic(id)
-        said = decode_subscription(bytes(request.protocols[0].metadata))
+        said = _said(request)
         if member.names != frozenset(said.topics):
             member.names = frozenset(said.topics)
             self.epoch += 1
@@ -64,7 +67,7 @@ class ClassicMembers:
         self._heard(member)
         self._look_at_topics()
         self._assign()
-        self._reconcile(member, owned := self._places(said.owned), owned)
+        self._reconcile(member, owned := self._places(said.owned_partitions), owned)
         return JoinGroupResponse(
             generation_id=member.epoch,
             protocol_type=_PROTOCOL_TYPE,
@@ -84,12 +87,16 @@ class ClassicMembers:
             self._has_to_join(member)
             return SyncGroupResponse(error_code=Code.REBALANCE_IN_PROGRESS)
         assert member.joined_with is not None
-        names = {topic.id: name for name, topic in self._cluster.topics.items()}
-        share = [TopicPartition(names[id], number) for id, number in sorted(member.assigned) if id in names]
+        share = [
+            ConsumerProtocolAssignment.TopicPartition(topic=name, partitions=numbers)
+            for name, topic in sorted(self._cluster.topics.items())
+            if (numbers := sorted(number for id, number in member.assigned if id == topic.id))
+        ]
+        assignment = ConsumerProtocolAssignment(assigned_partitions=share)
         return SyncGroupResponse(
             protocol_type=_PROTOCOL_TYPE,
             protocol_name=member.joined_with.protocols[0].name,
-            assignment=encode_share(share, _ASSIGNMENT_VERSION),
+            assignment=encode(assignment, _ASSIGNMENT_VERSION).unwrap(),
         )
 
     def classic_heartbeat(self, id: str, generation: int) -> HeartbeatResponse:
@@ -126,9 +133,9 @@ class ClassicMembers:
         member.join_by = min(member.join_by, self._now() + member.rebalance)
         self._later(member.rebalance)
 
-    def _places(self, partitions: tuple[TopicPartition, ...]) -> frozenset[Place]:
-        topics: Mapping[str, object] = self._cluster.topics
-        return frozenset((self._cluster.topics[topic].id, number) for topic, number in partitions if topic in topics)
+    def _places(self, named: Iterable[_Named]) -> frozenset[Place]:
+        topics = self._cluster.topics
+        return frozenset((topics[each.topic].id, n) for each in named if each.topic in topics for n in each.partitions)
 
     # -- changing the protocol -----------------------------------------------------------------------------------------
 
@@ -139,8 +146,8 @@ class ClassicMembers:
         for old in list(group.members.values()):
             member = self._new_member(old.id)
             member.joined_with, member.rebalance, member.epoch = old.request, old.rebalance, self.epoch
-            member.names = frozenset(decode_subscription(bytes(old.request.protocols[0].metadata)).topics)
-            member.assigned = member.target = self._places(tuple(decode_share(old.assignment)))
+            member.names = frozenset(_said(old.request).topics)
+            member.assigned = member.target = self._places(_share(old.assignment))
             self._heard(member)
             self._has_to_join(member)
         self.epoch += 1
@@ -169,6 +176,15 @@ class ClassicMembers:
         def _remove(self, member: Member) -> None: ...
         def _later(self, seconds: float) -> None: ...
         def _now(self) -> float: ...
+
+
+def _said(request: JoinGroupRequest) -> ConsumerProtocolSubscription:
+    return decode(ConsumerProtocolSubscription, None, bytes(request.protocols[0].metadata)).unwrap()
+
+
+def _share(data: bytes) -> Iterable[_Named]:
+    """Empty data, for who was forgotten, have none."""
+    return decode(ConsumerProtocolAssignment, None, data).unwrap().assigned_partitions if data else ()
 
 
 def _refused(id: str, code: int) -> JoinGroupResponse:
