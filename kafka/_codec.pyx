@@ -40,8 +40,6 @@ include "_native/produce/future.pxi"
 include "_native/produce/unsent.pxi"
 include "_native/produce/deferred.pxi"
 include "_native/produce/producer.pxi"
-include "_native/produce/table.pxi"
-include "_native/produce/future_table.pxi"
 include "_native/consume/page.pxi"
 include "_native/consume/record.pxi"
 include "_native/consume/reading.pxi"
@@ -66,7 +64,7 @@ cdef extern from *:
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
 for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
                   Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page,
-                  Column, BytesColumn, HeadersColumn, RecordColumns, Rows, ArrowChunk, TextMemory):
+                  Column, BytesColumn, HeadersColumn, RecordColumns, Rows, ArrowChunk):
     keep_from_python(<PyTypeObject *>made_here)
 del made_here
 
@@ -91,7 +89,7 @@ class MockSignature:
         return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
-for documented in (Future, FutureRecordMetadata, FutureRecords, FutureTable, ProducerBase):
+for documented in (Future, FutureRecordMetadata, FutureRecords, ProducerBase):
     for name, method in vars(documented).items():
         if not name.startswith("_") and callable(method):
             method.__call__ = MockSignature(method)

@@ -22,7 +22,6 @@ from kafka.partitioner.default import DefaultPartitioner
 from kafka.producer.config import DEFAULT_CONFIG, ProducerConfig
 from kafka.producer.desk import ProducerDesk
 from kafka.producer.remains import ProducerRemains, close_owned, forked_error, unseen_failures
-from kafka.producer.tables import TableMethods
 from kafka.producer.transactions import TransactionMethods
 from kafka.producer.waiting import WaitingProducer, Waits, wait_for
 
@@ -37,7 +36,7 @@ log = Log("kafka.producer")
 
 
 @described_by(ProducerConfig)
-class KafkaProducer(TransactionMethods, TableMethods, WaitingProducer):
+class KafkaProducer(TransactionMethods, WaitingProducer):
     """Sends records to Kafka from a thread in the background. Thread-safe; share one rather than make several.
 
     Unknown arguments raise an error that names the nearest; those that are not implemented raise NotImplementedError.

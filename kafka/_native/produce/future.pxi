@@ -524,9 +524,9 @@ cdef class FutureRecords(Future):
 
 
 class RecordsMetadata(Sequence):
-    """The `RecordMetadata` of all records of a call, in order, each made when asked for."""
+    """The `RecordMetadata` of all records of a `send_many`, in order, each made when asked for."""
 
-    def __init__(self, Future future not None):
+    def __init__(self, FutureRecords future not None):
         self._future = future
 
     def __len__(self):

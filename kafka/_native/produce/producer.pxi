@@ -208,32 +208,19 @@ cdef class ProducerBase:
         Returns one `FutureRecords`, with an outcome for each record. Raises as `send` does; whatever it raises, Ctrl-C
         too, has `.accepted`, how many records were taken before, and `.future`, theirs.
         """
+        cdef UnsentRecords unsent
         if self.accumulator.closed:
             return self.closed_call(
                 ProducerBase.send_many, (topic, values, keys, headers, timestamps, partition)
             )
-        return self.send_all(topic, values, keys, headers, timestamps, partition, None, 0)
-
-    def _send_rows(self, topic, values, keys, headers, timestamps, Rows places, Py_ssize_t first):
-        """A piece of a table, as `send_many` does it: `places` decide on partitions, the rows count from `first`."""
-        if self.accumulator.closed:
-            return self.closed_call(
-                ProducerBase._send_rows, (topic, values, keys, headers, timestamps, places, first)
-            )
-        return self.send_all(topic, values, keys, headers, timestamps, None, places, first)
-
-    cdef send_all(self, topic, values, keys, headers, timestamps, partition, Rows places, Py_ssize_t first):
-        cdef UnsentRecords unsent
         unsent = UnsentRecords.__new__(UnsentRecords)
         unsent.producer = self
         unsent.accumulator = self.accumulator
         unsent.future = FutureRecords.__new__(FutureRecords)
-        unsent.place_rows = places
-        unsent.first = first
         try:
             self.begin_many(unsent, topic, values, keys, headers, timestamps, partition)
         except BaseException as error:
-            unsent.key_rows = unsent.value_rows = unsent.place_rows = None
+            unsent.key_rows = unsent.value_rows = None
             unsent.tell(error)
             raise
         found = unsent.try_again()
@@ -251,10 +238,6 @@ cdef class ProducerBase:
             unsent.values = items_of(values, "values", -1)
             count = len(unsent.values)
         unsent.count = count
-        if unsent.place_rows is not None and self.partitioner is not None:
-            raise ValueError("partition_by: this producer has a partitioner of its own, which decides on the partition")
-        if unsent.place_rows is not None and unsent.place_rows.count != count:
-            raise ValueError(f"places has {unsent.place_rows.count} items, values has {count}")
         keys = self.plain_column(keys, "keys", self.key_serializer)
         if type(keys) is Rows:
             unsent.key_rows = keys
@@ -278,10 +261,6 @@ cdef class ProducerBase:
 
     cdef plain_column(self, items, str what, serializer):
         """A column as Rows, or as a list where somebody's Python wants an object of each; anything else as it is."""
-        if type(items) is Rows:
-            if self.partitioner is not None and serializer is not None:
-                raise ValueError(f"{what} are bytes already, and this producer's partitioner wants to see an object")
-            return items if self.partitioner is None else (<Rows>items).items()
         if not is_column(items):
             return items
         if serializer is not None:
@@ -324,20 +303,16 @@ cdef class ProducerBase:
                 value == NONE and (value_slices == NULL or value_slices[i].length < 0)
                 and key == NONE and (key_slices == NULL or key_slices[i].length < 0)
             ):
-                refuse_empty(unsent.first + i)
+                refuse_empty(i)
             if own_each or not is_plain(key) or not is_plain(value):
-                own = headers_for(None if headers is None else headers[i], unsent.first + i)
+                own = headers_for(None if headers is None else headers[i], i)
                 if key_list is not None:
-                    own_key = to_bytes(self.key_serializer, topic, own, <object>key, "key", unsent.first + i)
-                    key_list[i] = own_key
+                    key_list[i] = own_key = to_bytes(self.key_serializer, topic, own, <object>key, "key", i)
                     key = <PyObject *>own_key
                 if value_list is not None:
-                    own_value = to_bytes(
-                        self.value_serializer, topic, own, <object>value, "value", unsent.first + i
-                    )
-                    value_list[i] = own_value
+                    value_list[i] = own_value = to_bytes(self.value_serializer, topic, own, <object>value, "value", i)
                     value = <PyObject *>own_value
-                own_headers = encoded_headers(own, unsent.first + i)
+                own_headers = encoded_headers(own, i)
                 encoded = <PyObject *>own_headers
                 if own_headers is not None and headers_list is None:
                     headers_list = [None] * unsent.count
@@ -346,9 +321,9 @@ cdef class ProducerBase:
                     headers_list[i] = own_headers
             set_fields(&fields, key, value, encoded)
             set_slices(&fields, key_slices, value_slices, i)
-            check_size(&fields, self.max_request_size, unsent.first + i)
+            check_size(&fields, self.max_request_size, i)
             if timestamps is not None:
-                future.timestamps[i] = timestamp_from(timestamps[i], unsent.first + i)
+                future.timestamps[i] = timestamp_from(timestamps[i], i)
             if key_sizes != NULL:
                 key_sizes[i] = <int32_t>fields.key_length
             value_sizes[i] = <int32_t>fields.value_length

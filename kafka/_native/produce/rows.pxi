@@ -41,10 +41,6 @@ cdef class Rows:
     def __len__(self):
         return self.count
 
-    def tolist(self):
-        """The bytes of each row, None where it is null."""
-        return self.items()
-
     cdef Slice *more(self, Py_ssize_t count) except NULL:
         """Room for so many rows behind those that there are."""
         cdef Py_ssize_t room = self.count + count
@@ -73,26 +69,6 @@ cdef class Rows:
 def as_rows(items, str what not None):
     """A column as Rows, which `send_many` takes; None for what is none. `what`: its name in errors."""
     return rows_of(items, what)
-
-
-def rows_of_list(list items not None, str what not None, Py_ssize_t first):
-    """Rows of bytes, text (as UTF-8) or None; the first is number `first`."""
-    cdef Rows rows = Rows.__new__(Rows)
-    cdef Slice *slices
-    cdef Py_ssize_t i
-    rows.held = [item.encode() if isinstance(item, str) else item for item in items]
-    slices = rows.more(len(rows.held))
-    for i in range(len(rows.held)):
-        item = rows.held[i]
-        if item is not None and type(item) is not bytes:
-            raise TypeError(f"{what} must be bytes, str or None, not {type(item).__name__} as in row {first + i}")
-        slices[i].data = NULL
-        slices[i].length = -1
-        if item is not None:
-            slices[i].data = <const uint8_t *>PyBytes_AS_STRING(item)
-            slices[i].length = PyBytes_GET_SIZE(item)
-    rows.count = len(rows.held)
-    return rows
 
 
 cdef Rows rows_of(items, str what):

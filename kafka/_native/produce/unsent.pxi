@@ -207,8 +207,6 @@ cdef class UnsentRecords(Unsent):
     cdef list value_list
     cdef Rows key_rows              # in their place: columns
     cdef Rows value_rows
-    cdef Rows place_rows            # what decides on partitions in place of keys
-    cdef Py_ssize_t first           # the number of the first record, for errors to name
     cdef list headers_list
     cdef list keys                  # as they were given, for a partitioner
     cdef list values
@@ -222,7 +220,7 @@ cdef class UnsentRecords(Unsent):
     cdef end(self):
         Unsent.end(self)
         self.future.pack()
-        self.key_rows = self.value_rows = self.place_rows = None
+        self.key_rows = self.value_rows = None
 
     def tell(self, error not None):
         tell_accepted(error, self.index, self.future)
@@ -250,9 +248,7 @@ cdef class UnsentRecords(Unsent):
             return False
         cdef Py_ssize_t length
         for i in range(self.count):
-            if self.place_rows is not None:
-                length = self.place_rows.slices[i].length
-            elif self.key_rows is not None:
+            if self.key_rows is not None:
                 length = self.key_rows.slices[i].length
             else:
                 length = size_of(ListItem(self.key_list, i))
@@ -275,7 +271,6 @@ cdef class UnsentRecords(Unsent):
         cdef PyObject *headers = NONE
         cdef Slice *key_slices = slices_of(self.key_rows)
         cdef Slice *value_slices = slices_of(self.value_rows)
-        cdef Slice *places = slices_of(self.place_rows)
         cdef Py_ssize_t i
         cdef Py_ssize_t start = self.index
         cdef Py_ssize_t memory = self.granted
@@ -288,8 +283,7 @@ cdef class UnsentRecords(Unsent):
             self.lacks(NEEDS_PARTITIONS, 0)
             return self
         each = partition is None and (
-            self.chosen is not None or keys is not None or key_slices != NULL or places != NULL
-            or producer.placing == ROUND_ROBIN
+            self.chosen is not None or keys is not None or key_slices != NULL or producer.placing == ROUND_ROBIN
         )
         if each and self.chosen is None and self.partition_count == 0:
             if queues.partition_count > 0:
@@ -322,9 +316,7 @@ cdef class UnsentRecords(Unsent):
                     queue = queues
                 else:
                     queue = keyed_queue(
-                        producer.placing, queues, self.partition_count,
-                        fields.key if places == NULL else places[i].data,
-                        fields.key_length if places == NULL else places[i].length,
+                        producer.placing, queues, self.partition_count, fields.key, fields.key_length
                     )
             elif queue is None:
                 queue = place(producer, queues, partition, None, None, None, None)
@@ -351,7 +343,7 @@ cdef class UnsentRecords(Unsent):
                 memory = 0
                 accumulator.wake_waiters()      # it may have needed less
         self.index = self.count
-        self.key_rows = self.value_rows = self.place_rows = None
+        self.key_rows = self.value_rows = None
         future.pack()
         return future
 
@@ -369,7 +361,7 @@ cdef class UnsentRecords(Unsent):
             self.index += 1
             accept(record)
         self.over = True
-        self.key_rows = self.value_rows = self.place_rows = None
+        self.key_rows = self.value_rows = None
         future.pack()
         return future
 
