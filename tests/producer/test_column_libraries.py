@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 from typing import Any
 
 import numpy
@@ -13,7 +14,9 @@ import pyarrow
 import pytest
 
 from kafka import KafkaProducer
+from kafka.producer.waiting import WaitingProducer
 from kafka.testing import EmbeddedCluster
+from tests.producer.test_accumulator import Setup
 from tests.producer.test_columns import Upper, sent
 
 ITEMS = [b"", None, b"short", b"longer than twelve bytes", None, "größer".encode()]
@@ -124,6 +127,33 @@ def test_a_serializer_is_given_what_the_library_makes_of_it(column: Any) -> None
     ):
         producer.send_many("t", column, [b"k", b"k"]).get(20)
     assert seen == [b"a", None]
+
+
+def test_a_text_of_a_library_is_no_column_and_a_table_none_either() -> None:
+    for text in (numpy.str_("abc"), numpy.bytes_(b"abc"), pandas.DataFrame({"a": [b"1"], "b": [b"2"]})):
+        for options in ({}, {"keys": [b"k"]}):
+            with pytest.raises(TypeError):
+                sent(text, **options)
+    with pytest.raises(TypeError, match="must be a column, not a DataFrame"):
+        with_serializer(pandas.DataFrame({"a": [b"1"], "b": [b"2"]}))
+
+
+def with_serializer(values: Any) -> None:
+    it = Setup(linger=0)
+    it.accumulator.set_partition_count("t", 1)
+    WaitingProducer(it.accumulator, value_serializer=Upper()).send_many("t", values)
+
+
+def test_texts_of_pandas_where_there_is_no_pyarrow() -> None:
+    code = """
+    import sys
+    sys.modules["pyarrow"] = None
+    import pandas
+    from tests.producer.test_columns import sent
+    print([value for _, value in sent(pandas.Series([b"a", None, b"c"], dtype="category"), [b"k"] * 3)])
+    """
+    out = subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True)
+    assert out == "[b'a', None, b'c']\n"
 
 
 def test_none_of_them_is_imported() -> None:

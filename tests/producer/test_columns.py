@@ -11,6 +11,7 @@ import pytest
 
 from kafka._codec import UnsentRecords
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.producer.waiting import WaitingProducer
 from tests.arrow_capsules import Column, Stream, binary
 from tests.producer.test_accumulator import KIB, Setup, records_of
 from tests.trying import try_send_many
@@ -204,7 +205,7 @@ def test_a_type_that_is_not_bytes_is_named(format: bytes, name: str) -> None:
 
 
 def test_a_table_is_no_column() -> None:
-    with pytest.raises(TypeError, match=r"values is a table .*send_table"):
+    with pytest.raises(TypeError, match=r"values is a table .*one of its columns"):
         sent(Column(b"+s", [None], 1))
 
 
@@ -244,6 +245,57 @@ def test_a_memoryview_of_rows() -> None:
 
 
 # -- waiting, and what is over -----------------------------------------------------------------------------------------
+
+
+def test_a_memoryview_that_its_owner_lets_go_of() -> None:
+    memory = bytearray(b"abcdef" * 1000)
+    view = memoryview(memory).cast("B", (2000, 3))
+
+    class LetsGo:
+        def serialize(self, topic: str, headers: Any, data: Any) -> Any:
+            view.release()
+            with pytest.raises(BufferError):
+                memory.clear()
+            return data
+
+    sender = Setup(linger=0)
+    sender.accumulator.set_partition_count("t", 1)
+    producer = WaitingProducer(sender.accumulator, key_serializer=LetsGo())
+    producer.send_many("t", view, [b"k"] * 2000)
+    read = [bytes(record.value) for batch in sender.pull_all() for record in records_of(batch)]
+    assert read == [b"abc", b"def"] * 1000
+    with pytest.raises(ValueError, match="released"):
+        sent(view)
+    memory.clear()
+
+
+class Listed:
+    """For NumPy an array, for Python a sequence; and it has no __iter__."""
+
+    def __array__(self, *more: Any) -> Any:
+        raise AssertionError
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        return range(3)[index]
+
+
+def test_with_a_serializer_what_is_no_column_of_bytes_is_a_sequence() -> None:
+    def numbers(values: Any) -> list[bytes]:
+        it = Setup(linger=0)
+        it.accumulator.set_partition_count("t", 1)
+        WaitingProducer(it.accumulator, value_serializer=AsText()).send_many("t", values)
+        return [bytes(record.value) for batch in it.pull_all() for record in records_of(batch)]
+
+    assert numbers(memoryview(b"abc")) == [b"97", b"98", b"99"]
+    assert numbers(Listed()) == [b"0", b"1", b"2"]
+
+
+class AsText:
+    def serialize(self, topic: str, headers: Any, data: Any) -> bytes:
+        return str(data).encode()
 
 
 def test_what_waits_for_memory_goes_on_and_lets_go_at_its_end() -> None:

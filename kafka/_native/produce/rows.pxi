@@ -4,7 +4,7 @@
 # A column is checked as a whole when it is taken over, as far as it tells how large its memory is. Nothing is copied;
 # what owns the memory is kept until the records are in the buffer.
 
-from cpython.memoryview cimport PyMemoryView_GET_BUFFER
+from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef struct Slice:
@@ -126,28 +126,36 @@ cdef Rows _rows_of_numpy(items, str what):
 cdef Rows _rows_of_pandas(items, str what):
     """A Series or an Index: NumPy's, or Arrow's; in a column of objects what is missing is null."""
     if not hasattr(items, "dtype") or not hasattr(items, "to_numpy"):
-        raise TypeError(f"{what} must be a column, not a {type(items).__name__}; send_table takes tables")
+        raise TypeError(f"{what} must be a column, not a {type(items).__name__}; give one of its columns")
     if type(items.dtype).__module__.partition(".")[0] == "numpy":
         return _rows_of_numpy(items.to_numpy(), what)
     if not hasattr(items, "__arrow_c_stream__"):
         return None
-    return _rows_of_arrow(items, "__arrow_c_stream__", what)
+    try:
+        return _rows_of_arrow(items, "__arrow_c_stream__", what)
+    except ImportError:         # pandas gives it by pyarrow alone
+        return None
 
 
 cdef list objects_of(items, str what):
     """A column for a serializer: the Python object of each row, as its library makes them."""
+    cdef Rows rows = None
+    package = (type(items).__module__ or "").partition(".")[0]
     for name in ("to_pylist", "to_list"):
         method = getattr(type(items), name, None)
-        if method is not None and (type(items).__module__ or "").partition(".")[0] in ("pyarrow", "polars"):
+        if method is not None and package in ("pyarrow", "polars"):
             return list(method(items))
-    if isinstance(items, memoryview) or not hasattr(type(items), "__iter__"):
-        return rows_of(items, what).items()
-    return list(items)
+    # What the columns of a DataFrame are called is not what it has.
+    if isinstance(items, memoryview) or not hasattr(type(items), "__iter__") or (
+        package == "pandas" and not hasattr(items, "dtype")
+    ):
+        rows = rows_of(items, what)
+    return list(items) if rows is None else rows.items()
 
 
 cdef bint is_column(items):
     """Whether it may be one; a list is none."""
-    if items is None or type(items) is list or type(items) is tuple:
+    if items is None or isinstance(items, (list, tuple, str, bytes, bytearray)):    # NumPy's str_ and bytes_, too
         return False
     if isinstance(items, memoryview):
         return True
@@ -157,6 +165,7 @@ cdef bint is_column(items):
 
 cdef Rows _rows_of_memory(memoryview view, str what, kind):
     """Rows of one width. `kind` "S": without the zero bytes at their end, as NumPy has them."""
+    view = PyMemoryView_FromObject(view)    # the user may release the other; ValueError where that was done
     cdef Py_buffer *buffer = PyMemoryView_GET_BUFFER(view)
     cdef Rows rows
     cdef Slice *slices
@@ -235,7 +244,7 @@ cdef Layout _layout(ArrowSchema *schema, str what) except *:
         layout.kind = c"w"
         layout.width = int(format[2:])
     elif format == b"+s":
-        raise TypeError(f"{_named(what, schema)} is a table (an Arrow struct), not a column; send_table takes tables")
+        raise TypeError(f"{_named(what, schema)} is a table (an Arrow struct), not a column; give one of its columns")
     else:
         raise TypeError(
             f"{_named(what, schema)} is an Arrow array of {_arrow_name(format)}; keys and values are bytes: cast it to "
