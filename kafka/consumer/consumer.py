@@ -410,18 +410,16 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
                 taken = take(fetched)
             except IllegalStateError:  # another thread is at it
                 raise
-            except Exception as error:
+            except KafkaError as error:
                 self.current = None
-                is_lasting = isinstance(error, KafkaError)
-                if isinstance(error, KafkaError):
-                    self._reading.broken(fetched, error)
-                else:  # for want of memory, say: the next call may do better
-                    self._reading.put_back(fetched)
+                self._reading.broken(fetched, error)
                 if not has_others:
                     raise
-                if not is_lasting:
-                    return None
                 continue
+            except Exception:  # for want of memory, say: the next call may do better
+                if not has_others:
+                    raise
+                return None
             if taken:
                 return taken
             self.current = None

@@ -39,8 +39,6 @@ def test_it_sends_in_every_way_and_the_broker_has_as_many(row: Row) -> None:
     alone = Row(row.name, row.section, row.broker, (TURBO,), row.do, row.how, {**row.settings})
     (found,) = harness.measure([alone], Plan(rounds=1, seconds=0.05))
     ours = found["contenders"][TURBO]
-    if "BinaryScalar" in ours.get("missing", ""):
-        pytest.skip("send_many takes no columns of Arrow's yet")
     assert "rate" in ours and ours["rate"]["median"] > 0, ours
 
 

@@ -150,10 +150,12 @@ def test_texts_of_pandas_where_there_is_no_pyarrow() -> None:
     sys.modules["pyarrow"] = None
     import pandas
     from tests.producer.test_columns import sent
-    print([value for _, value in sent(pandas.Series([b"a", None, b"c"], dtype="category"), [b"k"] * 3)])
+    for column in (pandas.Series([b"a", None, b"c"], dtype="category"), pandas.Series(["a", None, "c"], dtype="str"),
+                   pandas.Series(["a", None, "c"], dtype=object).astype("category")):
+        print([value for _, value in sent(column, [b"k"] * 3)])
     """
     out = subprocess.check_output([sys.executable, "-c", textwrap.dedent(code)], text=True)
-    assert out == "[b'a', None, b'c']\n"
+    assert out == "[b'a', None, b'c']\n" * 3
 
 
 def test_none_of_them_is_imported() -> None:

@@ -289,8 +289,10 @@ def test_with_a_serializer_what_is_no_column_of_bytes_is_a_sequence() -> None:
         WaitingProducer(it.accumulator, value_serializer=AsText()).send_many("t", values)
         return [bytes(record.value) for batch in it.pull_all() for record in records_of(batch)]
 
-    assert numbers(memoryview(b"abc")) == [b"97", b"98", b"99"]
     assert numbers(Listed()) == [b"0", b"1", b"2"]
+    assert numbers(memoryview(b"abcdef").cast("B", (2, 3))) == [b"b'abc'", b"b'def'"]
+    with pytest.raises(TypeError, match="single memoryview"):
+        numbers(memoryview(b"abc"))
 
 
 class AsText:

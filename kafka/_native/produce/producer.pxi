@@ -263,14 +263,17 @@ cdef class ProducerBase:
         """A column as Rows, or as a list where somebody's Python wants an object of each; anything else as it is."""
         if not is_column(items):
             return items
-        if serializer is not None:
+        if serializer is not None and not isinstance(items, memoryview):
             return objects_of(items, what)
         rows = rows_of(items, what)
         if rows is None:
-            if hasattr(items, "isna"):      # of pandas, with whatever it has for what is missing
-                return [None if missing else item for item, missing in zip(items, items.isna())]
+            if hasattr(items, "isna"):  # of pandas, with whatever it has for what is missing; text as UTF-8
+                return [
+                    None if missing else item.encode() if isinstance(item, str) else item
+                    for item, missing in zip(items, items.isna())
+                ]
             return items
-        return rows if self.partitioner is None else (<Rows>rows).items()
+        return rows if self.partitioner is None and serializer is None else (<Rows>rows).items()
 
     cdef prepare_many(self, UnsentRecords unsent, topic, list headers, list timestamps):
         """Check every record and run its serializers; note what the metadata of its future will tell."""

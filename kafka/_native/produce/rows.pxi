@@ -146,9 +146,7 @@ cdef list objects_of(items, str what):
         if method is not None and package in ("pyarrow", "polars"):
             return list(method(items))
     # What the columns of a DataFrame are called is not what it has.
-    if isinstance(items, memoryview) or not hasattr(type(items), "__iter__") or (
-        package == "pandas" and not hasattr(items, "dtype")
-    ):
+    if not hasattr(type(items), "__iter__") or package == "pandas" and not hasattr(items, "dtype"):
         rows = rows_of(items, what)
     return list(items) if rows is None else rows.items()
 
