@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from kafka.consumer.consumer import KafkaConsumer
 
 INFINITY = float("inf")
-LONGEST_WAIT = 3600.0  # seconds, after which it is looked again
 
 
 class BoundedRead:
@@ -72,7 +71,7 @@ class BoundedRead:
         deadline = time.monotonic() + timeout_ms / 1000
         consumer = self._consumer
         while self._open:
-            is_woken = consumer._woken
+            heard = consumer._heard
             found = {
                 tp: records
                 for tp, given in consumer.poll(0, max_records).items()
@@ -80,7 +79,7 @@ class BoundedRead:
             }
             self._look()
             left = deadline - time.monotonic()
-            if found or not self._open or left <= 0 or is_woken:
+            if found or not self._open or left <= 0 or consumer._wakeups != heard:
                 return found
             consumer._wait_for_more(left)
         return {}
@@ -92,13 +91,22 @@ class BoundedRead:
             fetched = consumer.current
             end = -1 if fetched is None else self.ends.get(fetched.position.partition, -1)
             while consumer.current is fetched and (record := consumer.next_at_hand()) is not None:
+                if record.offset + 1 >= end:  # what comes behind it is not for this
+                    self._look()
                 if record.offset < end:
                     yield record
-            if consumer.current is fetched:  # else the loop's body has read on
-                found = consumer._go_on(0)
-                self._look()
-                if not found and self._open:
-                    consumer._wait_for_more(LONGEST_WAIT)
+                if record.offset + 1 >= end:
+                    break
+            else:
+                if consumer.current is fetched:  # otherwise the loop's body has read on
+                    heard = consumer._heard
+                    found = consumer._go_on(0)
+                    self._look()
+                    if found or not self._open:
+                        continue
+                    if consumer._wakeups != heard:
+                        return
+                    consumer._wait_for_more(INFINITY)
 
     def _within(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
         end = self.ends.get(tp, -1)
@@ -115,8 +123,7 @@ class BoundedRead:
                 self._open.remove(tp)
             elif position.offset >= end or (position.nothing_until >= end and position.offset >= position.nothing_from):
                 self._open.remove(tp)
-                if position.offset != end:
-                    consumer.seek(tp, end)
+                consumer.seek(tp, end)  # what was fetched behind it is let go of
         if not self._open:
             for tp in self.ends:
                 self._bound(tp, INFINITY)

@@ -57,8 +57,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     _checked: ConsumerConfig
 
     _MADE = Client._MADE | {
-        "_positions", "_topics", "_pattern", "_matched_by_brokers", "_snapshot", "_woken", "_deliveries", "_reading",
-        "_fetch", "_member", "_listener", "_commits", "_stored", "_next_commit", "_metrics",
+        "_positions", "_topics", "_pattern", "_matched_by_brokers", "_snapshot", "_wakeups", "_heard", "_deliveries",
+        "_reading", "_fetch", "_member", "_listener", "_commits", "_stored", "_next_commit", "_metrics",
     }  # fmt: skip
 
     def __init__(self, *topics: str, **configs: Unpack[ConsumerArguments]) -> None:
@@ -69,7 +69,7 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         self._autocommit = True
         self._seen_handed_out = 0
         self._snapshot: Any = None  # whose partitions are assigned, where all of the topics' are
-        self._woken = False
+        self._wakeups = self._heard = 0  # asked for, and those of which some call knows
         self._polled = time.monotonic()  # when records were last asked for
         config = ConsumerConfig(configs)
         self._checked = config
@@ -329,8 +329,10 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         batches: list[RecordColumns] = []
         room = BATCHES_SIZE
         began: dict[ReadPosition, int] = {}
-        was_inner = self._enter(threading.get_ident())
+        thread = threading.get_ident()
+        is_inner = self.reader == thread
         try:
+            self._enter(thread)
             self._attend()
             while left > 0 and room > 0:
                 columns = self._taken(deadline, bool(batches), partial(take_columns, most=left, enough=room), began)
@@ -343,8 +345,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             self._interrupted(error, began)
             raise
         finally:
-            self._exit(was_inner)
-        self._woken = False
+            self._exit(thread, is_inner)
+        self._heard = self._wakeups
         return batches
 
     def _asked_for(self, timeout_ms: float, max_records: int | None, default: int) -> tuple[float, int]:
@@ -368,8 +370,10 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         records: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
         began: dict[ReadPosition, int] = {}
-        was_inner = self._enter(threading.get_ident())
+        thread = threading.get_ident()
+        is_inner = self.reader == thread
         try:
+            self._enter(thread)
             self._attend()
             while left > 0:
                 taken = self._taken(deadline, bool(records), methodcaller("take", left), began)
@@ -381,8 +385,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             self._interrupted(error, began)
             raise
         finally:
-            self._exit(was_inner)
-        self._woken = False  # this call has ended; the one after it may wait
+            self._exit(thread, is_inner)
+        self._heard = self._wakeups  # this call has ended; the one after it may wait
         return records
 
     def _interrupted(self, error: BaseException, began: Mapping[ReadPosition, int]) -> None:
@@ -401,6 +405,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
         """
         while True:
             fetched = self.current
+            if fetched is not None and not has_others:
+                self._reading.tell()
             if fetched is None:
                 fetched = self.current = self._reading.next(quiet=True) if has_others else self._fetched(deadline)
                 if fetched is None:
@@ -408,13 +414,12 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             began.setdefault(fetched.position, fetched.position.offset)
             try:
                 taken = take(fetched)
-            except IllegalStateError:  # another thread is at it
-                raise
             except KafkaError as error:
-                self.current = None
-                self._reading.broken(fetched, error)
+                is_lasting = self._cannot_read(fetched, error, is_told=not has_others)
                 if not has_others:
                     raise
+                if not is_lasting:
+                    return None
                 continue
             except Exception:  # for want of memory, say: the next call may do better
                 if not has_others:
@@ -425,6 +430,14 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             self.current = None
             self._reading.done(fetched)
 
+    def _cannot_read(self, fetched: Fetched, error: KafkaError, is_told: bool = True) -> bool:
+        """Whether that is so until somebody seeks: not where another thread is at it."""
+        if isinstance(error, IllegalStateError):
+            return False
+        self.current = None
+        self._reading.broken(fetched, error, is_told)
+        return True
+
     def _fetched(self, deadline: float) -> Fetched | None:
         """What to read on with; None where nothing arrives before clock second `deadline`."""
         while True:
@@ -434,8 +447,8 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             fetched = self._reading.next()
             if fetched is not None:
                 return fetched
-            if self._woken:
-                self._woken = False
+            if self._wakeups != self._heard:
+                self._heard = self._wakeups
                 return None
             left = deadline - time.monotonic()
             if left <= 0:
@@ -457,8 +470,10 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
     def _go_on(self, deadline: float) -> bool:
         """To what comes after `current`, or that again where attention was wanted; False: nothing before `deadline`."""
         self._check_open()
-        was_inner = self._enter(threading.get_ident())
+        thread = threading.get_ident()
+        is_inner = self.reader == thread
         try:
+            self._enter(thread)
             if self.current is not None and self.attention:  # there may be more of it
                 self._reading.put_back(self.current)
             elif self.current is not None:
@@ -467,13 +482,13 @@ class KafkaConsumer(ConsumerBase, GroupMethods, Places, Questions, Client):
             self.current = self._fetched(deadline)
             return self.current is not None
         finally:
-            self._exit(was_inner)
+            self._exit(thread, is_inner)
 
     def wakeup(self) -> None:
         """End the present or the next `poll()` at once, with what there is; an iteration ends when that is used up. Any
         thread may call it.
         """
-        self._woken = True
+        self._wakeups += 1
         self._reading.wake_up()
 
     def metrics(self, raw: bool = False) -> dict[Any, Any] | None:

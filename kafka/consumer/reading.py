@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from kafka._codec import ConsumerRecord, Fetched, ReadPosition, ReadRules
@@ -70,12 +71,12 @@ class Reading:
         """What to read on with, if anything has arrived; raises what is wrong with a partition, unless `quiet`."""
         self._event.clear()
         self._drop_stale()
-        if not self._told and not quiet:
-            self._raise()
+        if not quiet:
+            self.tell()
         while self._deliveries.arrived:
             arrived = self._deliveries.arrived.popleft()
             if isinstance(arrived, Failure):
-                if not arrived.is_stale:
+                if not arrived.is_stale and not (arrived.sticks and self._is_stuck(arrived.position)):
                     self._stuck.append(arrived)
                     if not quiet:
                         self._raise()
@@ -91,6 +92,13 @@ class Reading:
             self._make_room()
         return None
 
+    def tell(self) -> None:
+        """Raise what is wrong with a partition, but after a call that did: then it is the turn of the others."""
+        was_told, self._told = self._told, False
+        if self._stuck and not was_told:
+            self._drop_stale()
+            self._raise()
+
     def _make_room(self) -> None:
         """Nothing comes because what paused partitions have holds all the memory: it is fetched again when resumed."""
         for position in {fetched.position for fetched in self._parked if not fetched.is_stale}:
@@ -103,11 +111,13 @@ class Reading:
         self._deliveries.returned.append(fetched)
         self._wake()
 
-    def broken(self, fetched: Fetched, error: KafkaError) -> None:
-        """Its next record cannot be had, for this reason, which the reader is told until it seeks. What was fetched is
-        let go of: it would keep its memory from the others.
+    def broken(self, fetched: Fetched, error: KafkaError, is_told: bool) -> None:
+        """Its next record cannot be had, for this reason, which the reader is told until it seeks; `is_told`: it is
+        now. What was fetched is let go of: it would keep its memory from the others.
         """
-        self._told = True
+        self._told = is_told
+        with suppress(ValueError):
+            self._deliveries.arrived.remove(fetched)  # put back by a deserializer that has paused its partition
         position = fetched.position
         if not fetched.is_stale:
             self._stuck.append(Failure(position, error.fresh(), sticks=True))
@@ -125,7 +135,6 @@ class Reading:
 
     def _raise(self) -> None:
         """What is wrong with a partition of which nothing can be had."""
-        self._told = False
         if self._stuck:
             failure = self._stuck.pop(0)
             if failure.sticks:

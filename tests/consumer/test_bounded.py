@@ -85,6 +85,58 @@ def test_a_loop_whose_body_reads_seeks_and_fails(producer: KafkaProducer, make: 
     assert read == [*range(21), *range(90, 100)] and reading.is_done
 
 
+@pytest.mark.parametrize("way", ["poll", "iterate"])
+def test_what_is_behind_the_end_is_left_alone(producer: KafkaProducer, make: Any, way: str) -> None:
+    """Neither deserialized nor passed over, though it was fetched together with what is before."""
+    for partition, count in ((0, 3), (1, 6)):
+        send(producer, range(count), partition=partition)
+    consumer = make(value_deserializer=int)
+    ask = consumer.end_offsets
+
+    def then_more(*args: Any) -> Any:
+        found = ask(*args)
+        producer.send("t", b"poison", partition=0)
+        send(producer, range(4, 6), partition=0)
+        return found
+
+    consumer.end_offsets = then_more
+    reading = consumer.read_to_end({T0: 0, T1: 0})
+    read = []
+    if way == "iterate":
+        read = [(record.partition, record.offset) for record in reading]
+    while not reading.is_done:
+        for tp, records in reading.poll(5000, 3).items():
+            read += [(tp.partition, record.offset) for record in records]
+    assert sorted(read) == [*((0, n) for n in range(3)), *((1, n) for n in range(6))]
+    assert [consumer.position(tp) for tp in (T0, T1)] == [3, 6]
+    consumer.seek(T0, 4)
+    assert next(consumer).offset == 4
+
+
+@pytest.mark.parametrize("way", ["poll", "iterate"])
+def test_wakeup(make: Any, producer: KafkaProducer, way: str) -> None:
+    """Also one that comes while it looks for what has arrived."""
+    send(producer, [1], partition=0)
+    consumer = make()
+    reading = consumer.read_to_end({T0: 0})
+    reading.ends[T0] = 5  # which will not come
+    assert len(reading.poll(5000)[T0]) == 1
+    attend, woken = consumer._attend, []
+
+    def then_woken() -> None:
+        attend()
+        if not woken:
+            woken.append(1)
+            consumer.wakeup()
+
+    consumer._attend = then_woken
+    if way == "poll":
+        assert reading.poll(60_000) == {}
+    else:
+        assert list(reading) == []
+    assert woken
+
+
 def test_from_times_on(producer: KafkaProducer, make: Any) -> None:
     for number in range(10):
         send(producer, [number], partition=number % 2, timestamp_ms=1_700_000_000_000 + number)

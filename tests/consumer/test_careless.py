@@ -382,6 +382,108 @@ def test_a_deserializer_that_reads_from_its_own_consumer(make: Any) -> None:
     assert isinstance(caught.value.__cause__, IllegalStateError)
 
 
+def test_a_deserializer_that_has_its_own_records_taken_away(cluster: EmbeddedCluster) -> None:
+    code = f"""
+    {CONSUMER}
+    calls = []
+    def deserialize(data):
+        if data == b"5" and not calls:
+            calls.append(1)
+            consumer.pause(T0)
+            consumer.poll(0)
+            consumer.seek(T0, 100)
+            consumer.poll(0)
+            time.sleep(0.3)
+            junk = [bytearray(size) for size in range(100, 400) for _ in range(50)]
+            consumer.resume(T0)
+        return data
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap, auto_offset_reset="earliest", value_deserializer=deserialize
+    )
+    consumer.assign([T0])
+    print(*(next(consumer).offset for _ in range(8)), flush=True)
+    consumer.close()
+    """
+    script = Script(code, cluster.bootstrap)
+    line = script.line()
+    script.end()
+    assert line == "0 1 2 3 4 5 100 101"
+
+
+def test_records_at_hand_outlive_another_thread(cluster: EmbeddedCluster, make: Any) -> None:
+    """That is in the middle of the next partition's."""
+    cluster.create_topic("two", partitions=2)
+    with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+        for partition in range(2):
+            for number in range(3):
+                producer.send("two", b"%d" % number, partition=partition)
+    slow = threading.Event()
+
+    def deserialize(data: bytes) -> int:
+        if slow.is_set():
+            time.sleep(0.3)
+        return int(data)
+
+    consumer = make(value_deserializer=deserialize)
+    consumer.assign([TopicPartition("two", partition) for partition in range(2)])
+    time.sleep(0.3)  # both have arrived
+    real, others = consumer._reading.next, []
+    threads = []
+
+    def next_one(quiet: bool = False) -> Any:
+        found = real(quiet)
+        if quiet and found is not None and not threads:
+            consumer.current = found  # as it is where threads switch here
+            slow.set()
+            threads.append(threading.Thread(target=lambda: others.append(next(consumer))))
+            threads[0].start()
+            time.sleep(0.1)
+            slow.clear()
+        return found
+
+    consumer._reading.next = next_one
+    read = polled(consumer)
+    threads[0].join()
+    for _ in range(5):
+        read += polled(consumer)
+    assert sorted((each.partition, each.offset) for each in read + others) == [
+        (p, n) for p in range(2) for n in range(3)
+    ]
+
+
+def test_ctrl_c_as_reading_begins_leaves_nobody_behind(make: Any) -> None:
+    consumer = make()
+    consumer.assign([T0])
+
+    def interrupted(thread: int) -> None:
+        type(consumer)._enter(consumer, thread)
+        raise KeyboardInterrupt
+
+    consumer._enter = interrupted
+    for call in (consumer.poll, consumer.poll_batches, lambda: next(consumer)):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        assert consumer.reader == 0
+    del consumer._enter
+    assert next(consumer).offset == 0
+
+
+def test_a_deserializer_that_pauses_and_raises(make: Any) -> None:
+    def deserialize(data: bytes) -> bytes:
+        if data == b"0":
+            consumer.pause(T0)
+            raise ValueError
+        return data
+
+    consumer = make(value_deserializer=deserialize)
+    consumer.assign([T0])
+    for _ in range(3):
+        with pytest.raises(RecordDeserializationError):
+            consumer.poll(5000)
+    time.sleep(0.1)
+    assert consumer._fetch.partitions[T0].buffered == 0 and consumer._fetch.used >= 0
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [

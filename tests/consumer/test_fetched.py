@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import threading
 import tracemalloc
 from contextlib import suppress
 from typing import Any
@@ -71,6 +72,25 @@ def test_a_bit_that_is_wrong_is_found_before_it_decides_anything(at: int, positi
                     read += [record.offset for record in taken]
             assert read == [0, 1][position:]
         data[len(first) + at] ^= 1 << bit
+
+
+def test_a_position_that_is_moved_while_a_checksum_is_computed() -> None:
+    """The bytes are many, so other threads run meanwhile; the batch is of an aborted transaction and passed over."""
+    data = batch([(None, bytes(1 << 26), [])], transactional=True, producer_id=5, producer_epoch=0)
+    for _ in range(5):
+        source = fetched(data, aborted=[(5, 0)], read_committed=True)
+        begin = threading.Event()
+
+        def move(source: Fetched = source, begin: threading.Event = begin) -> None:
+            begin.wait()
+            source.position.move(0, 3)  # as where the log was found truncated
+
+        thread = threading.Thread(target=move)
+        thread.start()
+        begin.set()
+        source.take(1)
+        thread.join()
+        assert source.position.offset == 0
 
 
 def test_a_last_offset_below_the_first() -> None:

@@ -220,6 +220,32 @@ def test_18_nobody_reads_past_what_cannot_be_deserialized(producer: KafkaProduce
     assert read == [2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("way", ["poll", "iterate"])
+def test_18_it_is_told_while_others_have_more_and_they_go_on(producer: KafkaProducer, make: Any, way: str) -> None:
+    for value in (b"0", b"poison"):
+        producer.send("t", value, partition=0)
+    for number in range(3000):
+        producer.send("t", b"%d" % number, partition=1)
+    producer.flush()
+    consumer = make(value_deserializer=int, max_poll_records=50, max_partition_fetch_bytes=2000)
+    consumer.assign([T0, T1])
+    values: list[int] = []
+    told: list[int] = []  # after how many records
+    where: set[tuple[int, int]] = set()
+    while len(values) < 3001 and len(told) < 3001:
+        try:
+            if way == "poll":
+                values += [record.value for records in consumer.poll(5000).values() for record in records]
+            else:
+                values.append(next(consumer).value)
+        except RecordDeserializationError as error:
+            where.add((error.record.partition, error.record.offset))
+            told.append(len(values))
+    assert where == {(0, 1)}
+    assert sorted(values) == sorted([0, *range(3000)])
+    assert told and (way == "iterate" or told[0] <= 150)
+
+
 def test_18_what_cannot_be_read_keeps_no_memory_from_others(
     cluster: EmbeddedCluster, producer: KafkaProducer, make: Any
 ) -> None:

@@ -181,6 +181,8 @@ cdef class Fetched:
                 raise self.broken(base, f"has {end - self.at} bytes, less than a batch header")
             if self.rules.check_crc:    # before anything in it decides that it may be passed over
                 self.check(p, end, base)
+                if self.generation != self.position.generation:
+                    return False    # other threads have run: where the reader is now is no business of this batch
             last = base + <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA)
             if last < base:
                 raise self.broken(base, f"has last offset delta {last - base}")
@@ -490,31 +492,42 @@ cdef class ConsumerBase:
     def __next__(self):
         cdef ConsumerRecord record
         while True:
-            record = self.next_at_hand()
+            record = self.at_hand()
             if record is not None:
                 return record
             self._go_on_by_itself()
 
-    cpdef ConsumerRecord next_at_hand(self):
-        """The next record of what is `current`; None where there is none, or attention is wanted."""
+    cdef inline ConsumerRecord at_hand(self):
+        cdef Fetched current = self.current     # whoever takes it away meanwhile does not free it
         cdef ConsumerRecord record = None
-        if self.current is not None and not self.attention:
-            record = self.current.next()
+        if current is not None and not self.attention:
+            try:
+                record = current.next()
+            except Errors.KafkaError as error:
+                self._cannot_read(current, error)
+                raise
             if record is not None:
                 self.handed_out += 1
         return record
 
+    def next_at_hand(self):
+        """The next record of what is `current`; None where there is none, or attention is wanted."""
+        return self.at_hand()
+
     def _enter(self, unsigned long thread):
-        """Reading begins. Whether it had, in the same thread; IllegalStateError where another one is at it."""
-        cdef bint is_inner = self.reader == thread
-        if self.reader != 0 and not is_inner or self.current is not None and self.current.is_in_use:
+        """Reading begins in this thread, or goes on within itself; IllegalStateError where another one is at it."""
+        if self.reader != 0 and self.reader != thread or self.current is not None and self.current.is_in_use:
             raise in_use()
         self.reader = thread
-        return is_inner
 
-    def _exit(self, bint was_inner):
-        if not was_inner:
+    def _exit(self, unsigned long thread, bint is_inner):
+        """`is_inner`: this thread was reading before."""
+        if self.reader == thread and not is_inner:
             self.reader = 0
 
     def _go_on_by_itself(self):
+        raise NotImplementedError
+
+    def _cannot_read(self, Fetched fetched, error):
+        """`fetched`, which is `current`, has a record next that cannot be had."""
         raise NotImplementedError
