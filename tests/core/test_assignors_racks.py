@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,60 @@ def test_wherever_they_are_the_assignment_is_whole_and_even(
     for id, share in shares.items():
         for tp in share:
             assert min(len(shares[each]) for each in group if tp.topic in group[each].topics) + 1 >= len(shares[id])
+
+
+def in_any_racks(chance: random.Random) -> tuple[dict[str, Subscription], dict[str, int], Racks]:
+    topics = [f"t{number}" for number in range(chance.randint(1, 3))]
+    sizes = {topic: chance.randint(1, 6) for topic in topics}
+    racks = {
+        TP(topic, number): frozenset(chance.sample("abc", chance.randint(1, 2)))
+        for topic in topics
+        for number in range(sizes[topic])
+    }
+    is_uniform = chance.random() < 0.5
+    members = {
+        f"m{number}": Subscription(
+            tuple(topics if is_uniform else chance.sample(topics, chance.randint(1, len(topics)))),
+            rack=chance.choice(("a", "b", "c", None)),
+        )
+        for number in range(chance.randint(1, 5))
+    }
+    return members, sizes, racks
+
+
+def rounds(members: Members, sizes: dict[str, int], racks: Racks) -> tuple[int, Members]:
+    """How often a cooperative group joins until nobody has to give anything up, 12 times at most; and what all have."""
+    for count in range(1, 13):
+        shares = COOPERATIVE_STICKY.assign(members, sizes, racks)
+        is_settled = all(set(each.owned) <= set(shares[id]) for id, each in members.items())
+        members = {id: each._replace(owned=tuple(shares[id]), generation=count) for id, each in members.items()}
+        if is_settled:
+            break
+    return count, members
+
+
+@pytest.mark.parametrize("first", range(0, 1500, 500))
+def test_cooperative_rounds_end(first: int) -> None:
+    """Whoever comes or goes, and whatever is added: then everything is read."""
+    for seed in range(first, first + 500):
+        chance = random.Random(seed)
+        members, sizes, racks = in_any_racks(chance)
+        for _ in range(3):
+            count, members = rounds(members, sizes, racks)
+            assert count < 12, seed
+            read = [tp for each in members.values() for tp in each.owned]
+            topics = {topic for each in members.values() for topic in each.topics}
+            assert len(read) == len(set(read)) == sum(sizes[topic] for topic in topics), seed
+            changed = dict(members)
+            if len(changed) > 1 and chance.random() < 0.5:
+                del changed[chance.choice(sorted(changed))]
+            if chance.random() < 0.6:
+                changed[f"n{chance.random()}"] = Subscription(tuple(sizes), rack=chance.choice(("a", "b", None)))
+            if chance.random() < 0.5:
+                topic = chance.choice(sorted(sizes))
+                racks = {**racks, TP(topic, sizes[topic]): frozenset("a"), TP(topic, sizes[topic] + 1): frozenset("b")}
+                sizes = {**sizes, topic: sizes[topic] + 2}
+            members = changed
 
 
 @pytest.mark.parametrize("strategy", [RANGE, STICKY, COOPERATIVE_STICKY])

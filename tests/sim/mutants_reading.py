@@ -9,6 +9,7 @@ EPOCHS = "tests/sim/test_epochs.py"
 GROUP = "tests/sim/test_membership.py"
 GROUP_SEEDS = "tests/sim/test_group_seeds.py"
 CONSUMER = "tests/sim/test_consumer_protocol.py"
+RACKS = "tests/core/test_assignors_racks.py"
 
 READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
     (
@@ -502,6 +503,20 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "groups.membership",
         (("if has_moved or self._seen", "if self._seen"),),
         GROUP,
+    ),
+    (
+        "gives up what it gets back",
+        "ours: where racks matter a cooperative group swapped the same partitions for ever, and one of them was nobody's",
+        "groups.assignors",
+        (("key=lambda each: (fits(giver, each), owners.get(each) == giver)", "key=lambda each: fits(giver, each)"),),
+        RACKS,
+    ),
+    (
+        "to who is near, however full",
+        "ours: the same, for what is handed on by who has too much",
+        "groups.assignors",
+        (("(len(shares[id]), not fits(id, partition))", "(not fits(id, partition), len(shares[id]))"),),
+        RACKS,
     ),
     (
         "eager and forgetful",

@@ -151,8 +151,8 @@ def assign_in_turn(members: Members, sizes: Sizes, racks: Racks = NO_RACKS) -> S
 
 
 def assign_sticky(members: Members, sizes: Sizes, racks: Racks = NO_RACKS) -> Shares:
-    """As balanced as can be, with as few moves as that takes; where racks matter, with as many partitions near their
-    readers as can be without making it less balanced.
+    """As balanced as can be, with as few moves as that takes; where racks matter, with more partitions near their
+    readers, as far as that makes it no less balanced.
     """
     owners = _owners(members, sizes)
     partitions = [TopicPartition(topic, number) for topic in sizes for number in range(sizes[topic])]
@@ -166,7 +166,7 @@ def assign_sticky(members: Members, sizes: Sizes, racks: Racks = NO_RACKS) -> Sh
     left = [each for each in partitions if readers[each.topic] and each not in owners]
     for each in sorted(left, key=lambda each: (len(near.get(each, ())), len(readers[each.topic]), each)):
         shares[min(near.get(each) or readers[each.topic], key=lambda id: len(shares[id]))].append(each)
-    _level(shares, readers, fits)
+    _level(shares, readers, fits or _anywhere, owners)
     if fits is not None:
         _draw_near(shares, readers, near, fits, owners)
     return {id: sorted(share) for id, share in shares.items()}
@@ -223,21 +223,20 @@ def _owners(members: Members, sizes: Sizes) -> dict[TopicPartition, str]:
     return owners
 
 
-def _level(shares: Shares, readers: Mapping[str, list[str]], fits: Fits | None) -> None:
+def _level(shares: Shares, readers: Mapping[str, list[str]], fits: Fits, owners: Mapping[TopicPartition, str]) -> None:
     """Move partitions until no member has two more than another one that could read one of them; first such as fit no
-    worse there.
+    worse there, and rather those that the giver never had: what it has, it has to give up, and where it gets as many
+    others for that, a cooperative group would never come to rest.
     """
-    if fits is None:
-        fits = _anywhere
     moved = True
     while moved:
         moved = False
         for giver in sorted(shares, key=lambda id: -len(shares[id])):
             most = len(shares[giver])
             for may_fit_worse in (False, True):
-                for partition in sorted(shares[giver], key=lambda each: fits(giver, each)):
+                for partition in sorted(shares[giver], key=lambda each: (fits(giver, each), owners.get(each) == giver)):
                     takers = [id for id in readers[partition.topic] if len(shares[id]) + 1 < most]
-                    taker = min(takers, key=lambda id: (not fits(id, partition), len(shares[id])), default=None)
+                    taker = min(takers, key=lambda id: (len(shares[id]), not fits(id, partition)), default=None)
                     if taker is not None and (may_fit_worse or fits(taker, partition) or not fits(giver, partition)):
                         shares[giver].remove(partition)
                         shares[taker].append(partition)
