@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kafka.client import Client
     from kafka.consumer.commits import CommitCallback, CommitFuture, Offsets
     from kafka.consumer.config import ConsumerConfig
+    from kafka.consumer.patterns import Pattern
 
     Base = Client
 else:
@@ -53,12 +54,16 @@ class GroupMethods(Base):
     _member: Member | None  # None: not subscribed in a group
     _listener: Any
     _positions: dict[TopicPartition, ReadPosition]
+    _topics: set[str] | None
+    _pattern: Pattern | None
     _match: Callable[[], None]
     attention: bool
 
     def _init_group(self) -> None:
         self._member = None
         self._listener = None
+        # Why it cannot be a member, as raised last; and of which subscription: in the next one they are other objects.
+        self._told_refusal: tuple[KafkaError | None, set[str] | None, Pattern | None] = (None, None, None)
         self._commits: deque[CommitFuture] = deque()  # whose callbacks have not run, in order
         self._commit_number = 0
         self._last_commits: dict[TopicPartition, int] = {}  # numbers, of the last commit of each
@@ -73,17 +78,28 @@ class GroupMethods(Base):
     def _attend(self) -> None:
         """Whatever is due beside reading; raises what a listener or a callback raises."""
         self.attention = False
+        self._raise_refusal()
         self._match()
         member = self._member
         if member is not None:
-            if member.error is not None:
-                raise member.error.fresh()
             while (change := member.next_change()) is not None:
                 self._carry_out(change)
         self._tell_commits()
         if self._commits_by_itself() and not self._commits_quietly and time.monotonic() >= self._next_commit:
             self._next_commit = time.monotonic() + self._checked.auto_commit_interval_ms / 1000
             self._commit_quietly(self._uncommitted())
+
+    def _raise_refusal(self) -> None:
+        """Again and again, until somebody subscribes: whatever the IO thread knows of that by now."""
+        error = None if self._member is None else self._member.error
+        if error is None:
+            return
+        told = self._told_refusal
+        if error is not told[0] or (self._topics is told[1] and self._pattern is told[2]):
+            self._told_refusal = (error, self._topics, self._pattern)
+            raise error.fresh()
+        if self._topics is told[1]:  # by a pattern, which may match the same ones: they are to be subscribed again
+            self._topics = set()
 
     def _carry_out(self, change: Change) -> None:
         try:

@@ -136,6 +136,26 @@ def test_what_cannot_be_is_raised_by_poll(make: Any, kind: type[Simple], said: s
     assert said in str(raised[0]) and "'simple'" in str(raised[0])
 
 
+class FailsOnce(Simple):
+    has_failed = False
+
+    def assign(self, cluster: Any, members: Sequence[Any]) -> Any:
+        self.has_failed, had_failed = True, self.has_failed
+        return super().assign(cluster, members) if had_failed else None
+
+
+@pytest.mark.parametrize("what", [{"topics": ["t"]}, {"pattern": "t"}])
+def test_who_was_refused_may_subscribe_the_same_again(make: Any, what: dict[str, Any]) -> None:
+    one = make(partition_assignment_strategy=[FailsOnce()])
+    one.subscribe(**what)
+    for _ in range(3):  # again and again, until then
+        with pytest.raises(AssignorError):
+            until(lambda: False, one)
+    one.subscribe(**what)
+    until(lambda: len(one.assignment()) == 2, one)
+    assert one.subscription() == {"t"}
+
+
 @pytest.mark.parametrize(
     "given, strategy",
     [

@@ -151,13 +151,20 @@ def test_a_pattern_that_the_brokers_do_not_understand_is_said_by_poll(make: Any)
     until(lambda: len(one.assignment()) == PARTITIONS, one)
 
 
-def test_a_pattern_that_brokers_cannot_match_is_said_by_poll(cluster: EmbeddedCluster, make: Any) -> None:
+@pytest.mark.parametrize("then", [{"topics": ["t"]}, {"pattern": "t"}])
+def test_a_pattern_that_brokers_cannot_match_is_said_by_poll(
+    cluster: EmbeddedCluster, make: Any, then: dict[str, Any]
+) -> None:
     for broker in cluster.brokers:
         del broker.versions[ConsumerGroupHeartbeatRequest.API_KEY]
     one = make(**CONSUMER)
-    one.subscribe(pattern=SubscriptionPattern("t"))
-    with pytest.raises(UnsupportedVersionError, match="KIP-848"):
-        until(lambda: False, one)
+    for _ in range(2):
+        one.subscribe(pattern=SubscriptionPattern("t"))
+        for _ in range(2):
+            with pytest.raises(UnsupportedVersionError, match="A pattern that is a str"):
+                until(lambda: False, one)
+    one.subscribe(**then)  # as that says
+    until(lambda: len(one.assignment()) == PARTITIONS, one)
 
 
 def test_patterns_that_are_none_for_brokers(make: Any) -> None:

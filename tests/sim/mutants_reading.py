@@ -505,8 +505,15 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         GROUP,
     ),
     (
+        "refused is refused",
+        "ours: subscribing after a refusal raised KeyError on the IO thread, and the consumer was dead",
+        "groups.membership",
+        (("if self.state in (MemberState.CLOSED, MemberState.FATAL):", "if self.state is MemberState.CLOSED:"),),
+        GROUP,
+    ),
+    (
         "gives up what it gets back",
-        "ours: where racks matter a cooperative group swapped the same partitions for ever, and one of them was nobody's",
+        "ours: where racks matter a cooperative group swapped partitions for ever, and one of them was nobody's",
         "groups.assignors",
         (("key=lambda each: (fits(giver, each), owners.get(each) == giver)", "key=lambda each: fits(giver, each)"),),
         RACKS,

@@ -308,6 +308,21 @@ def test_an_assignor_of_ones_own_that_fails_is_told_and_holds_nobody_up(where: s
     until(w, lambda: len(good.held) == PARTITIONS, 2.0)
 
 
+def test_who_was_refused_joins_when_it_subscribes_again() -> None:
+    w = GroupWorld(15)
+    w.own = Strategy("own", raises)
+    bad = w.add(busy=True)
+    until(w, lambda: bad.member.state is MemberState.FATAL, 5.0)
+    w.own = Strategy("own", assign_ranges)
+    w.add()
+    until(w, lambda: len(w.members[1].held) == PARTITIONS, 2.0)
+    bad.member.subscribe(["t"], w.now)
+    bad.busy = False
+    assert bad.member.error is None
+    until(w, w.settled, 10.0)
+    assert bad.held
+
+
 def test_an_assignor_of_ones_own_hears_what_members_say_and_what_it_has() -> None:
     w = GroupWorld(10)
     told: list[tuple[int, int]] = []

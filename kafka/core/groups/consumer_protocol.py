@@ -332,6 +332,7 @@ class ConsumerMember(Member):
                 return True
         elif error.retriable:
             return True
+        self._unreleased_since = None  # it may subscribe again
         self._refusal = error
         return False
 

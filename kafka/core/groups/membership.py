@@ -132,7 +132,7 @@ class Member:
         self._rebalances = False  # it has to join again
         self._expelled = False  # it is no member any more
         self._is_asleep = False  # nobody polls; it joins again when somebody does
-        self._refusal: KafkaError | None = None  # and never will be one: why
+        self._refusal: KafkaError | None = None  # nor will it be one: why
         self._news = Signal()  # there is newer metadata
         self._last: frozenset[TopicPartition] = frozenset()  # what it was given last, whether it still has that or not
         self._last_generation = -1
@@ -169,13 +169,14 @@ class Member:
     # -- what the consumer asks, on the driver's thread ----------------------------------------------------------------
 
     def subscribe(self, topics: Collection[str], now: float) -> None:
-        """Read these; joins the group, or joins again where they are others than before."""
+        """Read these; joins the group, also where it was refused, or joins again where they are others than before."""
         self._topics = frozenset(topics)
         for topic in topics:
             self._services.metadata.want(topic, now)
         if self._belonging is None:
-            if self.state is MemberState.CLOSED:
+            if self.state in (MemberState.CLOSED, MemberState.FATAL):
                 self.state = MemberState.UNJOINED
+            self.error = self._refusal = None
             self._belonging = Task(self._belong(now), self._ended)
             self._belonging.start(now)
         elif self._topics != self._joined_with:

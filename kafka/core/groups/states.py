@@ -5,7 +5,7 @@ JOINING     JoinGroup and SyncGroup are under way, or the first heartbeat of the
 STABLE      it has its partitions, and heartbeats say that it is there
 REVOKING    classic: the group rebalances; the reader is giving up partitions, then it joins again
 RECONCILING consumer protocol: the reader is giving up partitions or taking them on, as the coordinator wants it
-FATAL       it cannot be a member: the reader has been told why
+FATAL       it cannot be a member: the reader has been told why; until it subscribes again
 CLOSED      it has left, or ended without
 """
 
@@ -33,7 +33,7 @@ class MemberEvent(enum.Enum):
     REBALANCE = "somebody came or went, or something else is subscribed"
     TARGET = "the coordinator wants it to have other partitions"
     LOST = "the group has gone on without it, or it has left because nobody polled"
-    REFUSED = "it will never be a member"
+    REFUSED = "it cannot be a member"
     CLOSE = "the consumer ends, or unsubscribes"
 
     def __repr__(self) -> str:
