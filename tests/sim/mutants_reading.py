@@ -505,6 +505,13 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         GROUP,
     ),
     (
+        "deaf while it assigns",
+        "ours: a partition that was added between assignment and SyncGroup's answer was nobody's for metadata_max_age",
+        "groups.membership",
+        (("            self._compare(now)  # with", "            pass  # with"),),
+        GROUP,
+    ),
+    (
         "refused is refused",
         "ours: subscribing after a refusal raised KeyError on the IO thread, and the consumer was dead",
         "groups.membership",

@@ -238,6 +238,23 @@ def test_partitions_that_are_added_are_given_out() -> None:
     until(w, lambda: sum(len(member.held) for member in w.members) == PARTITIONS + 1, 20.0)
 
 
+def test_partitions_that_are_added_while_the_leader_assigns_are_given_out() -> None:
+    w = GroupWorld(16)
+    topic = w.cluster.topics["t"]
+    w.cluster.home("g").least_work = w.cluster.home("g").most_work = 0.4  # so that the metadata comes first
+
+    def assign(members: Members, sizes: Sizes, racks: Racks) -> Shares:
+        if len(topic) == PARTITIONS:
+            topic.partitions.append(w.cluster.new_partition(topic, PARTITIONS, [0, 1, 2]))
+            w.members[0].driver.core.metadata.refresh("t", w.now)
+        return assign_ranges(members, sizes)
+
+    w.own = Strategy("own", assign)
+    one = w.add()
+    until(w, lambda: len(one.held) == PARTITIONS + 1, 20.0)
+    assert one.told == [("assigned", PARTITIONS), ("revoked", PARTITIONS), ("assigned", PARTITIONS + 1)]
+
+
 def test_a_static_leader_that_came_back_gives_out_partitions_that_are_added() -> None:
     w = GroupWorld(13)
     w.add(instance="a"), w.add(instance="b")

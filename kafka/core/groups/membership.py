@@ -251,7 +251,12 @@ class Member:
     def on_metadata(self, snapshot: Snapshot, now: float) -> None:
         """Partitions may have been added, of which only the leader's assignment can make something."""
         self._news.happens(now)
-        if self.state is MemberState.STABLE and self._seen:
+        if self.state is MemberState.STABLE:
+            self._compare(now)
+
+    def _compare(self, now: float) -> None:
+        """What there is by now with what the last assignment was made with, where we led."""
+        if self._seen:
             has_moved = self.config.rack is not None and self._seen_racks != self._racks(self._seen)
             if has_moved or self._seen != self._sizes(self._seen):
                 self._rejoin(now)
@@ -323,6 +328,7 @@ class Member:
             failures = 0
             self._last, self._last_generation = frozenset(result.value), self.generation
             self.handle(MemberEvent.SYNCED)
+            self._compare(now)  # with what came while the group waited for the assignment
             self._start_beating(now)
             now = await self._adopt(self._last, now)
             now = await self._stay(now)
