@@ -57,6 +57,22 @@ def topics_for(scenario: Scenario, chunks: list[Chunk]) -> Iterator[list[str]]:
     return itertools.cycle([names[at : at + size] for at in range(0, len(names) - size + 1, size)])
 
 
+def tens(chunks: list[Chunk]) -> list[Chunk]:
+    """Ten chunks in one: what goes into a transaction."""
+    return [[*itertools.chain(*chunks[at : at + 10])] for at in range(0, len(chunks) - 9, 10)]
+
+
+class Outcomes:
+    """Deliveries, counted; `__call__` is the client's, and reads each one's offset."""
+
+    def __init__(self) -> None:
+        self.count = self.offset = 0
+
+    def check(self, sent: int) -> None:
+        if self.count != sent:
+            raise RuntimeError(f"{self.count} outcomes of {sent} records")
+
+
 class Measured:
     """Made before the client; `start` and `stop` are the clock."""
 
@@ -238,10 +254,18 @@ def delivered(
     return {**found, **percentiles(latencies), **left}
 
 
-def check_read(scenario: Scenario, seen: int, size: int) -> None:
+def begin(measured: Measured, computing: Computing) -> None:
+    """The clock of a reader, with its first records."""
+    computing.reset()
+    measured.start()
+
+
+def ended(scenario: Scenario, measured: Measured, computing: Computing, seen: int, size: int) -> dict[str, float]:
     """All values are of one size, so their bytes tell how many there were."""
+    found = {**measured.stop(seen), **computing.found()}
     if seen < scenario["records"] or size != seen * scenario["size"]:
         raise RuntimeError(f"{seen} of {scenario['records']} records were read, {size} bytes")
+    return found
 
 
 def percentiles(latencies: list[float]) -> dict[str, float]:

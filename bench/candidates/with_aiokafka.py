@@ -62,8 +62,7 @@ async def consuming(scenario: Scenario, computing: Computing) -> dict[str, float
     while seen < scenario["records"]:
         for records in (await consumer.getmany(timeout_ms=60_000, max_records=scenario.get("max_records"))).values():
             if not seen:
-                computing.reset()
-                measured.start()
+                shared.begin(measured, computing)
             seen += len(records)
             if scenario["how"] == "fields":
                 for record in records:
@@ -72,10 +71,8 @@ async def consuming(scenario: Scenario, computing: Computing) -> dict[str, float
             else:
                 for record in records:
                     size += len(record.value)
-    found = measured.stop(seen)
-    found |= computing.found()
+    found = shared.ended(scenario, measured, computing, seen, size)
     await consumer.stop()
-    shared.check_read(scenario, seen, size)
     return found
 
 

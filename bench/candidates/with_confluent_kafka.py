@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import repeat
 from typing import Any
 
 import scenario as shared
@@ -42,31 +43,23 @@ def flusher(producer: Producer) -> Callable[[], None]:
     return flush
 
 
-class Reports:
-    """Delivery reports, counted."""
-
-    def __init__(self) -> None:
-        self.count = self.offset = 0
-
+class Reports(shared.Outcomes):
     def __call__(self, error: Any, message: Any) -> None:
         if error is not None:
             raise RuntimeError(str(error))
         self.offset = message.offset()
         self.count += 1
 
-    def check(self, sent: int) -> None:
-        if self.count != sent:
-            raise RuntimeError(f"{self.count} reports for {sent} records")
 
-
-def sender(producer: Producer, topic: str, **more: Any) -> Callable[[shared.Chunk], None]:
+def sender(producer: Producer, rows: Callable[[Any], Iterable[tuple[Any, ...]]], **more: Any) -> Callable[[Any], None]:
+    """`rows` makes of a chunk what `produce` is called with: topic, value and perhaps a key."""
     produce, poll = producer.produce, producer.poll
 
-    def each(chunk: shared.Chunk) -> None:
-        for value in chunk:
+    def each(chunk: Any) -> None:
+        for row in rows(chunk):
             while True:
                 try:
-                    produce(topic, value, **more)
+                    produce(*row, **more)
                     break
                 except BufferError:
                     poll(0.01)
@@ -77,87 +70,64 @@ def sender(producer: Producer, topic: str, **more: Any) -> Callable[[shared.Chun
 
 def produce(scenario: Scenario) -> dict[str, float]:
     chunks: list[Any] = shared.chunks_of(scenario)
-    how, topic = scenario["how"], scenario["topic"]
+    how, topic = scenario["how"], repeat(scenario["topic"])
     if how == "transactions":
         return transactions(scenario, chunks)
     if how == "dicts":
         chunks = [[json.loads(value) for value in chunk] for chunk in chunks[:100]]
     measured = Measured()
     producer = producer_for(scenario)
-    produce, poll, flush = producer.produce, producer.poll, flusher(producer)
-    check = shared.unchecked
-    if how == "send" and scenario.get("threads"):
-        return shared.produced_by_threads(scenario, measured, chunks, sender(producer, topic), flush)
-    if how == "send":
-        each = sender(producer, topic)
-    elif how in ("callback", "futures"):  # reports are all there is
-        reports = Reports()
-        check = reports.check
-        each = sender(producer, topic, on_delivery=reports)
-    elif how == "headers":
-        each = sender(producer, topic, headers=[("trace", b"0123456789abcdef"), ("kind", b"x")])
-    elif how == "dicts":
+    flush, check = flusher(producer), shared.unchecked
+    more: dict[str, Any] = {}
 
-        def each(chunk: list[Any]) -> None:
-            for value in chunk:
-                while True:
-                    try:
-                        produce(topic, json.dumps(value).encode())
-                        break
-                    except BufferError:
-                        poll(0.01)
-            poll(0)
+    def rows(chunk: Any) -> Iterable[tuple[Any, ...]]:
+        return zip(topic, chunk, strict=False)  # the name for ever
+
+    if how in ("callback", "futures"):  # reports are all there is
+        reports = more["on_delivery"] = Reports()
+        check = reports.check
+    elif how == "headers":
+        more["headers"] = [("trace", b"0123456789abcdef"), ("kind", b"x")]
+    elif how == "dicts":
+        text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # as ours has them
+
+        def rows(chunk: Any) -> Iterable[tuple[Any, ...]]:
+            return zip(topic, (text(value).encode() for value in chunk), strict=False)
 
     elif how == "keyed":
         keys = shared.keys_for(chunks)
 
-        def each(chunk: shared.Chunk) -> None:
-            for value, key in zip(chunk, next(keys), strict=True):
-                while True:
-                    try:
-                        produce(topic, value, key)
-                        break
-                    except BufferError:
-                        poll(0.01)
-            poll(0)
+        def rows(chunk: Any) -> Iterable[tuple[Any, ...]]:
+            return zip(topic, chunk, next(keys), strict=False)
 
     elif how == "topics":
         topics = shared.topics_for(scenario, chunks)
 
-        def each(chunk: shared.Chunk) -> None:
-            for value, name in zip(chunk, next(topics), strict=True):
-                while True:
-                    try:
-                        produce(name, value)
-                        break
-                    except BufferError:
-                        poll(0.01)
-            poll(0)
+        def rows(chunk: Any) -> Iterable[tuple[Any, ...]]:
+            return zip(next(topics), chunk, strict=True)
 
-    else:
+    elif how != "send":
         raise SystemExit(f"nothing is known of {how!r}")
+    each = sender(producer, rows, **more)
+    if scenario.get("threads"):
+        return shared.produced_by_threads(scenario, measured, chunks, each, flush)
     return shared.produced(scenario, measured, chunks, each, flush, check)
 
 
 def transactions(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
     """Ten chunks to a transaction."""
-    groups = [chunks[at : at + 10] for at in range(0, len(chunks) - 9, 10)]
+    groups = shared.tens(chunks)
     measured = Measured()
     producer = producer_for(scenario, **{"transactional.id": uuid.uuid4().hex})
-    each = sender(producer, scenario["topic"])
+    each = sender(producer, lambda values: zip(repeat(scenario["topic"]), values, strict=False))
     producer.init_transactions()
-    sent = 0
-    for warm in (True, False):
-        if not warm:
-            measured.warm, sent = sent, 0
-            measured.start()
-        for group in shared.during(scenario["seconds"] / (5 if warm else 1), groups):
-            producer.begin_transaction()
-            for chunk in group:
-                each(chunk)
-                sent += len(chunk)
-            producer.commit_transaction()
-    return measured.stop(sent)
+
+    def group(values: shared.Chunk) -> None:
+        producer.begin_transaction()
+        each(values)
+        producer.commit_transaction()
+
+    return shared.produced(scenario, measured, groups, group, flusher(producer))
 
 
 def latency(scenario: Scenario) -> dict[str, float]:
@@ -181,14 +151,17 @@ def latency(scenario: Scenario) -> dict[str, float]:
 def consume(scenario: Scenario) -> dict[str, float]:
     measured = Measured()
     with Computing(scenario) as computing:
-        consumer = Consumer({**common(scenario), "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest"})
+        consumer = Consumer(
+            {**common(scenario), "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest", "check.crcs": True}
+        )
         consumer.subscribe([scenario["topic"]])
         seen = size = 0
         while seen < scenario["records"]:
-            records = consumer.consume(scenario.get("max_records", 500), 60)
+            # It waits for all of them, so at the topic's end it is not asked for more than there are.
+            most = min(scenario.get("max_records", 500), scenario["records"] - seen)
+            records = consumer.consume(most, 60)
             if not seen and records:
-                computing.reset()
-                measured.start()
+                shared.begin(measured, computing)
             seen += len(records)
             if scenario["how"] == "fields":
                 for record in records:
@@ -197,10 +170,8 @@ def consume(scenario: Scenario) -> dict[str, float]:
             else:
                 for record in records:
                     size += len(record.value())
-        found = measured.stop(seen)
-        found |= computing.found()
+        found = shared.ended(scenario, measured, computing, seen, size)
         consumer.close()
-    shared.check_read(scenario, seen, size)
     return found
 
 

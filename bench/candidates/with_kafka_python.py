@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import scenario as shared
 from scenario import Computing, Measured, Scenario
@@ -23,16 +22,12 @@ def produce(scenario: Scenario) -> dict[str, float]:
         compression_type=scenario["compression"],
     )
     topic, send = scenario["topic"], producer.send
-    kept: list[Any] = []
 
     def each(chunk: shared.Chunk) -> None:
-        kept.extend([send(topic, value) for value in chunk])
+        for value in chunk:
+            send(topic, value)
 
-    def check(sent: int) -> None:
-        if sum(future.succeeded() for future in kept) != sent:
-            raise RuntimeError("a record was not delivered")
-
-    return shared.produced(scenario, measured, chunks, each, producer.flush, check)
+    return shared.produced(scenario, measured, chunks, each, producer.flush)
 
 
 def consume(scenario: Scenario) -> dict[str, float]:
@@ -43,14 +38,11 @@ def consume(scenario: Scenario) -> dict[str, float]:
             auto_offset_reset="earliest",
         )  # fmt: skip
         size = len(next(consumer).value)
-        computing.reset()
-        measured.start()
+        shared.begin(measured, computing)
         for _, record in zip(range(scenario["records"] - 1), consumer, strict=False):
             size += len(record.value)
-        found = measured.stop(scenario["records"])
-        found |= computing.found()
+        found = shared.ended(scenario, measured, computing, scenario["records"], size)
         consumer.close()
-    shared.check_read(scenario, scenario["records"], size)
     return found
 
 

@@ -34,19 +34,10 @@ def producer_for(scenario: Scenario, **more: Any) -> KafkaProducer:
     )
 
 
-class Callbacks:
-    """Counts deliveries, and reads each one's offset."""
-
-    def __init__(self) -> None:
-        self.count = self.offset = 0
-
+class Callbacks(shared.Outcomes):
     def __call__(self, metadata: Any) -> None:
         self.offset = metadata.offset
         self.count += 1
-
-    def check(self, sent: int) -> None:
-        if self.count != sent:
-            raise RuntimeError(f"{self.count} callbacks for {sent} records")
 
 
 def produce(scenario: Scenario) -> dict[str, float]:
@@ -149,22 +140,17 @@ def column(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
 
 def transactions(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
     """Ten chunks to a transaction."""
-    groups = [chunks[at : at + 10] for at in range(0, len(chunks) - 9, 10)]
+    groups = shared.tens(chunks)
     measured = Measured()
     producer = producer_for(scenario, transactional_id=uuid.uuid4().hex)
     each = sender(producer, scenario["topic"])
     producer.init_transactions()
-    sent = 0
-    for warm in (True, False):
-        if not warm:
-            measured.warm, sent = sent, 0
-            measured.start()
-        for group in shared.during(scenario["seconds"] / (5 if warm else 1), groups):
-            with producer.transaction():
-                for chunk in group:
-                    each(chunk)
-                    sent += len(chunk)
-    return measured.stop(sent)
+
+    def group(values: shared.Chunk) -> None:
+        with producer.transaction():
+            each(values)
+
+    return shared.produced(scenario, measured, groups, group, producer.flush)
 
 
 def callback_later(scenario: Scenario, chunks: list[shared.Chunk]) -> dict[str, float]:
@@ -209,10 +195,8 @@ def consume(scenario: Scenario) -> dict[str, float]:
         consumer_timeout_ms=60_000,
         **secured(scenario),
     ) as consumer:  # fmt: skip
-        found = {"value": value, "fields": fields, "poll": poll, "columns": columns}[scenario["how"]](
-            scenario, measured, computing, consumer
-        )
-        return {**found, **computing.found()}
+        read = {"value": value, "fields": fields, "poll": poll, "columns": columns}[scenario["how"]]
+        return read(scenario, measured, computing, consumer)
 
 
 Read = Callable[[Scenario, Measured, Computing, KafkaConsumer], dict[str, float]]
@@ -220,19 +204,19 @@ Read = Callable[[Scenario, Measured, Computing, KafkaConsumer], dict[str, float]
 
 def value(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
     size = len(next(consumer).value)
-    begin(measured, computing)
+    shared.begin(measured, computing)
     for record in islice(consumer, scenario["records"] - 1):
         size += len(record.value)
-    return ended(scenario, measured, scenario["records"], size)
+    return shared.ended(scenario, measured, computing, scenario["records"], size)
 
 
 def fields(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
     size = len(next(consumer).value)
-    begin(measured, computing)
+    shared.begin(measured, computing)
     for record in islice(consumer, scenario["records"] - 1):
         record.topic, record.partition, record.offset, record.timestamp, record.key  # noqa: B018
         size += len(record.value)
-    return ended(scenario, measured, scenario["records"], size)
+    return shared.ended(scenario, measured, computing, scenario["records"], size)
 
 
 def poll(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
@@ -240,11 +224,11 @@ def poll(scenario: Scenario, measured: Measured, computing: Computing, consumer:
     while seen < scenario["records"]:
         for records in consumer.poll(60_000, max_records=scenario["max_records"]).values():
             if not seen:
-                begin(measured, computing)
+                shared.begin(measured, computing)
             seen += len(records)
             for record in records:
                 size += len(record.value)
-    return ended(scenario, measured, seen, size)
+    return shared.ended(scenario, measured, computing, seen, size)
 
 
 def columns(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
@@ -255,22 +239,11 @@ def columns(scenario: Scenario, measured: Measured, computing: Computing, consum
     while seen < scenario["records"]:
         for batch in consumer.poll_batches(60_000):
             if not seen:
-                begin(measured, computing)
+                shared.begin(measured, computing)
             table = pyarrow.record_batch(batch)
             seen += table.num_rows
             size += pyarrow.compute.sum(pyarrow.compute.binary_length(table.column("value"))).as_py()
-    return ended(scenario, measured, seen, size)
-
-
-def begin(measured: Measured, computing: Computing) -> None:
-    computing.reset()
-    measured.start()
-
-
-def ended(scenario: Scenario, measured: Measured, seen: int, size: int) -> dict[str, float]:
-    found = measured.stop(seen)
-    shared.check_read(scenario, seen, size)
-    return found
+    return shared.ended(scenario, measured, computing, seen, size)
 
 
 if __name__ == "__main__":

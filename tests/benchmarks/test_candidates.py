@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import harness
 from bench.contenders import TURBO
+from bench.environments import BENCH
 from bench.harness import Plan
 from bench.rows import ROWS, Row
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.testing import EmbeddedCluster
 
 pytestmark = [
@@ -60,8 +65,6 @@ def test_it_tells_latencies(computing: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["value", "fields", "poll", "columns"])
 def test_it_reads_in_every_way(how: str) -> None:
-    from kafka import KafkaProducer
-
     with EmbeddedCluster(topics={"t": 2}) as cluster:
         with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
             producer.send_many("t", [b"%010d" % number for number in range(5000)])
@@ -72,3 +75,76 @@ def test_it_reads_in_every_way(how: str) -> None:
         ours = Plan(1, 1.0).contenders[TURBO]
         (found,) = harness.carried_out(ours.command(), harness.environment(ours), scenario, 1)
         assert found["records"] == 5000 and found["seconds"] > 0
+
+
+# Stands for confluent-kafka: a topic of 1,100 records, and whoever waits for more than it has waits for ever.
+STUB = """
+import os, sys
+class Message:
+    def value(self): return b"0123456789"
+class Consumer:
+    def __init__(self, config):
+        assert config["check.crcs"] is True, config
+        self.left = 1100
+    def subscribe(self, topics): pass
+    def close(self): pass
+    def consume(self, count, timeout):
+        assert 0 < count <= self.left, f"{count} of {self.left}"
+        self.left -= count
+        return [Message()] * count
+class Producer:
+    def __init__(self, config): self.came = open(os.environ["CAME"], "wb")
+    def produce(self, topic, value): self.came.write(value + b"\\n")
+    def poll(self, timeout): pass
+    def flush(self, timeout):
+        self.came.flush()
+        return 0
+"""
+
+
+def with_confluent(folder: Path, scenario: dict[str, Any]) -> harness.Run:
+    """What the program with confluent-kafka finds, on a module that stands for it."""
+    (folder / "confluent_kafka.py").write_text(STUB)
+    environment = {**os.environ, "PYTHONPATH": str(folder), "CAME": str(folder / "came")}
+    command = [sys.executable, str(BENCH / "candidates" / "with_confluent_kafka.py")]
+    scenario = {**harness.SETTINGS, "bootstrap": "", "topic": "t", "seconds": 0.01, "size": 10, **scenario}
+    (found,) = harness.carried_out(command, environment, scenario, 1)
+    return found
+
+
+def test_confluent_kafka_checks_checksums_and_is_not_asked_for_more_than_there_is(tmp_path: Path) -> None:
+    found = with_confluent(tmp_path, {"do": "consume", "how": "value", "records": 1100})
+    assert found["records"] == 1100
+
+
+def test_dicts_are_the_same_bytes_whoever_sends_them(tmp_path: Path) -> None:
+    row = {"name": "Zoë", "list": [1, 2.5], "none": None}
+    values = tmp_path / "values"
+    values.write_text((json.dumps(row) + "\n") * 1000)
+    with_confluent(tmp_path, {"do": "produce", "how": "dicts", "values": str(values)})
+    assert set((tmp_path / "came").read_bytes().splitlines()) == {as_ours_sends_it(row)}
+
+
+def as_ours_sends_it(row: dict[str, Any]) -> bytes:
+    with EmbeddedCluster(topics={"t": 1}) as cluster:
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap, value_serializer="json") as producer:
+            producer.send("t", row).get(10)
+        with KafkaConsumer("t", bootstrap_servers=cluster.bootstrap, auto_offset_reset="earliest") as consumer:
+            value: bytes = next(consumer).value
+            return value
+
+
+@pytest.mark.parametrize("how", ["send_many", "transactions"])
+def test_it_sends_in_the_ways_that_the_broker_that_discards_has_no_rows_for(how: str, tmp_path: Path) -> None:
+    values = tmp_path / "values"
+    values.write_bytes(b"0123456789\n" * 20_000)
+    with EmbeddedCluster(topics={"t": 6}) as cluster:
+        scenario = {
+            **harness.SETTINGS, "do": "produce", "how": how, "bootstrap": cluster.bootstrap, "topic": "t",
+            "seconds": 0.05, "values": str(values),
+        }  # fmt: skip
+        ours = Plan(1, 0.05).contenders[TURBO]
+        (found,) = harness.carried_out(ours.command(), harness.environment(ours), scenario, 1)
+        sent, came = found["records"] + found["warm"], sum(cluster.end_offset("t", number) for number in range(6))
+        markers = sent / 10_000 * 6 if how == "transactions" else 0
+        assert 0 < sent <= came <= sent + markers

@@ -115,7 +115,7 @@ func producerFor(s scenario, more ...kgo.Opt) *kgo.Client {
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerLinger(time.Duration(s.LingerMs)*time.Millisecond),
 		kgo.ProducerBatchMaxBytes(s.BatchSize),
-		kgo.MaxBufferedRecords(250_000),
+		kgo.MaxBufferedRecords(1_000_000),
 		kgo.MaxBufferedBytes(s.BufferMemory),
 	)
 	if s.How != "keyed" {
