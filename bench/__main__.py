@@ -11,13 +11,13 @@ writes the report into docs/, draws its charts and puts its figures into README.
 from __future__ import annotations
 
 import argparse
-import os
+import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from . import contenders, limits, publish, report
+from . import contenders, publish, report
 from .environments import ROOT
 from .harness import Plan, measure
 from .rows import NOT_QUICK, ROWS, Row
@@ -38,6 +38,11 @@ def say(text: str) -> None:
     print(text[:160], end=end, file=sys.stderr, flush=True)
 
 
+def stop(number: int, frame: object) -> None:
+    """As an exception, so that brokers and candidates end with us: they are in sessions of their own."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="some rows, 3 rounds, under 3 minutes")
@@ -48,8 +53,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench" / "report.json", metavar="FILE")
     parser.add_argument("--publish", action="store_true", help="the report into docs/ and README.md")
     options = parser.parse_args()
-    if options.publish and (options.quick or options.rows):
-        parser.error("what is published has all rows: --publish goes with neither --quick nor --rows")
+    if options.publish and (options.quick or options.rows or options.before):
+        parser.error(
+            "what is published has all rows and nothing else: --publish goes with no --quick, --rows or --before"
+        )
     rows = chosen(options.rows, options.quick)
     if not rows:
         raise SystemExit(f"no row has one of {options.rows} in its name: {', '.join(row.name for row in ROWS)}")
@@ -62,9 +69,10 @@ def main() -> None:
     if options.before:
         plan.contenders[contenders.BEFORE] = contenders.before(options.before.resolve())
         rows = [replace(row, who=(row.who[0], contenders.BEFORE, *row.who[1:])) for row in rows]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
     say("measuring what the machine can do")
-    load = {"others": round(report.processors_busy(), 3), "average": os.getloadavg()[0]}
-    at_most, start = limits.measured(), time.monotonic()
+    circumstances, start = report.circumstances(), time.monotonic()
     measured, failed = [], None
     try:
         for row in measure(rows, plan):
@@ -77,7 +85,8 @@ def main() -> None:
     told = [argument for argument in sys.argv[1:] if argument != "--publish"]
     found = report.report(
         measured, command=" ".join(["python -m bench", *told]) if told else "make bench", rounds=plan.rounds,
-        seconds=plan.seconds, took=time.monotonic() - start, load=load, limits=at_most,
+        seconds=plan.seconds, latency_seconds=plan.latency_seconds, took=time.monotonic() - start,
+        circumstances=circumstances,
     )  # fmt: skip
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(publish.as_json(found))

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,13 +63,16 @@ class Discarding(Broker):
 
     def _line(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline()
+        if not (line := self._process.stdout.readline()):
+            raise Missing("the broker that discards has ended")
+        return line
 
     def topic(self, name: str, partitions: int, *, kept: bool = False) -> str:
         return f"{name}-{partitions}"
 
     def count(self, topic: str) -> int:
-        print(file=self._process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # `_line` says so
+            print(file=self._process.stdin, flush=True)
         records: int = json.loads(self._line())["records"]
         return records
 

@@ -90,7 +90,10 @@ def _commit() -> str:
     """The commit, and whether what is measured is another: benchmarks and pages may be."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        try:
+            return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        except FileNotFoundError:
+            return ""
 
     changed = git("status", "--porcelain", "--", "kafka", "setup.py")
     return (git("rev-parse", "--short", "HEAD") or "no repository") + ("-dirty" if changed else "")

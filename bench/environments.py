@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,8 +53,7 @@ def discarding_broker() -> Path:
     """The broker that discards, compiled."""
     source, program = BENCH / "discarding_broker.c", BUILT / "discarding_broker"
     if not up_to_date(program, source):
-        BUILT.mkdir(parents=True, exist_ok=True)
-        run("cc", "cc", "-O2", "-pthread", source, "-o", program)
+        whole(program, lambda path: run("cc", "cc", "-O2", "-pthread", source, "-o", path))
     return program
 
 
@@ -61,9 +62,19 @@ def franz_go() -> Path:
     folder, program = BENCH / "candidates" / "franz", BUILT / "franz"
     if not up_to_date(program, *folder.iterdir()):
         print("building the program with franz-go", file=sys.stderr)
-        BUILT.mkdir(parents=True, exist_ok=True)
-        run("go build", "go", "build", "-o", program, ".", folder=folder)
+        whole(program, lambda path: run("go build", "go", "build", "-o", path, ".", folder=folder))
     return program
+
+
+def whole(path: Path, make: Callable[[Path], object]) -> None:
+    """A file that appears once it is whole: another process may be making it at the same time, or have use for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        make(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def up_to_date(program: Path, *sources: Path) -> bool:

@@ -104,10 +104,12 @@ def limits(found: dict[str, float]) -> str:
 
 
 def short(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows that are not as fast as they are meant to be."""
+    """The rows that are not as fast as they are meant to be, or of which nothing is known."""
     lines = [["row", "meant", "found"], ["---", "---", "---:"]]
     for row in rows:
         ours = next(iter(row["contenders"].values()))
+        if "missing" in ours:
+            lines.append([row["name"], "to be measured", ours["missing"]])
         for bar in row["bars"]:
             if bar["held"] is False:
                 unit = MEASURES.get(bar["measure"], "µs of CPU a record")

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from kafka._codec import scan_csv, scan_json, scan_keyed_lines, scan_lines
 from kafka.records import CODECS, RecordBatchBuilder, decompress, read_batches
 from kafka.records.compression import Codec

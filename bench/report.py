@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from . import limits
 from .contenders import versions
 from .rows import SETTINGS
 
@@ -31,7 +32,8 @@ def _ticks() -> list[int]:
 
 def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "processors": os.cpu_count(),
@@ -41,13 +43,19 @@ def machine() -> dict[str, Any]:
     }
 
 
+def circumstances() -> Report:
+    """Where and with what; asked before anything is measured, so that nothing is lost where it cannot be told."""
+    load = {"others": round(processors_busy(), 3), "average": os.getloadavg()[0]}
+    return {"load": load, "machine": machine(), "versions": versions(), "limits": limits.measured()}
+
+
 def report(
-    rows: list[dict[str, Any]], *, command: str, rounds: int, seconds: float, took: float, load: Any, limits: Any
-) -> Report:
+    rows: list[dict[str, Any]], *, command: str, rounds: int, seconds: float, latency_seconds: float, took: float,
+    circumstances: Report,
+) -> Report:  # fmt: skip
     return {
         "date": time.strftime("%Y-%m-%d"), "command": command, "rounds": rounds, "seconds_a_run": seconds,
-        "minutes": round(took / 60, 1), "load": load, "machine": machine(), "versions": versions(),
-        "limits": limits,
+        "seconds_a_latency_run": latency_seconds, "minutes": round(took / 60, 1), **circumstances,
         "settings": SETTINGS, "rows": rows,
     }  # fmt: skip
 
@@ -56,11 +64,12 @@ def number(value: float | None) -> str:
     """As people write it: 5.30 M, 16 k, 0.16."""
     if value is None:
         return "-"
-    for factor, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= factor:
-            digits = value / factor
-            return f"{digits:.{2 if digits < 10 else 1 if digits < 100 else 0}f}{unit}"
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+    for factor, unit in ((1, ""), (1e3, " k"), (1e6, " M"), (1e9, " G")):
+        for digits, end in ((2, 10), (1, 100), (0, 1000)):
+            # What it is once it is rounded: 9.996 is 10.0, and 999,950 a million.
+            if float(text := f"{value / factor:.{digits}f}") < end:
+                return f"{text}{unit}"
+    return f"{value / 1e9:.0f} G"
 
 
 def measures_of(row: dict[str, Any]) -> tuple[str, ...]:
@@ -102,7 +111,8 @@ HEADS = ["", "records/s, or ms", "spread", "CPU, us", "peak, MB", "ours to it"]
 def terminal(found: Report) -> str:
     """All rows, one below the other, and whether the bars are reached."""
     tables = [(row, lines_of(row)) for row in found["rows"]]
-    widths = [max(len(line[at]) for _, lines in tables for line in [HEADS, *lines]) for at in range(5)]
+    every = [HEADS, *(line for _, lines in tables for line in lines)]
+    widths = [max(len(line[at]) for line in every) for at in range(5)]
     out, section = [], ""
     for row, lines in tables:
         if row["section"] != section:
@@ -131,7 +141,7 @@ def told_bars(row: dict[str, Any]) -> str:
 
 
 def beneath(found: Report) -> list[str]:
-    """Machine, versions, settings, command."""
+    """Machine, versions, settings, command, or how a report came to be that no run has written (`by_hand`)."""
     at, load, settings = found["machine"], found["load"], found["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items() if name not in ("go", "cc"))
     batch, buffer = settings["batch_size"] >> 10, settings["buffer_memory"] >> 20
@@ -141,12 +151,12 @@ def beneath(found: Report) -> list[str]:
     )
     everybody = (
         f"acks={settings['acks']}, idempotence, linger {settings['linger_ms']} ms, batches of {batch} KiB, "
-        f"{settings['partitions']} partitions and {buffer} MiB of buffer for everybody, where a row does not say "
-        "otherwise; values are distinct."
+        f"{settings['partitions']} partitions and {buffer} MiB of buffer (where a client has one) for everybody, where "
+        "a row does not say otherwise; values are distinct."
     )
     command = (
-        f"Medians of {found['rounds']} rounds of {found['seconds_a_run']:g} s in which the clients took turns; "
-        f"{found['date']}, `{found['command']}`."
+        f"Medians of {found['rounds']} rounds of {found['seconds_a_run']:g} s, of latencies "
+        f"{found['seconds_a_latency_run']:g} s, in which the clients took turns; {found['date']}, `{found['command']}`."
     )
     busy = ["The machine was busy with other work: nothing here is a claim."] if load["others"] > BUSY else []
-    return [machine, f"{versions}.", everybody, command, *busy]
+    return [machine, f"{versions}.", everybody, found.get("by_hand", command), *busy]

@@ -7,7 +7,7 @@ import json
 import random
 from pathlib import Path
 
-from .environments import BUILT
+from .environments import BUILT, whole
 
 _BYTES = 64_000_000  # of a file, at most
 _ROWS = 300_000
@@ -19,10 +19,7 @@ def file_of(kind: str) -> Path:
     """`kind` is a number of bytes, of random letters and digits, or "json", rows of 200 bytes."""
     path = BUILT / f"values-{kind}"
     if not path.exists():
-        BUILT.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(_json() if kind == "json" else _letters(int(kind)))
-        partial.rename(path)
+        whole(path, lambda file: file.write_bytes(_json() if kind == "json" else _letters(int(kind))))
     return path
 
 
