@@ -21,7 +21,7 @@ from kafka.consumer.remains import weakly
 from kafka.core.consume.fetch import Fetch
 from kafka.core.flows import Task
 from kafka.core.groups.membership import Change, Member
-from kafka.core.groups.offsets import Committed, Membership, commit, fetch_committed, no_member
+from kafka.core.groups.offsets import Commits, Committed, Membership, commit, fetch_committed, no_member
 from kafka.core.groups.states import MemberState as State
 from kafka.drivers.native import hub
 from kafka.errors import IllegalStateError, KafkaError, UnknownTopicOrPartitionError
@@ -65,8 +65,7 @@ class GroupMethods(Base):
         # Why it cannot be a member, as raised last; and of which subscription: in the next one they are other objects.
         self._told_refusal: tuple[KafkaError | None, set[str] | None, Pattern | None] = (None, None, None)
         self._commits: deque[CommitFuture] = deque()  # whose callbacks have not run, in order
-        self._commit_number = 0
-        self._last_commits: dict[TopicPartition, int] = {}  # numbers, of the last commit of each
+        self._commit_order = Commits()
         self._commits_quietly = False  # a commit that nobody asked for is under way
         greenlets = hub()
         self._run_callback = (lambda function: function()) if greenlets is None else greenlets.callbacks().run
@@ -146,7 +145,7 @@ class GroupMethods(Base):
     def _drop(self, tp: TopicPartition) -> None:
         position = self._positions.pop(tp, None)
         self._stored.pop(tp, None)
-        self._last_commits.pop(tp, None)
+        self._commit_order.forget(tp)
         if position is not None:
             position.move(-1, -1)
             self._driver.call(partial(self._fetch.remove, tp))
@@ -217,23 +216,19 @@ class GroupMethods(Base):
         self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout: float, done: Callable[..., None]
     ) -> Callable[[float], None]:
         group = self._group()
-        self._commit_number = number = self._commit_number + 1
-        self._last_commits.update(dict.fromkeys(offsets, number))
-
-        def is_superseded() -> bool:
-            return any(self._last_commits.get(tp) != number for tp in offsets)
+        turn = self._commit_order.begin(offsets)
 
         def start(now: float) -> None:
             member = self._member
             if member is None:
-                flow = commit(self._core.services, group, Membership(), offsets, now, timeout, is_superseded)
+                flow = commit(self._core.services, group, Membership(), offsets, now, timeout, turn)
             elif member.generation < 0:
                 # Without a generation the coordinator would take it, from anybody.
                 done(Err(no_member(group)), now)
                 return
             else:
                 services, membership = self._core.services, member.membership
-                flow = commit(services, group, membership, offsets, now, timeout, is_superseded, member.renewed)
+                flow = commit(services, group, membership, offsets, now, timeout, turn, member.renewed)
             Task(flow, partial(ended, now)).start(now)
 
         def ended(began: float, result: Result[None, KafkaError], now: float) -> None:

@@ -4,7 +4,7 @@ Each member has a reader, which commits as the consumer does: with the time, and
 how far each partition's log goes, and how far it has been given to anybody. Checked all the while:
 
 * no partition is read by two members of the same generation, or of which the coordinator knows both;
-* nothing is committed that was given to nobody;
+* nothing is committed that was given to nobody, and no commit is sent behind a later one and undoes it;
 * nothing is left out: who begins to read a partition begins at or before what was given to nobody yet;
 * nobody asks without end;
 * and in the end the group comes to rest, each partition is somebody's, and all is read.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from itertools import count
 from typing import Any
 
 from kafka.core.config import Config
@@ -22,10 +23,10 @@ from kafka.core.flows import Task, Wish
 from kafka.core.groups.assignors import STRATEGIES
 from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.membership import Change, GroupConfig, Member
-from kafka.core.groups.offsets import Committed, commit, fetch_committed
+from kafka.core.groups.offsets import Commits, Committed, commit, fetch_committed
 from kafka.core.groups.states import MemberState
 from kafka.errors import KafkaError
-from kafka.protocol import ConsumerGroupHeartbeatRequest
+from kafka.protocol import ConsumerGroupHeartbeatRequest, OffsetCommitRequest
 from kafka.result import Err, Ok, Result
 from kafka.structs import OffsetAndMetadata, TopicPartition
 from kafka.testing.model import groups as model
@@ -92,13 +93,13 @@ class Reader:
         self.giving_up: set[TopicPartition] = set()
         self.positions: dict[TopicPartition, int | None] = {}  # of what it has; None: it asks where to begin
         self.stored: dict[TopicPartition, int] = {}
-        self.commits: dict[TopicPartition, int] = {}  # the number of the last one of each
-        self.number = 0
+        self.commits = Commits()
         self.next_commit = w.now
         self.gone = self.busy = self.is_carrying = self.is_leaving = False
         self.polled = self.began = w.now
         config = GroupConfig("g", instance, SESSION, POLL, BEAT)
         services = self.driver.core.services
+        services.calls.start = scenario.watching(services.calls.start)  # type: ignore[method-assign]
         strategies = [STRATEGIES[scenario.strategy]]
         self.member = made(services, config, strategies, lambda: None, lambda now: self.polled)
         self.driver.core.attach(self.member)
@@ -141,7 +142,7 @@ class Reader:
         for tp in (*change.revoked, *change.lost):
             self.positions.pop(tp, None)
             self.stored.pop(tp, None)
-            self.commits.pop(tp, None)
+            self.commits.forget(tp)
         if change.assigned is not None:
             added = sorted(tp for tp in change.assigned if tp not in self.positions)
             self.positions.update(dict.fromkeys(added))
@@ -165,7 +166,9 @@ class Reader:
                 return
             for tp, found in result.value.items():
                 if self.positions.get(tp, 0) is None:
-                    self.positions[tp] = self.stored[tp] = 0 if found is None else found.offset or 0
+                    at = self.positions[tp] = self.stored[tp] = 0 if found is None else found.offset or 0
+                    if self.scenario.may_be_former(tp):
+                        self.scenario.given[tp] = max(self.scenario.given[tp], at)
 
         flow = fetch_committed(services, "g", partitions, now, 4.0, asks_as=lambda: self.member.asks_as)
         Task(flow, answered).start(now)
@@ -181,9 +184,6 @@ class Reader:
         if not offsets or self.member.generation < 0:
             done(None, now)
             return
-        self.number += 1
-        number = self.number
-        self.commits.update(dict.fromkeys(offsets, number))
 
         def answered(result: Result[None, KafkaError], now: float) -> None:
             if isinstance(result, Ok):
@@ -199,7 +199,7 @@ class Reader:
             {tp: OffsetAndMetadata(at, "") for tp, at in offsets.items()},
             now,
             3.0,
-            lambda: any(self.commits.get(tp) != number for tp in offsets),
+            self.commits.begin(offsets),
             self.member.renewed,
         )
         Task(flow, answered).start(now)
@@ -214,15 +214,13 @@ class Reader:
         for tp, at in self.positions.items():
             for other in self.scenario.readers:
                 both = other is not self and tp in other.positions and self.scenario.are_at_once(self, other)
-                is_former = tp.topic == "u" and self.now < self.scenario.former_until
-                # A coordinator that takes over a classic group does not know what a cooperative member has yet to give
-                # up of what it had before; but that one does not read it any more.
-                is_given_up = self.scenario.migrates and type(other.member) is Member and other.is_giving_up(tp)
-                if both and not is_former and not is_given_up:
+                if both and not self.scenario.may_be_former(tp) and not other.is_giving_up_unknown(tp):
                     raise Violation("two have the same", f"{tp}: {self.name} and {other.name}")
             end = self.scenario.ends.get(tp, 0)
-            if at is not None and at > end:  # of the former topic
-                at = self.positions[tp] = 0
+            if at is not None and at > end:
+                if tp.topic != "u":
+                    raise Violation("beyond the end", f"{self.name} reads {tp} at {at}, its end is {end}")
+                at = self.positions[tp] = 0  # it was one of the former topic
             if at is None or at == end:
                 continue
             if at > self.scenario.given[tp]:
@@ -232,7 +230,12 @@ class Reader:
             self.positions[tp] = at
             self.scenario.given[tp] = max(self.scenario.given[tp], at)
 
-    def is_giving_up(self, tp: TopicPartition) -> bool:
+    def is_giving_up_unknown(self, tp: TopicPartition) -> bool:
+        """A coordinator that takes over a classic group does not know what a cooperative member has yet to give up of
+        what it had before; that one does not read it any more, but commits how far it had come.
+        """
+        if not self.scenario.migrates or type(self.member) is not Member:
+            return False
         return tp in self.giving_up or any(tp in change.revoked for change in self.member.changes)
 
     def made_anew(self, tp: TopicPartition) -> None:
@@ -289,6 +292,8 @@ class GroupScenario:
         groups.store = lambda group, offsets: (self.stored(offsets), store(group, offsets))[1]  # type: ignore[method-assign]
         self.given: Counter[TopicPartition] = Counter()  # how far, to anybody
         self.ends: dict[TopicPartition, int] = {}  # of logs
+        self.sent: dict[tuple[TopicPartition, int], int] = {}  # the moment when a commit of this was sent last
+        self.moments = count()
         self.readers: list[Reader] = []
         self.number = 0
         self.former_until = (
@@ -421,7 +426,7 @@ class GroupScenario:
         for number in range(size):
             tp = TopicPartition("u", number)
             self.groups.get("g").offsets.pop(tp, None)
-            self.given[tp] = 10**6  # what is committed late, of the former one, counts for this one
+            self.given[tp] = 0
             self.ends[tp] = self.random.randint(1, 100)
             for reader in self.readers:
                 reader.made_anew(tp)
@@ -431,13 +436,40 @@ class GroupScenario:
 
     # -- what must be --------------------------------------------------------------------------------------------------
 
+    def may_be_former(self, tp: TopicPartition) -> bool:
+        """Whether somebody may take an offset of the former topic for one of this one; then that is given, too."""
+        return tp.topic == "u" and self.world.now < self.former_until
+
     def stored(self, offsets: Mapping[tuple[str, int], model.Committed]) -> None:
+        before = self.groups.get("g").offsets
         for place, found in offsets.items():
             self.counts["committed"] += 1
-            if found.offset > self.given[TopicPartition(*place)]:
-                raise Violation(
-                    "committed unread", f"{place} at {found.offset}, given {self.given[TopicPartition(*place)]}"
-                )
+            tp = TopicPartition(*place)
+            if self.may_be_former(tp):
+                self.given[tp] = max(self.given[tp], found.offset)
+            if found.offset > self.given[tp]:
+                raise Violation("committed unread", f"{tp} at {found.offset}, given {self.given[tp]}")
+            if tp.topic == "u" or place not in before or found.offset >= before[place].offset:
+                continue
+            is_delayed = self.sent[tp, found.offset] < self.sent[tp, before[place].offset]
+            if not is_delayed and not any(reader.is_giving_up_unknown(tp) for reader in self.readers):
+                raise Violation("committed back", f"{tp} from {before[place].offset} to {found.offset}")
+
+    def watching(self, start: Callable[..., None]) -> Callable[..., None]:
+        """Notes which offsets are sent, and when: a connection that stands still may bring them late."""
+
+        def watched(route: Any, message_class: Any, build: Callable[[int], Any], *args: Any, **options: Any) -> None:
+            def builds(version: int) -> Any:
+                request = build(version)
+                for topic in request.topics if message_class is OffsetCommitRequest else ():
+                    for entry in topic.partitions:
+                        tp = TopicPartition(topic.name, entry.partition_index)
+                        self.sent[tp, entry.committed_offset] = next(self.moments)
+                return request
+
+            start(route, message_class, builds, *args, **options)
+
+        return watched
 
     def are_at_once(self, one: Reader, other: Reader) -> bool:
         """Whether the coordinator takes both for members as they take themselves."""

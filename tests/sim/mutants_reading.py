@@ -9,6 +9,7 @@ EPOCHS = "tests/sim/test_epochs.py"
 GROUP = "tests/sim/test_membership.py"
 GROUP_SEEDS = "tests/sim/test_group_seeds.py"
 CONSUMER = "tests/sim/test_consumer_protocol.py"
+COMMITS = "tests/sim/test_commits.py"
 RACKS = "tests/core/test_assignors_racks.py"
 
 READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
@@ -59,14 +60,15 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "a retry undoes a later commit",
         "a commit that may be tried again is, behind a later one, and the group goes back",
         "groups.offsets",
-        (
-            (
-                " or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():",
-                " or error.errno == Code.REBALANCE_IN_PROGRESS:",
-            ),
-            ("        if is_superseded():\n            return Err(error)\n", ""),
-        ),
-        "tests/consumer/test_commits.py",
+        (("        return last.get(tp, 0) > self._number", "        return False"),),
+        COMMITS,
+    ),
+    (
+        "every first attempt is in its turn",
+        "ours: a commit that paused after its coordinator was not reached was sent behind the one after it",
+        "groups.offsets",
+        (("last = self._begun if self.was_sent else self._sent", "last = self._begun if self.was_sent else {}"),),
+        COMMITS,
     ),
     (
         "starving in silence",
@@ -628,12 +630,5 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "groups.consumer_protocol",
         (("        return not self.is_classic  # by a word", "        return True  # by a word"),),
         CONSUMER,
-    ),
-    (
-        "a late commit undoes a later one",
-        "ours: a commit that waited for its moved coordinator was sent behind the one after it, and both succeeded",
-        "groups.offsets",
-        (("            is_late = was_sent and is_superseded()", "            is_late = False"),),
-        "tests/consumer/test_commits.py",
     ),
 )

@@ -36,6 +36,50 @@ class Membership(NamedTuple):
     instance: str | None = None
 
 
+class Turn:
+    """One commit among those of its consumer; all of this is for the driver's thread."""
+
+    __slots__ = ("_begun", "_number", "_sent", "was_sent")
+
+    def __init__(self, number: int, begun: Mapping[TopicPartition, int], sent: dict[TopicPartition, int]) -> None:
+        self.was_sent = False
+        self._number = number
+        self._begun = begun
+        self._sent = sent
+
+    def is_late(self, tp: TopicPartition) -> bool:
+        """Whether a later commit has gone ahead, which must not be undone: was sent; after this one was, has begun."""
+        last = self._begun if self.was_sent else self._sent
+        return last.get(tp, 0) > self._number
+
+    def is_lost(self, tp: TopicPartition) -> bool:
+        """Whether it was sent, and its consumer has given up the partition since then."""
+        return self.was_sent and tp not in self._begun
+
+    def sends(self, partitions: Collection[TopicPartition]) -> None:
+        self.was_sent = True
+        self._sent.update(dict.fromkeys(partitions, self._number))
+
+
+class Commits:
+    """The order in which a consumer commits: requests wait for their coordinator, each for as long as it happens to."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._begun: dict[TopicPartition, int] = {}  # the last one of each
+        self._sent: dict[TopicPartition, int] = {}  # the same, of those that were sent
+
+    def begin(self, partitions: Collection[TopicPartition]) -> Turn:
+        self._number += 1
+        self._begun.update(dict.fromkeys(partitions, self._number))
+        return Turn(self._number, self._begun, self._sent)
+
+    def forget(self, tp: TopicPartition) -> None:
+        """The consumer has it no more."""
+        self._begun.pop(tp, None)
+        self._sent.pop(tp, None)
+
+
 async def commit(
     services: Services,
     group: str,
@@ -43,24 +87,28 @@ async def commit(
     offsets: Mapping[TopicPartition, OffsetAndMetadata],
     now: float,
     timeout: float,
-    is_superseded: Callable[[], bool] = lambda: False,
+    turn: Turn | None = None,
     renewed: Callable[[Collection[TopicPartition]], Membership | None] = lambda partitions: None,
 ) -> Result[None, KafkaError]:
-    """Commit these; what may pass is tried again for `timeout` seconds, unless it `is_superseded` by a later commit,
-    which must not be undone, however long the request waits for a coordinator.
+    """Commit these; what may pass is tried again for `timeout` seconds, unless a later commit has gone ahead, which
+    must not be undone, however long the request waits for a coordinator, or the group has taken the partition away.
 
     `renewed(partitions)` is who commits once the member's epoch has moved; None where it has lost one of them.
     """
     began, deadline = now, now + timeout
     left = dict(offsets)
-    was_sent = False  # until then it is in its turn
+    mine = Commits().begin(offsets) if turn is None else turn
+    is_member = bool(member.member_id)
+
+    def is_out(tp: TopicPartition) -> bool:
+        return mine.is_late(tp) or (is_member and mine.is_lost(tp))
+
     while left:
 
         def build(version: int, member: Membership = member) -> OffsetCommitRequest:
-            nonlocal was_sent
-            is_late = was_sent and is_superseded()
-            was_sent = True
-            return _commit_request(group, member, {} if is_late else left)
+            due = {tp: each for tp, each in left.items() if not is_out(tp)}
+            mine.sends(due)
+            return _commit_request(group, member, due)
 
         route = Coordinator(GROUP, group)
         result: Result[Answer, KafkaError]
@@ -71,20 +119,20 @@ async def commit(
             return result
         error = _wrong(result.value.response, left)
         if error is None:
-            return Ok(None) if not left else Err(_left_out(group, left, is_superseded()))
-        if error.errno == Code.STALE_MEMBER_EPOCH and not is_superseded():
+            return Ok(None) if not left else Err(_left_out(group, left, mine))
+        if error.errno == Code.STALE_MEMBER_EPOCH and not all(map(is_out, left)):
             again = renewed(left)  # until the next heartbeat has told us the new epoch, it is the same one
             if again is None:
                 return Err(no_member(group))
             member = again
-        elif not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS or is_superseded():
+        elif not error.retriable or error.errno == Code.REBALANCE_IN_PROGRESS or all(map(is_out, left)):
             return Err(_told(error, group, member))
         if error.errno == Code.UNKNOWN_TOPIC_OR_PARTITION and now >= began + _UNKNOWN:
             return Err(error)
         if now + services.config.retry_backoff >= deadline:
             return Err(KafkaTimeoutError(f"Offsets of group {group!r} could not be committed in time: {error}"))
         _, now = await pause(services.timers, services.config.retry_backoff)
-        if is_superseded():
+        if all(map(is_out, left)):
             return Err(error)
     return Ok(None)
 
@@ -128,15 +176,20 @@ def _wrong(response: Any, left: dict[TopicPartition, OffsetAndMetadata]) -> Kafk
     return worst
 
 
-def _left_out(group: str, left: Collection[TopicPartition], is_superseded: bool) -> KafkaError:
+def _left_out(group: str, left: Collection[TopicPartition], turn: Turn) -> KafkaError:
     """Nothing is wrong, but these were not committed."""
-    tp = next(iter(left))
-    if is_superseded:
-        return CommitFailedError(
-            f"The offset of {tp.topic}[{tp.partition}] was not committed for group {group!r}: a later commit of this"
-            " consumer has overtaken it, and must not be undone."
-        )
-    return ProtocolError(f"The coordinator of group {group!r} does not say whether {tp} was committed.")
+    for tp in left:
+        if turn.is_late(tp) or turn.is_lost(tp):
+            why = (
+                "a later commit of this consumer has overtaken it, and must not be undone"
+                if turn.is_late(tp)
+                else "the group has taken the partition from this consumer. What was read since the last commit is"
+                " delivered again"
+            )
+            return CommitFailedError(
+                f"The offset of {tp.topic}[{tp.partition}] was not committed for group {group!r}: {why}."
+            )
+    return ProtocolError(f"The coordinator of group {group!r} does not say whether {next(iter(left))} was committed.")
 
 
 def _told(error: KafkaError, group: str, member: Membership) -> KafkaError:
