@@ -61,7 +61,7 @@ class _Adapter:
                 id,
                 member.instance,
                 ConsumerProtocolSubscription(
-                    topics=list(member.topics),
+                    topics=sorted(member.topics),
                     user_data=member.user_data,
                     owned_partitions=[
                         ConsumerProtocolSubscription.TopicPartition(topic=topic, partitions=numbers)

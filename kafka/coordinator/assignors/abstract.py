@@ -75,7 +75,7 @@ class KnownAssignor(AbstractPartitionAssignor):
     def assign(self, cluster: Any, members: Sequence[Any]) -> Mapping[str, Any]:
         found = {
             member.member_id: Subscription(
-                tuple(member.metadata.topics),
+                frozenset(member.metadata.topics),
                 tuple(
                     TopicPartition(each.topic, number)
                     for each in member.metadata.owned_partitions

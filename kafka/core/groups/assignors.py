@@ -20,7 +20,7 @@ from kafka.structs import TopicPartition
 class Subscription(NamedTuple):
     """What a member says of itself when it joins."""
 
-    topics: tuple[str, ...]
+    topics: Collection[str]  # a set where there may be many: each is looked up for each member
     owned: tuple[TopicPartition, ...] = ()  # as of `generation`
     generation: int = -1  # -1: not told
     rack: str | None = None
@@ -305,7 +305,7 @@ def decode_subscription(data: bytes, instance: str | None = None) -> Subscriptio
         return Subscription((), instance=instance)
     message = result.value
     return Subscription(
-        tuple(message.topics),
+        frozenset(message.topics),
         tuple(TopicPartition(each.topic, number) for each in message.owned_partitions for number in each.partitions),
         message.generation_id,
         message.rack_id,

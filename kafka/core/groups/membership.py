@@ -411,7 +411,7 @@ class Member:
                         return Err(_failed(strategy, error)), now
             self._joined_with = self._topics
             subscription = Subscription(
-                tuple(self._topics),
+                self._topics,
                 tuple(sorted(self.owned)),
                 self.generation if self.owned else -1,
                 config.rack,
