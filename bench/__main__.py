@@ -11,6 +11,7 @@ writes the report into docs/, draws its charts and puts its figures into README.
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import time
@@ -84,7 +85,7 @@ def main() -> None:
     measured.sort(key=lambda row: names.index(row["name"]))
     told = [argument for argument in sys.argv[1:] if argument != "--publish"]
     found = report.report(
-        measured, command=" ".join(["python -m bench", *told]) if told else "make bench", rounds=plan.rounds,
+        measured, command=shlex.join(["python", "-m", "bench", *told]) if told else "make bench", rounds=plan.rounds,
         seconds=plan.seconds, latency_seconds=plan.latency_seconds, took=time.monotonic() - start,
         circumstances=circumstances,
     )  # fmt: skip
