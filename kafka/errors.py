@@ -285,7 +285,7 @@ class StaleMetadata(InvalidMetadataError):
 class AssignorError(KafkaError):
     """An assignor of one's own, in `partition_assignment_strategy`, has failed; what it raised is `__cause__`."""
 
-    hint = "The consumer has left its group: mend the assignor, and make a new consumer."
+    hint = "The consumer has left its group: mend the assignor, and subscribe again or make a new consumer."
 
 
 class RecordDeserializationError(KafkaError):

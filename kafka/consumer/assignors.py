@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from kafka.core.groups.assignors import STRATEGIES, Members, Racks, Shares, Sizes, Strategy, by_topic
+from kafka.core.groups.assignors import STRATEGIES, Members, Racks, Shares, Sizes, Strategy, as_assignment, by_topic
 from kafka.errors import AssignorError
 from kafka.protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafka.structs import TopicPartition
@@ -93,8 +93,6 @@ class _Adapter:
 
     def told(self, share: Collection[TopicPartition], generation: int) -> None:
         if hasattr(self._assignor, "on_assignment"):
-            from kafka.coordinator.assignors.abstract import as_assignment
-
             self._assignor.on_assignment(as_assignment(share), generation)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kafka import TopicPartition
+from kafka.consumer.assignors import as_strategy
 from kafka.coordinator.assignors.abstract import (
     AbstractPartitionAssignor,
     ConsumerProtocolAssignment,
@@ -17,7 +18,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.core.groups.assignors import COOPERATIVE_STICKY, RANGE, ROUND_ROBIN, STICKY
+from kafka.core.groups.assignors import COOPERATIVE_STICKY, RANGE, ROUND_ROBIN, STICKY, Subscription, encode_last
 from kafka.errors import AssignorError, ConfigurationValueError
 from kafka.testing import EmbeddedCluster
 from tests.consumer.test_groups import DEFAULTS, PARTITIONS, until
@@ -88,6 +89,41 @@ def test_one_that_inherits_from_one_that_is_there(make: Any) -> None:
     two = make("t", group_instance_id="b", **configs)
     until(lambda: len(one.assignment()) == len(two.assignment()) == 3, one, two)
     assert {tp.partition for tp in two.assignment()} == {0, 1, 2}
+
+
+class Named(StickyPartitionAssignor):
+    name = "named"
+
+
+class Sticky(StickyPartitionAssignor):
+    """Under the name of the one that is there, so that others may be in its group."""
+
+
+def last(share: Any) -> Any:
+    return encode_last([TopicPartition("t", number) for number in share], 3)
+
+
+def test_who_inherits_from_the_sticky_one_keeps_what_members_have_had() -> None:
+    had = {"m0": [0, 4, 5], "m1": [1, 2, 3]}
+    members = {id: Subscription({"t"}, user_data=last(share)) for id, share in had.items()}
+    strategy = as_strategy(Sticky)
+    assert strategy is not None and strategy.assign(members, {"t": 6}, {}) == STICKY.assign(members, {"t": 6}, {})
+    assert strategy.user_data is not None and strategy.told is not None
+    assert strategy.user_data({"t"}) == encode_last((), -1)
+    strategy.told([TopicPartition("t", number) for number in (4, 5, 0)], 3)
+    assert strategy.user_data({"t"}) == last((0, 4, 5))
+    assert Reversed().metadata({"t"}).user_data is None
+
+
+def test_members_of_one_that_inherits_from_the_sticky_one_get_back_what_they_gave_up(make: Any) -> None:
+    configs: dict[str, Any] = {"partition_assignment_strategy": [Named]}
+    group = [make("t", **configs)]
+    until(lambda: len(group[0].assignment()) == PARTITIONS, *group)
+    for count in (2, 3):
+        had = [each.assignment() for each in group]
+        group.append(make("t", **configs))
+        until(lambda: {len(each.assignment()) for each in group} == {PARTITIONS // len(group)}, *group)
+        assert all(each.assignment() <= before for each, before in zip(group, had, strict=False)), count
 
 
 class Simple:

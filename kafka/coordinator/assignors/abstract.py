@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, ClassVar, Protocol
 
-from kafka.core.groups.assignors import NO_RACKS, Strategy, Subscription, by_topic
+from kafka.core.groups.assignors import NO_RACKS, Strategy, Subscription, as_assignment, encode_last
 from kafka.protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafka.structs import TopicPartition
 
@@ -68,6 +68,8 @@ class KnownAssignor(AbstractPartitionAssignor):
     """One of those that are there; it can be inherited from."""
 
     strategy: ClassVar[Strategy]
+    _last: Collection[TopicPartition] = ()
+    _last_generation = -1
 
     def supported_protocols(self) -> Sequence[RebalanceProtocol]:
         return [RebalanceProtocol.COOPERATIVE if self.strategy.is_cooperative else RebalanceProtocol.EAGER]
@@ -83,6 +85,7 @@ class KnownAssignor(AbstractPartitionAssignor):
                 ),
                 member.metadata.generation_id,
                 instance=member.group_instance_id,
+                user_data=member.metadata.user_data,
             )
             for member in members
         }
@@ -92,16 +95,14 @@ class KnownAssignor(AbstractPartitionAssignor):
         return {id: as_assignment(share) for id, share in shares.items()}
 
     def metadata(self, topics: Collection[str]) -> ConsumerProtocolSubscription:
-        return ConsumerProtocolSubscription(topics=sorted(topics))
+        return ConsumerProtocolSubscription(
+            topics=sorted(topics),
+            user_data=encode_last(self._last, self._last_generation) if self.strategy.says_last else None,
+        )
 
     def on_assignment(self, assignment: ConsumerProtocolAssignment, generation: int) -> None:
-        """Nothing to remember: members say themselves what they own."""
-
-
-def as_assignment(share: Collection[TopicPartition]) -> ConsumerProtocolAssignment:
-    return ConsumerProtocolAssignment(
-        assigned_partitions=[
-            ConsumerProtocolAssignment.TopicPartition(topic=topic, partitions=sorted(numbers))
-            for topic, numbers in sorted(by_topic(share).items())
+        """What a sticky member says when it joins again, as it has given that up by then."""
+        self._last = [
+            TopicPartition(each.topic, number) for each in assignment.assigned_partitions for number in each.partitions
         ]
-    )
+        self._last_generation = generation

@@ -314,14 +314,17 @@ def decode_subscription(data: bytes, instance: str | None = None) -> Subscriptio
     )
 
 
-def encode_share(share: Iterable[TopicPartition], version: int = 3) -> bytes:
-    message = ConsumerProtocolAssignment(
+def as_assignment(share: Iterable[TopicPartition]) -> ConsumerProtocolAssignment:
+    return ConsumerProtocolAssignment(
         assigned_partitions=[
             ConsumerProtocolAssignment.TopicPartition(topic=topic, partitions=sorted(numbers))
             for topic, numbers in sorted(by_topic(share).items())
         ]
     )
-    return encode(message, version).unwrap()
+
+
+def encode_share(share: Iterable[TopicPartition], version: int = 3) -> bytes:
+    return encode(as_assignment(share), version).unwrap()
 
 
 def decode_share(data: bytes) -> list[TopicPartition]:
