@@ -348,7 +348,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "new partitions for nobody",
         "K#1079: partitions that are added are read after the next restart only",
         "groups.membership",
-        (("            if has_moved or self._seen != self._sizes(self._seen):", "            if has_moved:"),),
+        (("            if has_moved or self._seen != self._known(self._seen):", "            if has_moved:"),),
         GROUP,
     ),
     (
@@ -489,7 +489,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "racks are nobody's business",
         "KIP-881: who leads the group does not look where replicas are",
         "groups.membership",
-        (("self._sizes(self._seen), self._seen_racks)", "self._sizes(self._seen), NO_RACKS)"),),
+        (("members, sizes, self._seen_racks)", "members, sizes, NO_RACKS)"),),
         GROUP,
     ),
     (
@@ -504,6 +504,18 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "KIP-881: members go on reading from far away when replicas were reassigned",
         "groups.membership",
         (("if has_moved or self._seen", "if self._seen"),),
+        GROUP,
+    ),
+    (
+        "what does not exist has changed",
+        "ours: a group that subscribes a topic that does not exist rebalanced with all metadata, and without end",
+        "groups.membership",
+        (
+            (
+                "self._seen != self._known(self._seen):",
+                "self._seen != {k: v for k, v in self._known(self._seen).items() if v}:",
+            ),
+        ),
         GROUP,
     ),
     (

@@ -255,6 +255,19 @@ def test_partitions_that_are_added_while_the_leader_assigns_are_given_out() -> N
     assert one.told == [("assigned", PARTITIONS), ("revoked", PARTITIONS), ("assigned", PARTITIONS + 1)]
 
 
+def test_a_topic_that_does_not_exist_is_no_reason_to_rebalance_until_it_does() -> None:
+    w = GroupWorld(17)
+    one = w.add()
+    one.member.subscribe(["t", "u"], w.now)
+    until(w, w.settled, 20.0)
+    w.run(5.0)
+    generation = w.group.generation
+    w.run(2 * one.driver.core.config.metadata_max_age)
+    assert w.group.generation == generation
+    w.cluster.create_topic("u", 2)
+    until(w, lambda: len(one.held) == PARTITIONS + 2, one.driver.core.config.metadata_max_age + 10.0)
+
+
 def test_a_static_leader_that_came_back_gives_out_partitions_that_are_added() -> None:
     w = GroupWorld(13)
     w.add(instance="a"), w.add(instance="b")

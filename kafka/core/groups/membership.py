@@ -258,7 +258,7 @@ class Member:
         """What there is by now with what the last assignment was made with, where we led."""
         if self._seen:
             has_moved = self.config.rack is not None and self._seen_racks != self._racks(self._seen)
-            if has_moved or self._seen != self._sizes(self._seen):
+            if has_moved or self._seen != self._known(self._seen):
                 self._rejoin(now)
 
     def uses(self, topic: str) -> bool:
@@ -268,9 +268,10 @@ class Member:
         self._rebalances = True
         self._disturbed.happens(now)
 
-    def _sizes(self, topics: Collection[str]) -> dict[str, int]:
+    def _known(self, topics: Collection[str]) -> dict[str, int]:
+        """How many partitions they have; 0 of what does not exist, which may be so for ever."""
         snapshot = self._services.metadata.snapshot
-        return {topic: size for topic in topics if (size := snapshot.partitions(topic)) > 0}
+        return {topic: snapshot.partitions(topic) for topic in topics}
 
     def _racks(self, topics: Collection[str]) -> Racks:
         """Where the replicas are, in sync or not: a broker that is down will be back."""
@@ -514,14 +515,15 @@ class Member:
         deadline = now + self._services.config.request_timeout
         while now < deadline and any(self._is_unclear(topic) for topic in topics):
             _, now = await first(self._news.wait(), pause(self._services.timers, deadline - now))
-        self._seen = {topic: self._services.metadata.snapshot.partitions(topic) for topic in topics}
+        self._seen = self._known(topics)
         self._seen_racks = self._racks(topics)
         return members, now
 
     def _assign(self, strategy: Strategy, members: Members) -> Result[Shares, KafkaError]:
         """What everybody gets."""
+        sizes = {topic: size for topic, size in self._seen.items() if size > 0}
         try:
-            return Ok(strategy.assign(members, self._sizes(self._seen), self._seen_racks))
+            return Ok(strategy.assign(members, sizes, self._seen_racks))
         except Exception as error:  # of a user's own
             return Err(_failed(strategy, error))
 
