@@ -27,6 +27,7 @@ ROOT = wheels.ROOT
 DIST = ROOT / "dist"
 # All but gssapi, which takes Kerberos' headers.
 EXTRAS = ("aws", "gzip", "opentelemetry", "pkcs12", "prometheus", "snappy")
+BUILT = (".c", ".so", ".pyc")
 # Some of the tests, which need what the sdist has beside the package: the generator, schemas, documents, golden bytes.
 TESTS = (
     "tests/codegen",
@@ -57,9 +58,10 @@ def oldest() -> list[str]:
 def wrong_in_sdist(sdist: Path) -> list[str]:
     with tarfile.open(sdist) as archive:
         names = {str(PurePosixPath(*PurePosixPath(name).parts[1:])) for name in archive.getnames()}
+    written = tracked(".")
     return [
-        *(f"the sdist lacks {name}" for name in sorted(tracked(".") - names - {".gitignore"})),
-        *(f"the sdist has {name}, which is built" for name in sorted(names) if name.endswith((".c", ".so", ".pyc"))),
+        *(f"the sdist lacks {name}" for name in sorted(written - names - {".gitignore"})),
+        *(f"the sdist has {name}, which is built" for name in sorted(names - written) if name.endswith(BUILT)),
     ]
 
 
