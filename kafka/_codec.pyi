@@ -187,6 +187,7 @@ class Accumulator:
         max_request_size: int = 1048576,
         codec: Codec | None = None,
         waits: Any = None,
+        by_reference: int = ...,
     ) -> None: ...
     def partition_count(self, topic: str) -> int: ...
     def set_partition_count(

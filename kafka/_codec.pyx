@@ -26,6 +26,7 @@ include "_native/records/dumps.pxi"
 include "_native/arrow.pxi"
 include "_native/produce/region.pxi"
 include "_native/produce/host.pxi"
+include "_native/produce/pieces.pxi"
 include "_native/produce/queues.pxi"
 include "_native/produce/ledger.pxi"
 include "_native/produce/memory.pxi"
@@ -62,7 +63,7 @@ cdef extern from *:
     int keep_from_python "kt_keep_from_python"(PyTypeObject *type) except -1
 
 # Made by anybody else these would be empty inside, where the code above does not look whether they are.
-for made_here in (Plan, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
+for made_here in (Plan, Spliced, Ledger, Memory, Block, Batch, Cell, Future, FutureRecordMetadata, FutureRecords,
                   Unsent, UnsentCall, UnsentRecord, UnsentRecords, Deferred, Failures, Page,
                   Column, BytesColumn, HeadersColumn, RecordColumns, Rows, ArrowChunk):
     keep_from_python(<PyTypeObject *>made_here)

@@ -221,8 +221,9 @@ def test_sending():
         def _wait(self, unsent):
             raise KafkaError("nobody waits")
 
+    large = bytes(9000)  # it stays where it is
     key, value, many, headers, plain = b"key" * 9, b"value" * 9, [b"v" * 50] * 3, [("h", b"1"), ("n", None)], Plain()
-    watched = [key, value, many, headers, plain, *headers, many[0]]
+    watched = [key, value, many, headers, plain, *headers, many[0], large]
     options = ({}, {"partitioner": "crc32"}, {"partitioner": "round_robin"}, {"partitioner": plain})
 
     def action():
@@ -233,7 +234,7 @@ def test_sending():
                 (value,), (value, key), (None, key), (bytearray(value), memoryview(key), headers, 2, 7), (None,),
                 (value, 5), (5,), (value, key, "headers"), (value, key, [("h", 1)]), (value, key, None, "1"),
                 (value, key, None, 9), (value, key, None, None, 1.5), (bytes(1 << 21),), (bytes(65000),),
-                (bytes(70000),),
+                (bytes(70000),), (large, key), (large, None, headers),
             ]:  # fmt: skip
                 with contextlib.suppress(ValueError, TypeError, KafkaError):
                     producer.send("t", *arguments)
@@ -242,7 +243,7 @@ def test_sending():
             for arguments in [
                 (many,), (many, many), (many, [key] * 3, [headers, None, ()], [1, 2, 3], 1), (many, [key] * 2),
                 (many, [key, 5, key]), ([value, None],), (many, None, [5, None, None]), (many, None, None, ["1"] * 3),
-                ([bytearray(value)] * 3, [memoryview(key)] * 3), ([bytes(30000)] * 4,),
+                ([bytearray(value)] * 3, [memoryview(key)] * 3), ([bytes(30000)] * 4,), ([large, value, large],),
             ]:  # fmt: skip
                 with contextlib.suppress(ValueError, TypeError, KafkaError):
                     producer.send_many("t", *arguments)

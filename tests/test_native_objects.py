@@ -97,7 +97,7 @@ def test_whatever_is_called_on_whatever_can_be_made() -> None:
 EMPTY_INSIDE = (
     "ArrowChunk", "Batch", "Block", "BytesColumn", "Cell", "Column", "Deferred", "Failures", "Future",
     "FutureRecordMetadata", "FutureRecords", "HeadersColumn", "Ledger", "Memory", "Page", "Plan", "RecordColumns",
-    "Rows", "Unsent", "UnsentCall", "UnsentRecord", "UnsentRecords",
+    "Rows", "Spliced", "Unsent", "UnsentCall", "UnsentRecord", "UnsentRecords",
 )  # fmt: skip
 
 

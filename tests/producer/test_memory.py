@@ -53,7 +53,8 @@ class Sender:
 def full() -> tuple[Setup, list[Batch]]:
     """An accumulator whose memory is all in 16 batches of 50 KiB, which were taken."""
     memory = 16 * 50 * KIB
-    it = Setup(memory=memory, linger=3600.0, batch_size=52 * KIB)
+    # Copied, as it is about the batches' own memory.
+    it = Setup(memory=memory, linger=3600.0, batch_size=52 * KIB, by_reference=memory)
     for _ in range(16):
         it.send("full", bytes(VALUE))
     it.accumulator.make_all_ready()

@@ -97,7 +97,7 @@ def test_full_of_batches_that_wait_while_others_come_and_go_it_has_room() -> Non
 
 
 def test_what_no_block_can_hold_comes_from_elsewhere() -> None:
-    it = Setup(memory=MEMORY, linger=0.0, max_request_size=3 * MIB)
+    it = Setup(memory=MEMORY, linger=0.0, max_request_size=3 * MIB, by_reference=4 * MIB)
     it.send("t", bytes(2 * MIB))
     assert it.accumulator.outside == it.accumulator.used > 2 * MIB
     [batch] = it.pull_all()

@@ -76,6 +76,8 @@ class Scenario:
             batch_size=choose.choice((0, 200, 400, 4000)),
             codec=None if compression is None else Codec(compression),
             idempotent=True,
+            # All values stay where they are, or none: they are too small for it otherwise.
+            by_reference=random.Random(f"by reference {seed}").choice((1, 1 << 20)),
         )
         self.accumulator: Accumulator = self.producer.accumulator
         self.ledger = Ledger(self.cluster, by_name=newest < 13)

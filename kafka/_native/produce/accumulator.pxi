@@ -11,7 +11,7 @@
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_FillInfo, PyObject_GetBuffer
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.math cimport INFINITY
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free
 
 cdef enum:
     FIRST_CAPACITY = UNIT
@@ -34,7 +34,8 @@ cdef class Accumulator(Memory):
     `memory` is the bytes that all batches together may take, `linger` how long (seconds) a batch waits for more
     records, `delivery_timeout` how long one may live. With `batch_size` 0 a batch may be sent from 16 KiB on and grows
     to 256 KiB while it is not taken; a positive `batch_size` is an upper bound, as in Java's client. A record larger
-    than that has a batch of its own. `waits.get(cell, timeout)` waits for the outcome of a batch, for its futures:
+    than that has a batch of its own. Values of `by_reference` bytes and more are not copied, if batches are not
+    compressed. `waits.get(cell, timeout)` waits for the outcome of a batch, for its futures:
     True once there is one, False after `timeout` seconds.
     """
 
@@ -44,6 +45,7 @@ cdef class Accumulator(Memory):
     cdef readonly double delivery_timeout
     cdef Py_ssize_t target          # an open batch of this size may be sent
     cdef readonly Py_ssize_t largest    # an open batch does not grow past this
+    cdef Py_ssize_t by_reference    # values of so many bytes stay where they are
     # Somebody reads a record's partition as soon as send() returns: one is chosen there for records without a key, too.
     cdef bint binds_at_once
     # Whom to hand a batch's callbacks, a function without arguments; None: they run where the batch got its outcome.
@@ -68,7 +70,7 @@ cdef class Accumulator(Memory):
 
     def __cinit__(self, host, *, Py_ssize_t memory, double linger, double delivery_timeout,
                   Py_ssize_t batch_size=0, Py_ssize_t max_request_size=1048576, codec=None,
-                  waits=None):
+                  waits=None, Py_ssize_t by_reference=BY_REFERENCE):
         self.host_capsule = host.host_capsule()
         self.host = <Host *>PyCapsule_GetPointer(self.host_capsule, "kafka.Host")
         self.memory = memory
@@ -82,6 +84,7 @@ cdef class Accumulator(Memory):
         if self.target > self.largest:
             self.target = self.largest
         self.codec = codec
+        self.by_reference = max(by_reference, 1) if codec is None else PY_SSIZE_T_MAX
         self.waits = waits
         self.topics = {}
 
@@ -91,11 +94,13 @@ cdef class Accumulator(Memory):
         while batch != NULL:
             newer = batch.newer
             Py_DECREF(<object>batch.cell)
-            give_block(&self.region, batch.data, batch.capacity)
+            give_block(&self.region, batch.data, batch.capacity - batch.pieces.bytes)
+            drop_pieces(&batch.pieces)
             free(batch)
             batch = newer
         while self.free_batches != NULL:
             newer = self.free_batches.newer
+            drop_pieces(&self.free_batches.pieces)
             free(self.free_batches)
             self.free_batches = newer
         close_region(&self.region)
@@ -156,15 +161,18 @@ cdef class Accumulator(Memory):
         """
         cdef OpenBatch *batch = links.open
         cdef Py_ssize_t size, capacity, room
+        cdef Py_ssize_t referenced = 0      # bytes of the value, where it is not copied
         cdef uint8_t *data
         cdef bint opened = False
+        if fields.value_length >= self.by_reference and fields.value_object != NULL:
+            referenced = fields.value_length
         if self.closed and not self.admits:
             return IS_CLOSED
         if batch != NULL:
             prefetch(batch.cell)
             size = record_size(fields.timestamp - batch.base_timestamp, batch.count, fields.key_length,
                                fields.value_length, fields.headers_length)
-            if batch.size + size > batch.capacity and not self.grow(batch, batch.size + size):
+            if (batch.size + size > batch.full_at or referenced > 0) and not self.extend(batch, size, referenced):
                 self.seal(links)
                 batch = NULL
         if batch == NULL:
@@ -176,23 +184,24 @@ cdef class Accumulator(Memory):
             # What was set aside is enough, even where a batch on its way has made more of the memory its own since.
             room = memory[0] if self.waiting > 0 else max(memory[0], self.memory - self.used + memory[0])
             capacity = self.first_capacity(links)
-            if capacity < size or capacity > room:
+            if capacity < size or capacity > room or referenced > 0:
                 capacity = size
             if capacity > room:
                 memory[0] = capacity
                 return NEEDS_MEMORY
             capacity = max(free_for(&self.region, capacity), min(capacity, ENOUGH), size)
             batch = self.take_batch()
-            data = take_block(&self.region, capacity)
-            if batch == NULL or data == NULL:
+            data = take_block(&self.region, capacity - referenced)
+            if batch == NULL or data == NULL or (referenced > 0 and not room_for_piece(&batch.pieces)):
                 if batch != NULL:
                     self.give_batch(batch)
                 if data != NULL:
-                    give_block(&self.region, data, capacity)
+                    give_block(&self.region, data, capacity - referenced)
                 return OUT_OF_MEMORY
             self.used += capacity
             batch.data = data
-            batch.capacity = capacity
+            batch.end = data + BATCH_HEADER_SIZE
+            batch.capacity = batch.full_at = capacity
             batch.limit = self.largest if self.largest > size else size
             batch.size = BATCH_HEADER_SIZE
             batch.count = 0
@@ -210,9 +219,18 @@ cdef class Accumulator(Memory):
             self.open_batches += 1
             opened = True
             size -= BATCH_HEADER_SIZE
-        put_record(batch.data + batch.size, fields.timestamp - batch.base_timestamp, batch.count,
-                   fields.key, fields.key_length, fields.value, fields.value_length,
-                   fields.headers, fields.headers_length)
+        if referenced > 0:
+            batch.end = put_until_value(
+                batch.end, fields.timestamp - batch.base_timestamp, batch.count, fields.key, fields.key_length,
+                fields.value_length, fields.headers_length,
+            )
+            add_piece(&batch.pieces, fields.value_object, batch.end - batch.data)
+            batch.end = put_headers(batch.end, fields.headers, fields.headers_length)
+        else:
+            batch.end = put_record(
+                batch.end, fields.timestamp - batch.base_timestamp, batch.count, fields.key, fields.key_length,
+                fields.value, fields.value_length, fields.headers, fields.headers_length,
+            )
         cell[0] = batch.cell
         index[0] = batch.count
         batch.size += size
@@ -240,7 +258,7 @@ cdef class Accumulator(Memory):
     cdef inline OpenBatch *take_batch(self) noexcept:
         cdef OpenBatch *batch = self.free_batches
         if batch == NULL:
-            return <OpenBatch *>malloc(sizeof(OpenBatch))
+            return <OpenBatch *>calloc(1, sizeof(OpenBatch))
         self.free_batches = batch.newer
         return batch
 
@@ -248,17 +266,31 @@ cdef class Accumulator(Memory):
         batch.newer = self.free_batches
         self.free_batches = batch
 
-    cdef bint grow(self, OpenBatch *batch, Py_ssize_t needed) noexcept:
-        cdef Py_ssize_t capacity
-        cdef uint8_t *data
-        if needed > batch.limit or self.waiting > 0:
+    cdef bint extend(self, OpenBatch *batch, Py_ssize_t size, Py_ssize_t referenced) noexcept:
+        """Make room for a record of `size` bytes, `referenced` of which stay where they are, if there is any."""
+        cdef Py_ssize_t own = batch.capacity - batch.pieces.bytes
+        if batch.size + size > batch.limit or self.waiting > 0 or self.used + referenced > self.memory:
             return False
-        capacity = batch.capacity * 2
-        if capacity > batch.limit:
-            capacity = batch.limit
-        if capacity < needed or self.used + capacity - batch.capacity > self.memory:
+        if referenced > 0 and not room_for_piece(&batch.pieces):
+            return False
+        self.used += referenced
+        batch.capacity += referenced
+        if batch.size + size <= batch.capacity or self.grow(batch, own, size - referenced):
+            batch.full_at = min(batch.capacity, batch.limit)
+            return True
+        self.used -= referenced
+        batch.capacity -= referenced
+        return False
+
+    cdef bint grow(self, OpenBatch *batch, Py_ssize_t own, Py_ssize_t more) noexcept:
+        """Give a batch, whose own memory has `own` bytes, as much that `more` bytes fit in."""
+        cdef Py_ssize_t filled = batch.end - batch.data
+        cdef Py_ssize_t needed = filled + more
+        cdef Py_ssize_t capacity = min(max(own * 2, <Py_ssize_t>FIRST_CAPACITY), batch.limit - (batch.capacity - own))
+        cdef uint8_t *data
+        if capacity < needed or self.used + capacity - own > self.memory:
             capacity = needed
-        if self.used + capacity - batch.capacity > self.memory:
+        if self.used + capacity - own > self.memory:
             return False
         capacity = max(free_for(&self.region, capacity), min(capacity, ENOUGH))
         if capacity < needed:
@@ -266,18 +298,19 @@ cdef class Accumulator(Memory):
         data = take_block(&self.region, capacity)
         if data == NULL:
             return False
-        memcpy(data, batch.data, batch.size)
-        give_block(&self.region, batch.data, batch.capacity)
-        self.used += capacity - batch.capacity
+        memcpy(data, batch.data, filled)
+        give_block(&self.region, batch.data, own)
+        self.used += capacity - own
+        batch.capacity += capacity - own
         batch.data = data
-        batch.capacity = capacity
+        batch.end = data + filled
         return True
 
     cdef void seal(self, QueueLinks *links) noexcept:
         cdef OpenBatch *batch = links.open
         links.open = NULL
         self.open_batches -= 1
-        links.last_size = batch.size
+        links.last_size = batch.end - batch.data
         if links.tail == NULL:
             links.head = batch
         else:
@@ -407,7 +440,7 @@ cdef class Accumulator(Memory):
         cdef Block block = Block.__new__(Block)
         cdef Queue queue = <Queue>open_batch.queue.queue
         self.unlink_batch(open_batch)
-        open_batch.queue.last_size = open_batch.size
+        open_batch.queue.last_size = open_batch.end - open_batch.data
         batch.accumulator = self
         batch.cell = <Cell>open_batch.cell
         Py_DECREF(<object>open_batch.cell)
@@ -415,8 +448,10 @@ cdef class Accumulator(Memory):
         batch.topic = queue.topic
         block.accumulator = self
         block.data = open_batch.data
-        block.size = open_batch.size
-        block.capacity = open_batch.capacity
+        block.size = open_batch.end - open_batch.data
+        block.capacity = open_batch.capacity - open_batch.pieces.bytes
+        block.pieces = open_batch.pieces
+        memset(&open_batch.pieces, 0, sizeof(Pieces))
         batch.block = block
         batch.records = open_batch.count
         batch.created = open_batch.created

@@ -1,5 +1,8 @@
 # A sealed batch: its bytes, which go on the wire as they are, and what becomes of its records.
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
+
 from kafka.records.crc import crc32c
 
 
@@ -8,14 +11,16 @@ cdef class Block:
     """The memory of a batch. It counts as used until the batch and every view of it have let go of it."""
 
     cdef uint8_t *data
-    cdef Py_ssize_t size        # bytes of the batch
-    cdef Py_ssize_t capacity    # bytes that count as used
+    cdef Py_ssize_t size        # bytes of the batch, but for the values that it refers to
+    cdef Py_ssize_t capacity    # bytes that count as used, likewise
+    cdef Pieces pieces
     cdef Py_ssize_t exports     # views of it that are alive
     cdef Accumulator accumulator
 
     def __dealloc__(self):
         if self.accumulator is not None:
-            self.accumulator.used -= self.capacity
+            self.accumulator.used -= self.capacity + self.pieces.bytes
+            drop_pieces(&self.pieces)
             if self.data != NULL:
                 give_block(&self.accumulator.region, self.data, self.capacity)
 
@@ -41,11 +46,44 @@ cdef Block new_block(Accumulator accumulator, Py_ssize_t size):
     return block
 
 
-cdef class Batch:
+cdef bytes whole(Block block):
+    """A batch in pieces, in one."""
+    cdef Pieces *pieces = &block.pieces
+    cdef bytes joined = PyBytes_FromStringAndSize(NULL, block.size + pieces.bytes)
+    cdef char *p = PyBytes_AS_STRING(joined)
+    cdef Py_ssize_t start = 0
+    cdef Py_ssize_t size, i
+    for i in range(pieces.count):
+        size = pieces.items[i].at - start
+        memcpy(p, block.data + start, size)
+        start = pieces.items[i].at
+        p += size
+        size = BytesSize(pieces.items[i].value)
+        memcpy(p, BytesData(pieces.items[i].value), size)
+        p += size
+    memcpy(p, block.data + start, block.size - start)
+    return joined
+
+
+cdef uint32_t checksum(Block block) except? 0:
+    """The CRC-32C that belongs in the batch's header."""
+    cdef Pieces *pieces = &block.pieces
+    cdef Py_ssize_t start = BATCH_ATTRIBUTES
+    cdef Py_ssize_t i
+    crc = 0
+    for i in range(pieces.count):
+        crc = crc32c(PyMemoryView_FromMemory(<char *>block.data + start, pieces.items[i].at - start, PyBUF_READ), crc)
+        crc = crc32c(<object>pieces.items[i].value, crc)
+        start = pieces.items[i].at
+    return crc32c(PyMemoryView_FromMemory(<char *>block.data + start, block.size - start, PyBUF_READ), crc)
+
+
+cdef class Batch(Spliced):
     """A sealed batch on its way to a broker. `memoryview(batch)` is its bytes on the wire.
 
     Its memory goes back to the accumulator when the object and every view of it are gone, so never while a request
-    can still read it. The bytes under a view never change.
+    can still read it. The bytes under a view never change. Of a batch in pieces a view is of a copy; a request has the
+    pieces themselves.
     """
 
     cdef Block block
@@ -67,12 +105,36 @@ cdef class Batch:
     cdef bint ended
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        PyObject_GetBuffer(self.block, view, flags)
+        if self.block.pieces.count == 0:
+            PyObject_GetBuffer(self.block, view, flags)
+        else:
+            PyObject_GetBuffer(whole(self.block), view, flags)
+
+    cdef int splice(self, Writer *w, bint compact) except -1:
+        cdef Pieces *pieces = &self.block.pieces
+        cdef Py_ssize_t start = 0
+        cdef Py_ssize_t i
+        write_size(w, compact, 4, self.block.size + pieces.bytes)
+        for i in range(pieces.count):
+            self.write_own(w, start, pieces.items[i].at)
+            start = pieces.items[i].at
+            write_piece(w, <object>pieces.items[i].value, BytesData(pieces.items[i].value),
+                        BytesSize(pieces.items[i].value))
+        self.write_own(w, start, self.block.size)
+        return 0
+
+    cdef int write_own(self, Writer *w, Py_ssize_t start, Py_ssize_t end) except -1:
+        if w.cuts == NULL or end - start < SCATTER_FROM:
+            return write_raw(w, self.block.data + start, end - start)
+        view = memoryview(self.block)
+        if end - start < self.block.size:
+            view = view[start:end]
+        return write_piece(w, view, self.block.data + start, end - start)
 
     @property
     def size(self):
         """Its bytes on the wire."""
-        return self.block.size
+        return self.block.size + self.block.pieces.bytes
 
     @property
     def partition(self):
@@ -117,6 +179,8 @@ cdef class Batch:
         if self.block.exports > 0:
             block = new_block(self.accumulator, self.block.size)
             memcpy(block.data, self.block.data, block.size)
+            share_pieces(&block.pieces, &self.block.pieces)
+            self.accumulator.used += block.pieces.bytes
             self.block = block
         data = self.block.data
         store64(data + BATCH_PRODUCER_ID, <uint64_t>producer_id)
@@ -124,7 +188,7 @@ cdef class Batch:
         store32(data + BATCH_BASE_SEQUENCE, <uint32_t>base_sequence)
         store16(data + BATCH_ATTRIBUTES, (load16(data + BATCH_ATTRIBUTES) & <uint16_t>~ATTRIBUTE_TRANSACTIONAL)
                 | <uint16_t>(ATTRIBUTE_TRANSACTIONAL if transactional else 0))
-        store32(data + BATCH_CRC, <uint32_t>crc32c(memoryview(self)[BATCH_ATTRIBUTES:]))
+        store32(data + BATCH_CRC, checksum(self.block))
 
     def complete(self, int64_t base_offset=-1, int64_t log_append_time=-1):
         """Every record of it is in the log, from `base_offset` on (-1: not told). A first outcome stands."""
@@ -263,7 +327,7 @@ cdef class Batch:
         return part
 
     def __repr__(self):
-        return f"<Batch {self.topic}[{self.cell.partition}] {self.records} records, {self.block.size} bytes>"
+        return f"<Batch {self.topic}[{self.cell.partition}] {self.records} records, {self.size} bytes>"
 
 
 # A record moves to another batch with a new timestamp delta and a new offset delta; what comes after stays as it is.

@@ -4,15 +4,18 @@
 
 cdef struct OpenBatch:
     # What every record looks at comes first: with 10,000 topics none of it is in the processor's cache.
-    uint8_t *data
-    Py_ssize_t size
-    Py_ssize_t capacity
+    uint8_t *end                # where the next record goes
+    Py_ssize_t size             # bytes on the wire, with the values that it refers to
+    Py_ssize_t full_at          # it may have so many without another look
     int64_t base_timestamp
     int64_t max_timestamp
     PyObject *cell              # owned
     int32_t count
     bint due                    # it may be sent, whatever its linger
-    Py_ssize_t limit            # it never grows past this
+    Py_ssize_t limit            # its size never grows past this
+    Py_ssize_t capacity         # bytes that count as used: its own memory's, and those of the values
+    uint8_t *data               # its own memory
+    Pieces pieces
     double created
     QueueLinks *queue
     OpenBatch *next_in_queue
@@ -26,7 +29,7 @@ cdef struct QueueLinks:
     OpenBatch *tail
     QueueLinks *next_ready
     bint ready                  # on the ready list, or taken by the core and not yet found empty
-    Py_ssize_t last_size        # of the batch before: the next one starts with as much room
+    Py_ssize_t last_size        # of the batch before, in its own memory: the next one starts with as much room
 
 cdef enum:
     UNBOUND = -1    # the partition of records that none was chosen for yet

@@ -15,6 +15,7 @@ cdef struct Fields:
     const uint8_t *key
     const uint8_t *value
     const uint8_t *headers
+    PyObject *value_object      # the bytes whose inside `value` is; NULL: there are none, it can only be copied
     Py_ssize_t key_length
     Py_ssize_t value_length
     Py_ssize_t headers_length
@@ -24,6 +25,7 @@ cdef struct Fields:
 cdef inline void set_fields(Fields *fields, PyObject *key, PyObject *value, PyObject *headers) noexcept:
     """All but the timestamp, from bytes or None, which have to be kept as long."""
     fields.key = fields.value = fields.headers = NULL
+    fields.value_object = NULL
     fields.key_length = fields.value_length = -1
     fields.headers_length = 1
     if key != NONE:
@@ -32,6 +34,7 @@ cdef inline void set_fields(Fields *fields, PyObject *key, PyObject *value, PyOb
     if value != NONE:
         fields.value = <const uint8_t *>BytesData(value)
         fields.value_length = BytesSize(value)
+        fields.value_object = value
     if headers != NONE:
         fields.headers = <const uint8_t *>BytesData(headers)
         fields.headers_length = BytesSize(headers)
@@ -49,6 +52,7 @@ cdef inline void set_slices(Fields *fields, const Slice *keys, const Slice *valu
     if values != NULL:
         fields.value = values[i].data
         fields.value_length = values[i].length
+        fields.value_object = NULL
 
 
 cdef str place_of(str name, Py_ssize_t index):

@@ -75,6 +75,18 @@ cdef inline uint8_t *put_record(
 
     `headers` is an encoded headers section of `headers_size` bytes, or NULL (with a size of 1) for none.
     """
+    p = put_until_value(p, timestamp_delta, offset_delta, key, key_length, value_length, headers_size)
+    if value_length > 0:
+        memcpy(p, value, value_length)
+        p += value_length
+    return put_headers(p, headers, headers_size)
+
+
+cdef inline uint8_t *put_until_value(
+    uint8_t *p, int64_t timestamp_delta, int32_t offset_delta, const uint8_t *key, Py_ssize_t key_length,
+    Py_ssize_t value_length, Py_ssize_t headers_size,
+) noexcept nogil:
+    """What comes before the value's bytes."""
     p = put_varint(p, _record_body_size(timestamp_delta, offset_delta, key_length, value_length, headers_size))
     p[0] = 0  # the record's own attributes: none are defined
     p = put_varint(p + 1, timestamp_delta)
@@ -83,10 +95,11 @@ cdef inline uint8_t *put_record(
     if key_length > 0:
         memcpy(p, key, key_length)
         p += key_length
-    p = put_varint(p, value_length)
-    if value_length > 0:
-        memcpy(p, value, value_length)
-        p += value_length
+    return put_varint(p, value_length)
+
+
+cdef inline uint8_t *put_headers(uint8_t *p, const uint8_t *headers, Py_ssize_t headers_size) noexcept nogil:
+    """What comes behind them."""
     if headers == NULL:
         p[0] = 0
         return p + 1

@@ -18,6 +18,23 @@ cdef int write_text(Writer *w, PyObject *value, bint compact) except -1:
     return 0
 
 
+cdef class Spliced:
+    """Records that are not all in one place; as a buffer they are, in a copy perhaps."""
+
+    cdef int splice(self, Writer *w, bint compact) except -1:
+        """Write them, with their size before."""
+        raise NotImplementedError
+
+
+cdef int write_piece(Writer *w, payload, const void *data, Py_ssize_t size) except -1:
+    """Have `payload`, a buffer of `size` bytes at `data`, stay where it is, if the frame is written in pieces."""
+    if w.cuts == NULL:
+        return write_raw(w, data, size)
+    (<list>w.cuts).append((w.size, payload))
+    w.outside += size
+    return 0
+
+
 cdef int write_bytes(Writer *w, PyObject *value, bint compact, bint records) except -1:
     cdef Py_buffer buffer
     if IsBytes(value) and not (records and w.cuts != NULL):
@@ -26,6 +43,8 @@ cdef int write_bytes(Writer *w, PyObject *value, bint compact, bint records) exc
         return 0
     if IsText(value):
         return refuse(w, f"needs bytes, not {shown(value)}")
+    if records and isinstance(<object>value, Spliced):
+        return (<Spliced>value).splice(w, compact)
     try:
         PyObject_GetBuffer(<object>value, &buffer, PyBUF_SIMPLE)
     except (TypeError, BufferError, ValueError):
@@ -38,8 +57,7 @@ cdef int write_bytes(Writer *w, PyObject *value, bint compact, bint records) exc
             payload = memoryview(<object>value)
             if payload.format != "B" or payload.ndim != 1:
                 payload = payload.cast("B")
-            (<list>w.cuts).append((w.size, payload))
-            w.outside += buffer.len
+            write_piece(w, payload, buffer.buf, buffer.len)
         else:
             write_raw(w, buffer.buf, buffer.len)
     finally:

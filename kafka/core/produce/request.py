@@ -52,10 +52,10 @@ class PendingRequest:
             self.deadline = batch.deadline
 
     def message(self, transactional_id: str | None, acks: int, timeout: float) -> ProduceRequest:
-        """The batches stay where they are: the message holds views of them. `timeout`: seconds, for the broker."""
+        """The batches stay where they are, and are written from there. `timeout`: seconds, for the broker."""
         topics: dict[Topic, list[_PartitionData]] = {}
         for partition, batch in self.sent.items():
-            data = _PartitionData(index=partition.index, records=memoryview(batch))
+            data = _PartitionData(index=partition.index, records=batch)
             entries = topics.get(partition.topic)
             if entries is None:
                 topics[partition.topic] = [data]
