@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -30,6 +30,7 @@ from kafka.protocol import ConsumerGroupHeartbeatRequest, OffsetCommitRequest
 from kafka.result import Err, Ok, Result
 from kafka.structs import OffsetAndMetadata, TopicPartition
 from kafka.testing.model import groups as model
+from kafka.testing.model.cluster import Partition
 from kafka.testing.sim_faults import Faults
 from kafka.testing.sim_network import Link, Network
 from kafka.testing.simulator import SimDriver
@@ -40,6 +41,7 @@ from tests.sim.world import World
 SECONDS = 45.0
 STEPS = 60
 FAULTS = 6
+RACKS = ("a", "b", "c", None)
 KINDS = (
     "reset", "half-open", "lost answers", "stall", "delay", "segments", "black hole", "crash", "bounce", "pause",
     "slow broker", "coordinator", "throttle", "stale metadata", "errors",
@@ -97,7 +99,7 @@ class Reader:
         self.next_commit = w.now
         self.gone = self.busy = self.is_carrying = self.is_leaving = False
         self.polled = self.began = w.now
-        config = GroupConfig("g", instance, SESSION, POLL, BEAT)
+        config = GroupConfig("g", instance, SESSION, POLL, BEAT, scenario.places.choice(RACKS))
         services = self.driver.core.services
         services.calls.start = scenario.watching(services.calls.start)  # type: ignore[method-assign]
         strategies = [STRATEGIES[scenario.strategy]]
@@ -267,12 +269,23 @@ class Reader:
             link.close(0)
 
     def is_at_rest(self) -> bool:
-        return self.member.state is MemberState.STABLE and not self.member.changes and not self.is_carrying
+        is_there = self.member.state is MemberState.STABLE and not self.member.changes and not self.is_carrying
+        return is_there and self.knows_replicas()
+
+    def knows_replicas(self) -> bool:
+        """Whether it has heard where they are by now; as a leader it may have the group rebalance for that."""
+        known = self.driver.core.metadata.snapshot.topics
+        return all(
+            name in known
+            and [tuple(each.replicas) for each in known[name].partitions] == [each.replicas for each in topic]
+            for name, topic in self.world.cluster.topics.items()
+        )
 
 
 class GroupScenario:
     def __init__(self, seed: int) -> None:
         self.random = choose = random.Random(f"groups {seed}")
+        self.places = random.Random(f"racks {seed}")  # of its own, so that racks change nothing else
         self.counts: Counter[str] = Counter()
         self.protocols = choose.choice(("classic", "consumer", "both", "both"))
         self.migrates = self.protocols == "both"
@@ -300,8 +313,10 @@ class GroupScenario:
             0.0  # members may have partitions of the former topic, and think that they are the new one's
         )
         self.seconds = 0.0  # that members have been there, together
-        w.cluster.create_topic("t", choose.choice((1, 4, 9)))
-        w.cluster.create_topic("u", choose.choice((1, 3)))
+        for broker, rack in zip(w.cluster.brokers, RACKS, strict=False):
+            broker.rack = rack
+        self.place(w.cluster.create_topic("t", choose.choice((1, 4, 9))))
+        self.place(w.cluster.create_topic("u", choose.choice((1, 3))))
 
     # -- what happens --------------------------------------------------------------------------------------------------
 
@@ -355,6 +370,12 @@ class GroupScenario:
             for number in range(len(topic)):
                 tp = TopicPartition(name, number)
                 self.ends[tp] = self.ends.get(tp, 0) + self.random.randint(1, 100)
+
+    def place(self, partitions: Iterable[Partition]) -> None:
+        """Replicas in one rack, in two, or in all of them."""
+        ids = [broker.id for broker in self.world.cluster.brokers]
+        for partition in partitions:
+            partition.replicas = tuple(self.places.sample(ids, self.places.randint(1, len(ids))))
 
     def protocol(self) -> type[Member]:
         """For a seed with both: first classic members, then of the consumer protocol, then classic ones again."""
@@ -414,6 +435,7 @@ class GroupScenario:
         topic = cluster.topics.get("t")
         if topic is not None and len(topic) < 12:
             topic.partitions.append(cluster.new_partition(topic, len(topic), [0, 1, 2]))
+            self.place(topic.partitions[-1:])
             self.produce()
 
     def make_anew(self) -> None:
@@ -422,7 +444,7 @@ class GroupScenario:
         size = len(cluster.topics["u"])
         self.former_until = self.world.now + POLL + SESSION
         cluster.delete_topic("u")
-        cluster.create_topic("u", size)
+        self.place(cluster.create_topic("u", size))
         for number in range(size):
             tp = TopicPartition("u", number)
             self.groups.get("g").offsets.pop(tp, None)

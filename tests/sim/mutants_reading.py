@@ -507,6 +507,13 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         GROUP,
     ),
     (
+        "back, and knows nothing",
+        "KIP-814, Java's too: a static leader that came back takes what there is now for what was given out",
+        "groups.membership",
+        (("            self._recall(now)\n", "            pass\n"),),
+        GROUP,
+    ),
+    (
         "what does not exist has changed",
         "ours: a group that subscribes a topic that does not exist rebalanced with all metadata, and without end",
         "groups.membership",
@@ -537,7 +544,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         "ours: where racks matter a cooperative group swapped partitions for ever, and one of them was nobody's",
         "groups.assignors",
         (("key=lambda each: (fits(giver, each), owners.get(each) == giver)", "key=lambda each: fits(giver, each)"),),
-        RACKS,
+        GROUP_SEEDS,
     ),
     (
         "to who is near, however full",

@@ -13,6 +13,7 @@ from kafka.core.groups.membership import Change, GroupConfig, Member
 from kafka.core.groups.states import MemberState
 from kafka.errors import AssignorError
 from kafka.protocol import (
+    DescribeGroupsRequest,
     HeartbeatRequest,
     JoinGroupRequest,
     LeaveGroupRequest,
@@ -30,6 +31,7 @@ GROUP = (
     SyncGroupRequest,
     HeartbeatRequest,
     LeaveGroupRequest,
+    DescribeGroupsRequest,
     OffsetCommitRequest,
     OffsetFetchRequest,
 )
@@ -281,6 +283,24 @@ def test_a_static_leader_that_came_back_gives_out_partitions_that_are_added() ->
     topic.partitions.append(w.cluster.new_partition(topic, PARTITIONS, [0, 1, 2]))
     age = again.driver.core.config.metadata_max_age
     until(w, lambda: sum(len(member.held) for member in w.alive()) == PARTITIONS + 1, age + 10.0)
+
+
+def test_a_static_leader_that_came_back_gives_out_partitions_that_were_added_meanwhile() -> None:
+    """And where none were it does not disturb the others."""
+    w = GroupWorld(18)
+    w.add(instance="a"), w.add(instance="b")
+    until(w, w.settled, 10.0)
+    generation = w.group.generation
+    topic = w.cluster.topics["t"]
+    for count in (0, 1):
+        leader = next(member for member in w.alive() if member.member.id == w.group.leader)
+        leader.die()
+        for number in range(count):
+            topic.partitions.append(w.cluster.new_partition(topic, PARTITIONS + number, [0, 1, 2]))
+        again = w.add(instance=leader.member.config.instance)
+        until(w, lambda count=count: sum(len(member.held) for member in w.alive()) == PARTITIONS + count, 10.0)  # type: ignore[misc]
+        w.run(2.0)
+        assert again.member.id == w.group.leader and (w.group.generation > generation) == (count > 0)
 
 
 def test_sticky_members_get_back_what_they_gave_up() -> None:

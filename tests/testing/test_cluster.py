@@ -17,6 +17,7 @@ from kafka.protocol import (
     CreateTopicsRequest,
     DeleteTopicsRequest,
     DescribeClusterRequest,
+    DescribeGroupsRequest,
     FetchRequest,
     FindCoordinatorRequest,
     InitProducerIdRequest,
@@ -57,13 +58,14 @@ def test_only_what_is_there_is_advertised_and_every_version_of_it_answers(cluste
         assert response.error_code == 0
         advertised = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
         assert advertised == cluster.nodes[0].versions
-        assert set(advertised) == {*range(4), *range(8, 15), 17, 18, 19, 20, 22, 23, 24, 25, 26, 28, 36, 60, 61, 68}
+        assert set(advertised) == {*range(4), *range(8, 16), 17, 18, 19, 20, 22, 23, 24, 25, 26, 28, 36, 60, 61, 68}
     for request in (
         MetadataRequest(topics=[]),
         FindCoordinatorRequest(key="g", coordinator_keys=["g"]),
         CreateTopicsRequest(),
         DeleteTopicsRequest(),
         DescribeClusterRequest(),
+        DescribeGroupsRequest(),
         InitProducerIdRequest(transactional_id=None),
     ):
         lowest, highest = advertised[request.API_KEY]

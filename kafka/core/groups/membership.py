@@ -7,7 +7,7 @@ reader has to do (run its listener, commit) is a `Change`, which it answers in i
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from kafka.core.net.lanes import Lane
 from kafka.core.parts import Services
 from kafka.errors import AssignorError, InconsistentGroupProtocolError, KafkaError
 from kafka.protocol import (
+    DescribeGroupsRequest,
     HeartbeatRequest,
     JoinGroupRequest,
     JoinGroupResponse,
@@ -500,6 +501,8 @@ class Member:
                 self.strategy.told(share, self.generation)
             except Exception as error:
                 return Err(_failed(self.strategy, error)), now
+        if joined.leader == self.id and joined.skip_assignment:
+            self._recall(now)
         return Ok(share), now
 
     async def _look_after(self, joined: JoinGroupResponse, now: float) -> tuple[Members, float]:
@@ -518,6 +521,30 @@ class Member:
         self._seen = self._known(topics)
         self._seen_racks = self._racks(topics)
         return members, now
+
+    def _recall(self, now: float) -> None:
+        """Ask what its former self has given out: it may not have heard of the newest partitions before it ended."""
+        former = self.membership
+
+        def answered(result: Result[Any, KafkaError], now: float) -> None:
+            if isinstance(result, Err) or former != self.membership or self.state is not MemberState.STABLE:
+                return
+            stable = [group for group in result.value.groups if group.group_state == "Stable"]
+            if not stable:  # it joins again anyway
+                return
+            try:
+                shares = [decode_share(bytes(each.member_assignment)) for each in stable[0].members]
+            except ValueError:
+                return
+            given = Counter(tp.topic for share in shares for tp in share)
+            self._seen = {topic: given[topic] for topic in self._seen}
+            self._compare(now)
+
+        request = DescribeGroupsRequest(groups=[self.config.group])
+        timeout = self._services.config.request_timeout
+        self._services.calls.request(
+            self._route, DescribeGroupsRequest, lambda version: request, answered, now, timeout, lane=Lane.GROUP
+        )
 
     def _assign(self, strategy: Strategy, members: Members) -> Result[Shares, KafkaError]:
         """What everybody gets."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from kafka.protocol import (
     ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse,
+    DescribeGroupsRequest,
+    DescribeGroupsResponse,
     HeartbeatRequest,
     HeartbeatResponse,
     JoinGroupRequest,
@@ -22,7 +24,7 @@ from kafka.protocol import (
 )
 from kafka.protocol.codes import Code
 from kafka.protocol.header import RequestHeader
-from kafka.testing.model.groups import LONGEST_METADATA, Committed, Place
+from kafka.testing.model.groups import LONGEST_METADATA, Committed, Place, State
 from kafka.testing.model.world import Later
 
 if TYPE_CHECKING:
@@ -99,6 +101,37 @@ def leave(broker: Broker, header: RequestHeader, request: LeaveGroupRequest) -> 
             for each in request.members
         ]
     )
+
+
+def describe(broker: Broker, header: RequestHeader, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
+    """Classic groups; what is assigned is told of a stable one only."""
+    found = []
+    for id in request.groups:
+        code = broker.cluster.refusal(broker, id)
+        group = broker.cluster.groups.groups.get(id)
+        if group is None or code or broker.cluster.groups.with_consumers(id) is not None:
+            missing = Code.GROUP_ID_NOT_FOUND if header.api_version >= 6 else 0
+            found.append(
+                DescribeGroupsResponse.DescribedGroup(error_code=code or missing, group_id=id, group_state="Dead")
+            )
+        else:
+            found.append(
+                DescribeGroupsResponse.DescribedGroup(
+                    group_id=id,
+                    group_state=group.state.value,
+                    protocol_type=group.protocol_type,
+                    protocol_data=group.protocol if group.state is State.STABLE else "",
+                    members=[
+                        DescribeGroupsResponse.DescribedGroupMember(
+                            member_id=member.id,
+                            group_instance_id=member.instance,
+                            member_assignment=member.assignment if group.state is State.STABLE else b"",
+                        )
+                        for member in group.members.values()
+                    ],
+                )
+            )
+    return DescribeGroupsResponse(groups=found)
 
 
 def _place(broker: Broker, version: int, name: str, id: bytes, index: int) -> tuple[Place | None, int]:
