@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from broker.cluster import KafkaCluster
 from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.core.consume import fetch as fetching
@@ -57,6 +58,25 @@ def reads(done: Callable[[list[int]], bool], *consumers: KafkaConsumer, seconds:
             for records in consumer.poll(50).values():
                 read += [int(record.value) for record in records]
     return read
+
+
+def test_a_static_leader_that_came_back_reads_partitions_that_were_added_meanwhile(
+    kafka_cluster: KafkaCluster, topic: str, make: Any
+) -> None:
+    configs = {"group_id": topic, "group_instance_id": "a", "session_timeout_ms": 30_000}
+    one = make(topic, **configs)
+    reads(lambda _: len(one.assignment()) == PARTITIONS, one)
+    generation = one.group_metadata().generation_id
+    one.close()  # static: it does not leave
+    same = make(topic, **configs)
+    reads(lambda _: len(same.assignment()) == PARTITIONS, same)
+    assert same.group_metadata().generation_id == generation  # nothing was shared out again
+    same.close()
+    admin = AdminClient({"bootstrap.servers": kafka_cluster.bootstrap})
+    admin.create_partitions([NewPartitions(topic, PARTITIONS + 1)])[topic].result(30)
+    again = make(topic, **configs)
+    reads(lambda _: len(again.assignment()) == PARTITIONS + 1, again)  # long before its metadata is as old as it may be
+    assert again.group_metadata().generation_id > generation
 
 
 @pytest.mark.parametrize("codec", [None, "gzip", "lz4", "zstd"])
