@@ -303,6 +303,25 @@ def test_a_static_leader_that_came_back_gives_out_partitions_that_were_added_mea
         assert again.member.id == w.group.leader and (w.group.generation > generation) == (count > 0)
 
 
+def test_a_static_leader_that_came_back_with_older_metadata_takes_nothing_away() -> None:
+    """Brokers learn of new partitions one by one; what was given out is newer than what is not known yet."""
+    w = GroupWorld(19)
+    w.add(instance="a"), w.add(instance="b")
+    until(w, w.settled, 10.0)
+    generation = w.group.generation
+    leader = next(member for member in w.alive() if member.member.id == w.group.leader)
+    leader.die()
+    view = w.cluster.view()
+    view["t"].partitions.pop()
+    for broker in w.cluster.brokers:
+        broker.stale = view
+    again = w.add(instance=leader.member.config.instance)
+    until(w, w.settled, 10.0)
+    w.run(5.0)
+    assert again.member.id == w.group.leader and w.group.generation == generation
+    assert len(w.cluster.topics["t"]) == sum(len(member.held) for member in w.alive()) == PARTITIONS
+
+
 def test_sticky_members_get_back_what_they_gave_up() -> None:
     w = GroupWorld(12, "sticky")
     for _ in range(3):

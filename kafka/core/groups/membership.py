@@ -536,8 +536,9 @@ class Member:
                 shares = [decode_share(bytes(each.member_assignment)) for each in stable[0].members]
             except ValueError:
                 return
-            given = Counter(tp.topic for share in shares for tp in share)
-            self._seen = {topic: given[topic] for topic in self._seen}
+            given = Counter(tp.topic for tp in {tp for share in shares for tp in share})
+            # Metadata that has fewer is older than what was given out: it has to come to that yet.
+            self._seen = {topic: min(size, given[topic]) for topic, size in self._seen.items()}
             self._compare(now)
 
         request = DescribeGroupsRequest(groups=[self.config.group])
