@@ -47,6 +47,7 @@ KINDS = (
     "slow broker", "coordinator", "throttle", "stale metadata", "errors",
 )  # fmt: skip
 SESSION, BEAT, POLL = 6.0, 0.5, 9.0
+LONGEST_STOP = 12.0  # seconds
 AT_REST = 60.0  # seconds until it is, at most: a session, a rebalance, and what connections take to come back
 MOST = 14.0  # requests of a member a second, over all of the seed
 AT_PEACE = 4.0  # the same, at rest: two heartbeats, and commits
@@ -270,12 +271,16 @@ class Reader:
 
     def is_at_rest(self) -> bool:
         is_there = self.member.state is MemberState.STABLE and not self.member.changes and not self.is_carrying
+        is_there &= self.now >= self.driver.until
         return is_there and self.knows_replicas()
 
     def knows_replicas(self) -> bool:
-        """Whether it has heard where they are by now; as a leader it may have the group rebalance for that."""
-        known = self.driver.core.metadata.snapshot.topics
-        return all(
+        """Whether it has heard where they are by now, and in which racks; as a leader it may have the group rebalance
+        for that, also for the rack of a broker that was down as it came.
+        """
+        snapshot = self.driver.core.metadata.snapshot
+        known = snapshot.topics
+        return len(snapshot.brokers) == len(self.world.cluster.brokers) and all(
             name in known
             and [tuple(each.replicas) for each in known[name].partitions] == [each.replicas for each in topic]
             for name, topic in self.world.cluster.topics.items()
@@ -337,7 +342,7 @@ class GroupScenario:
         self.run(max(0.0, start + SECONDS - w.now) + 0.001)
         for reader in self.readers:
             reader.busy = reader.is_leaving
-        self.run(5.0, lambda: not any(reader.is_leaving for reader in self.readers))
+        self.run(LONGEST_STOP + 5.0, lambda: not any(reader.is_leaving for reader in self.readers))
         if not self.readers:
             self.add()
         self.check_requests("busy", MOST)
@@ -418,8 +423,8 @@ class GroupScenario:
     def stop(self) -> None:
         """SIGSTOP; also for longer than a session."""
         if self.readers:
-            reader = self.random.choice(self.readers)
-            reader.driver.until = self.world.now + self.random.choice((0.5, 3.0, 7.0, 12.0))
+            driver = self.random.choice(self.readers).driver
+            driver.until = max(driver.until, self.world.now + self.random.choice((0.5, 3.0, 7.0, LONGEST_STOP)))
 
     def cut_off(self) -> None:
         """One member's connections carry nothing for a while; also for longer than a session."""
@@ -501,7 +506,8 @@ class GroupScenario:
                 each.member.id in known.members and each.member.generation == known.members[each.member.id].epoch
                 for each in (one, other)
             )
-        return one.member.generation == other.member.generation >= 0
+        is_alike = type(one.member) is type(other.member)  # each protocol counts by itself
+        return is_alike and one.member.generation == other.member.generation >= 0
 
     def generation(self) -> int:
         known = self.groups.consumer.get("g")

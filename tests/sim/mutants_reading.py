@@ -437,6 +437,13 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
         CONSUMER,
     ),
     (
+        "an old answer is final",
+        "ours: a static member whose process was stopped while it waited for its name was refused by what it found then",
+        "groups.consumer_protocol",
+        (("if asked - self._unreleased_since", "if now - self._unreleased_since"),),
+        CONSUMER,
+    ),
+    (
         "a namesake is final",
         "semantics 6.2: a static member that is started again within its session ends at once",
         "groups.consumer_protocol",

@@ -10,6 +10,7 @@ import pytest
 from kafka.core.flows import Task
 from kafka.core.groups.consumer_protocol import ConsumerMember
 from kafka.core.groups.offsets import commit, fetch_committed
+from kafka.core.groups.membership import Member
 from kafka.core.groups.states import MemberState
 from kafka.errors import UnsupportedVersionError
 from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, MetadataRequest
@@ -304,6 +305,28 @@ def test_a_namesake_waits_until_the_name_is_free() -> None:
     assert second.member.state is MemberState.JOINING and not second.held
     assert len([beat for beat in w.beats if beat.member_id == second.member.id]) < 12
     first.die()
+    until(w, lambda: len(second.held) == PARTITIONS, 8.0)
+
+
+def test_a_namesake_whose_process_is_stopped_while_it_waits_asks_once_more() -> None:
+    """The answer that it finds when it goes on is as old as that."""
+    w = ConsumerWorld(16)
+    first = w.alone(instance="a")
+    second = w.add(instance="a")
+    w.run(1.0)
+
+    def stopping(request: ConsumerGroupHeartbeatRequest) -> bool:
+        if request.member_id == second.member.id:
+            w.loses = lambda request: False
+            for link in list(second.driver._ids):
+                link.stall(15.0)
+        return False
+
+    w.loses = stopping
+    until(w, lambda: w.loses is not stopping, 5.0)
+    first.die()
+    w.run(14.0)
+    assert "g" not in w.groups.consumer or first.member.id not in w.coordinator.members
     until(w, lambda: len(second.held) == PARTITIONS, 8.0)
 
 
@@ -642,3 +665,24 @@ def test_a_member_that_is_refused_for_good_says_nothing_more() -> None:
     one.leave()
     w.run(1.0)
     assert w.beats == []
+
+
+def test_what_a_classic_member_has_stays_its_own_while_the_group_changes_its_protocol_there_and_back() -> None:
+    """The coordinator knows it all the while: of who has not joined again yet, too."""
+    w = ConsumerWorld(61)
+    w.strategy = "cooperative-sticky"
+    w.protocol = Member  # type: ignore[assignment]
+    classic = w.add()
+    until(w, lambda: len(classic.held) == PARTITIONS, 10.0)
+    w.protocol = ConsumerMember
+    modern = w.add()
+    until(w, w.settled, 10.0)
+    had = set(classic.held)
+    for link in list(classic.driver._ids):
+        link.stall(2.0)
+    modern.leave()
+    until(w, lambda: "g" not in w.groups.consumer, 1.0)
+    another = w.add()
+    w.run(1.5)
+    assert classic.held == had and not another.held & had
+    until(w, w.settled, 10.0)

@@ -231,13 +231,14 @@ class ConsumerMember(Member):
                 self._give_way(now)
                 return None
             result: Result[Answer, KafkaError]
+            asked = now
             result, now = await services.calls.ask(
                 self._route, ConsumerGroupHeartbeatRequest, self._heartbeat, services.config.request_timeout, once=True
             )
             if isinstance(result, Err):
                 self._said = None
                 self._failures += 1
-                if not self._goes_on(result.error, now):
+                if not self._goes_on(result.error, asked, now):
                     self._expelled = True
                     self._disturbed.happens(now)
                     return None
@@ -308,8 +309,10 @@ class ConsumerMember(Member):
             self._is_heard = True
             self._disturbed.happens(now)
 
-    def _goes_on(self, error: KafkaError, now: float) -> bool:
-        """Whether it still is a member (or may become one) after a heartbeat that failed."""
+    def _goes_on(self, error: KafkaError, asked: float, now: float) -> bool:
+        """Whether it still is a member (or may become one) after a heartbeat that failed. `asked` is when it was sent:
+        the process may have been stopped since.
+        """
         code = error.errno
         joins = self.generation < 0
         if code == Code.UNSUPPORTED_VERSION:
@@ -328,7 +331,7 @@ class ConsumerMember(Member):
                     f"Group {self.config.group!r} has a member with group_instance_id {self.config.instance!r}: it has"
                     " not left, or its session has not ended yet. Waiting for that.",
                 )
-            if now - self._unreleased_since < _SESSIONS * self.config.session_timeout:
+            if asked - self._unreleased_since < _SESSIONS * self.config.session_timeout:
                 return True
         elif error.retriable:
             return True

@@ -368,12 +368,15 @@ class Group:
         pending, self._pending = set(self._pending), {}
         return pending
 
-    def take_back(self, generation: int, requests: Mapping[str, JoinGroupRequest], handed_out: Iterable[str]) -> None:
-        """Its members are classic ones again, and have to join again."""
+    def take_back(
+        self, generation: int, members: Mapping[str, tuple[JoinGroupRequest, bytes]], handed_out: Iterable[str]
+    ) -> None:
+        """Its members are classic ones again, with what they have, and have to join again."""
         self.generation, self.protocol_type = generation, "consumer"
-        for id, request in requests.items():
-            self.members[id] = Member(id, None, request)
-            self._heard(self.members[id])
+        for id, (request, assignment) in members.items():
+            member = self.members[id] = Member(id, None, request)
+            member.assignment = assignment
+            self._heard(member)
         self._pending = dict.fromkeys(handed_out, self._now() + SHORTEST_SESSION / 1000)
         self._prepare()
 

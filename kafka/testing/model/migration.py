@@ -87,16 +87,10 @@ class ClassicMembers:
             self._has_to_join(member)
             return SyncGroupResponse(error_code=Code.REBALANCE_IN_PROGRESS)
         assert member.joined_with is not None
-        share = [
-            ConsumerProtocolAssignment.TopicPartition(topic=name, partitions=numbers)
-            for name, topic in sorted(self._cluster.topics.items())
-            if (numbers := sorted(number for id, number in member.assigned if id == topic.id))
-        ]
-        assignment = ConsumerProtocolAssignment(assigned_partitions=share)
         return SyncGroupResponse(
             protocol_type=_PROTOCOL_TYPE,
             protocol_name=member.joined_with.protocols[0].name,
-            assignment=encode(assignment, _ASSIGNMENT_VERSION).unwrap(),
+            assignment=self._encoded(member.assigned),
         )
 
     def classic_heartbeat(self, id: str, generation: int) -> HeartbeatResponse:
@@ -129,6 +123,15 @@ class ClassicMembers:
             return Code.UNKNOWN_MEMBER_ID
         return 0 if generation == self.members[id].epoch else Code.ILLEGAL_GENERATION
 
+    def _encoded(self, places: frozenset[Place]) -> bytes:
+        """What it may have, as classic members read it."""
+        share = [
+            ConsumerProtocolAssignment.TopicPartition(topic=name, partitions=numbers)
+            for name, topic in sorted(self._cluster.topics.items())
+            if (numbers := sorted(number for id, number in places if id == topic.id))
+        ]
+        return encode(ConsumerProtocolAssignment(assigned_partitions=share), _ASSIGNMENT_VERSION).unwrap()
+
     def _has_to_join(self, member: Member) -> None:
         member.join_by = min(member.join_by, self._now() + member.rebalance)
         self._later(member.rebalance)
@@ -156,8 +159,12 @@ class ClassicMembers:
     def give_back(self) -> None:
         """All members that are left are classic ones: so is the group."""
         del self._groups.consumer[self.id]
-        requests = {id: member.joined_with for id, member in self.members.items() if member.joined_with is not None}
-        self._groups.get(self.id).take_back(self.epoch, requests, self.handed_out)
+        members = {
+            id: (member.joined_with, self._encoded(member.target))
+            for id, member in self.members.items()
+            if member.joined_with is not None
+        }
+        self._groups.get(self.id).take_back(self.epoch, members, self.handed_out)
         self.members.clear()
 
     # -- of the group --------------------------------------------------------------------------------------------------
