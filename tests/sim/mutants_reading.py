@@ -438,7 +438,7 @@ READING: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], str], ...] = (
     ),
     (
         "an old answer is final",
-        "ours: a static member whose process was stopped while it waited for its name was refused by what it found then",
+        "ours: a static member whose process was stopped while it waited for its name was refused by what it found",
         "groups.consumer_protocol",
         (("if asked - self._unreleased_since", "if now - self._unreleased_since"),),
         CONSUMER,

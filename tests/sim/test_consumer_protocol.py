@@ -9,8 +9,8 @@ import pytest
 
 from kafka.core.flows import Task
 from kafka.core.groups.consumer_protocol import ConsumerMember
-from kafka.core.groups.offsets import commit, fetch_committed
 from kafka.core.groups.membership import Member
+from kafka.core.groups.offsets import commit, fetch_committed
 from kafka.core.groups.states import MemberState
 from kafka.errors import UnsupportedVersionError
 from kafka.protocol import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, MetadataRequest
