@@ -34,7 +34,7 @@ BUILD = ROOT / "build" / "test"
 ALONE = ("compat", "agents", "examples", "perf", "sim/test_seeds.py", "sim/test_mutants.py")
 OWN_GROUP = [f"--ignore=tests/{path}" for path in ALONE]
 UNIT = "not kafka and not full"
-KAFKA = "kafka and not full and not versions and not chaos and not secured"
+KAFKA = "kafka and not full and not versions and not chaos and not secured and not foreign"
 CORES = min(os.cpu_count() or 1, 4)
 NO_TEST_FOUND = 5
 
@@ -145,6 +145,11 @@ def chaos_groups(counts: Counts) -> None:
 def versions(counts: Counts) -> None:
     """What the producer relies on, measured on older releases of Kafka too; transactions and groups there."""
     all_of(counts, "versions", "versions", "tests/broker")
+
+
+def foreign(counts: Counts) -> None:
+    """Groups whose members are Java's, confluent-kafka's and ours."""
+    all_of(counts, "foreign", "foreign", "tests/broker", "tests/testing", "--durations=5")
 
 
 def secured(counts: Counts) -> None:
@@ -291,6 +296,7 @@ GROUPS: dict[str, Group] = {
         perf,
         chaos,
         versions,
+        foreign,
         secured,
         sustained,
         chaos_groups,
@@ -329,6 +335,15 @@ SLOW: dict[str, tuple[str, ...]] = {
         "kafka/core/consume/*",
         "kafka/core/groups/*",
         "kafka/drivers/*",
+    ),
+    "foreign": (
+        "tests/broker/test_mixed_groups.py",
+        "tests/testing/test_foreign_members.py",
+        "tests/chaos/foreign.py",
+        "tests/chaos/member*.py",
+        "kafka/core/groups/*",
+        "kafka/core/consume/*",
+        "kafka/testing/model/*group*.py",
     ),
     "secured": (
         "tests/broker/*secured*",

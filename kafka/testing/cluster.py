@@ -262,9 +262,9 @@ class EmbeddedCluster(Cluster):
         return [record for batch in batches if not batch.is_control for record in batch.records().unwrap()]
 
     def committed_offsets(self, group: str) -> dict[tuple[str, int], int]:
-        """(topic, partition) -> offset that transactions have committed for the group."""
-        offsets = self._on_thread(lambda: dict(self.transactions.committed_offsets))
-        return {(topic, index): offset for (of, topic, index), offset in offsets.items() if of == group}
+        """(topic, partition) -> offset that the group's members or transactions have committed."""
+        known = self._on_thread(lambda: dict(self.groups.groups[group].offsets) if group in self.groups.groups else {})
+        return {place: committed.offset for place, committed in known.items()}
 
     def _partition(self, topic: str, index: int) -> Partition:
         if index < 0:

@@ -405,24 +405,26 @@ class KafkaCluster:
 
     def _tool(self, main: str, *arguments: str, stdin: bytes = b"", timeout: float = 60.0, check: bool = True) -> bytes:
         done = subprocess.run(
-            [
-                kafka_jars.java(),
-                *_TOOL_JVM,
-                *_from_archive(self.version),
-                f"-Dlog4j2.configurationFile={_HERE / 'log4j2-tools.properties'}",
-                "-cp",
-                kafka_jars.classpath(self.version),
-                main,
-                *arguments,
-            ],
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
+            tool_command(main, *arguments, version=self.version), input=stdin, capture_output=True, timeout=timeout
         )
         # A tool that logged an error and gave up has often still ended with 0.
         if check and (done.returncode or b"] ERROR" in done.stderr):
             raise ToolFailed(f"{main} ended with {done.returncode}: {done.stderr[-3000:].decode(errors='replace')}")
         return done.stdout
+
+
+def tool_command(main: str, *arguments: str, version: str = kafka_jars.VERSION) -> list[str]:
+    """The command that runs one of Kafka's tools, by the name of its class."""
+    return [
+        str(kafka_jars.java()),
+        *_TOOL_JVM,
+        *_from_archive(version),
+        f"-Dlog4j2.configurationFile={_HERE / 'log4j2-tools.properties'}",
+        "-cp",
+        kafka_jars.classpath(version),
+        main,
+        *arguments,
+    ]
 
 
 def _new_id() -> str:

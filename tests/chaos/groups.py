@@ -17,10 +17,12 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+_SAME_MOMENT = 0.01  # seconds; Java's members tell milliseconds
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Stay:
 
     partition: int
     since: float
+    until: float | None = None
     reads: list[tuple[float, int, int, int]] = field(default_factory=list)  # time, first, last, checksum
 
 
@@ -47,7 +50,7 @@ def stays(diary: Iterable[Event]) -> list[Stay]:
                     found.append(had[partition])
         elif name in ("revoked", "lost"):
             for partition in more[0]:
-                del had[partition]
+                had.pop(partition).until = when
         elif name == "read":
             partition, first, last, check = more
             had[partition].reads.append((when, first, last, check))
@@ -103,16 +106,33 @@ def check(diaries: Sequence[Sequence[Event]], logs: Mapping[int, Sequence[bytes]
     return count - sum(map(len, logs.values()))
 
 
+def check_apart(diaries: Sequence[Sequence[Event]]) -> None:
+    """AssertionError where a member reads of a partition while another one does, too: of members that stayed well."""
+    spans: dict[int, list[tuple[float, float, int]]] = {}
+    for index, diary in enumerate(diaries):
+        for stay in stays(diary):
+            if stay.reads:
+                spans.setdefault(stay.partition, []).append((stay.reads[0][0], stay.reads[-1][0], index))
+    for partition, found in spans.items():
+        found.sort()
+        for (_, ends, one), (begins, _, other) in pairwise(found):
+            assert ends <= begins + _SAME_MOMENT, f"members {one} and {other} read partition {partition} at a time"
+
+
 class Member:
+    """One of ours. See `foreign` for others."""
+
+    STOPPED = 0  # how its process ends when it is told to
+
     def __init__(self, configs: Mapping[str, Any], topic: str, path: Path) -> None:
         self.path = path
-        with path.with_suffix(".errors").open("w") as errors:
+        with path.with_suffix(".output").open("w") as output, path.with_suffix(".errors").open("w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.member", json.dumps(configs), topic, str(path)],
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stderr=errors,
+                self.command(configs, topic), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
             )
+
+    def command(self, configs: Mapping[str, Any], topic: str) -> list[str]:
+        return [sys.executable, "-m", "tests.chaos.member", json.dumps(configs), topic, str(self.path)]
 
     def events(self) -> Iterator[Event]:
         """What it has written so far."""
@@ -120,6 +140,10 @@ class Member:
             for line in self.path.read_text().splitlines(keepends=True):
                 if line.endswith("\n"):
                     yield json.loads(line)
+
+    def partitions(self) -> set[int]:
+        """Those that it has."""
+        return {stay.partition for stay in stays(self.events()) if stay.until is None}
 
     def of(self, *names: str) -> list[Event]:
         return [event for event in self.events() if event[0] in names]
@@ -135,7 +159,7 @@ class Member:
     def stop(self) -> None:
         """As it should be: it commits and leaves."""
         self.process.terminate()
-        assert self.process.wait(60) == 0, self.said()
+        assert self.process.wait(60) == self.STOPPED, self.said()
 
     def kill(self) -> None:
         self.process.kill()
@@ -147,8 +171,11 @@ class Member:
         time.sleep(seconds)
         self.process.send_signal(signal.SIGCONT)
 
+    def output(self) -> str:
+        return self.path.with_suffix(".output").read_text()
+
     def said(self) -> str:
-        return self.path.with_suffix(".errors").read_text()
+        return self.path.with_suffix(".errors").read_text() + self.output()[-3000:]
 
 
 class Group:
@@ -158,8 +185,10 @@ class Group:
         self.folder = folder
         self.members: list[Member] = []
 
-    def start(self) -> Member:
-        self.members.append(Member(self.configs, self.topic, self.folder / f"{self.topic}-{len(self.members)}"))
+    def start(self, kind: type[Member] = Member, **configs: Any) -> Member:
+        """`configs` are those of this member alone."""
+        path = self.folder / f"{self.topic}-{len(self.members)}"
+        self.members.append(kind({**self.configs, **configs}, self.topic, path))
         return self.members[-1]
 
     @property
@@ -173,6 +202,13 @@ class Group:
         for member in self.members:
             member.kill()
 
+    def is_shared(self, partitions: int) -> bool:
+        """Each of so many partitions has one reader, and no member has two more than another."""
+        self.all_well()
+        shares = [member.partitions() for member in self.living]
+        sizes = sorted(map(len, shares))
+        return set().union(*shares) == set(range(partitions)) and sum(sizes) == partitions and sizes[-1] - sizes[0] < 2
+
     def read(self) -> dict[int, set[int]]:
         """The offsets of each partition that have been read so far."""
         found: dict[int, set[int]] = {}
@@ -184,7 +220,7 @@ class Group:
     def all_well(self) -> None:
         """Nobody has ended who was not told to."""
         for member in self.members:
-            assert member.process.poll() in (None, 0, -9), member.said()
+            assert member.process.poll() in (None, member.STOPPED, -signal.SIGKILL), member.said()
 
     def has_read(self, counts: Mapping[int, int]) -> bool:
         self.all_well()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.groups import Event, check
+from tests.chaos.groups import Event, check, check_apart
 
 LOGS = {0: [b"%d" % number for number in range(10)], 1: [b"x", b"y"]}
 
@@ -61,3 +61,10 @@ def test_a_commit_of_the_same_moment_may_be_too_late() -> None:
 def test_what_is_wrong_is_said(said: str, more: list[list[Event]]) -> None:
     with pytest.raises(AssertionError, match=said):
         check([[*BEGIN, *more[0]], *more[1:]], LOGS)
+
+
+def test_members_read_a_partition_one_after_the_other() -> None:
+    first = [*BEGIN, ["revoked", 3.0, [0]], read(6.0, 1, 1, 1)]
+    check_apart([first, [["assigned", 2.5, [0]], read(4.0, 0, 4, 9)]])
+    with pytest.raises(AssertionError, match="members 0 and 1 read partition 1 at a time"):
+        check_apart([first, [["assigned", 2.5, [1]], read(4.0, 1, 0, 1)]])

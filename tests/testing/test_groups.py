@@ -203,6 +203,12 @@ def test_offsets_without_members(one: Member) -> None:
     assert one.committed() == (4, -1)
 
 
+def test_what_is_committed_is_told_without_a_client(cluster: EmbeddedCluster, one: Member) -> None:
+    assert cluster.committed_offsets("g") == {}
+    assert one.commit(7) == 0
+    assert cluster.committed_offsets("g") == {("t", 0): 7} and cluster.committed_offsets("other") == {}
+
+
 def test_a_static_member_that_starts_again(cluster: EmbeddedCluster, two: Member) -> None:
     with Member(cluster, instance="i") as first, Member(cluster, instance="i") as again:
         assert first.join().error_code == 0  # at once: nobody hands an id to who has a name
