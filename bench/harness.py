@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,7 +28,8 @@ from .rows import SETTINGS, Bar, Row
 Run = dict[str, float]
 QUICK_FILL = 1_000_000  # records
 PATIENCE = 180.0  # seconds for a run, beyond what it is to take
-LOWER_IS_BETTER = ("p50_ms", "p99_ms", "p999_ms", "cpu_us", "peak_mb")
+LOWER_IS_BETTER = ("p50_ms", "p99_ms", "p999_ms", "stood_ms", "taken", "cpu_us", "cpu_percent", "peak_mb")
+SENDS = ("produce", "latency")  # and the broker is asked how many have come
 
 
 class Failed(Exception):
@@ -110,7 +111,7 @@ class Bench:
                 if name in reasons:
                     continue
                 try:
-                    if not number and (row.do == "consume" or name == JAVA):
+                    if not number and (row.do == "consume" or (name == JAVA and row.do in SENDS)):
                         # It is told how many records, not how long: by its rate, which nobody knows yet.
                         self.expected[row.name, name] = self.run(row, name, topic, settings["values"])["rate"]
                     run = self.run(row, name, topic, settings["values"])
@@ -119,21 +120,25 @@ class Bench:
                     self.plan.say(f"{step} {row.name}: {name} is left out: {error}")
                     continue
                 runs[name].append(run)
-                self.expected[row.name, name] = run["rate"]
+                if "rate" in run:
+                    self.expected[row.name, name] = run["rate"]
                 self.plan.say(f"{step} {row.name}, round {number + 1} of {self.plan.rounds}: {name} {shown(row, run)}")
         return result(row, {name: run for name, run in runs.items() if name not in reasons}, reasons)
 
     def topic(self, row: Row, settings: dict[str, Any]) -> str:
-        if row.do != "consume":
+        if "fill" not in settings:
             return self.broker.topic(f"bench-{settings['partitions']}p", settings["partitions"])
-        kind = settings["values"], settings["compression"], settings["batch_size"], row_filler(row)
+        kind = settings["values"], settings["compression"], settings["batch_size"], settings["fill"], row_filler(row)
         topic = self.broker.topic("-".join(map(str, ("read", *kind))), settings["partitions"], kept=True)
         if topic not in self.filled:
             count = min(settings["fill"], QUICK_FILL) if self.plan.quick else settings["fill"]
             self.plan.say(f"filling a topic for: {row.name}")
             self.fill(row, topic, settings, count)
             self.filled[topic] = self.broker.count(topic)
-            self.run(row, row.who[0], topic, settings["values"])  # so that everybody reads what has been read before
+            if row.do != "slow":
+                self.run(
+                    row, row.who[0], topic, settings["values"]
+                )  # so that everybody reads what has been read before
         return topic
 
     def fill(self, row: Row, topic: str, settings: dict[str, Any], count: int) -> None:
@@ -173,9 +178,10 @@ class Bench:
         if name not in self.commands:
             self.commands[name] = contender.command()
         count = settings.get("processes", 1)
-        before = self.broker.count(topic) if row.do != "consume" else 0
-        found = carried_out(self.commands[name], environment(contender), scenario, count)
-        if row.do != "consume":
+        before = self.broker.count(topic) if row.do in SENDS else 0
+        with offering(scenario) if row.do == "arrive" else nullcontext():
+            found = carried_out(self.commands[name], environment(contender), scenario, count)
+        if row.do in SENDS:
             sent = int(sum(run["records"] + run.get("warm", 0) for run in found))
             came = settled(self.broker, topic, before + sent) - before
             # A transaction, of 10,000 records, leaves a record of its own in each partition that it has written to.
@@ -190,6 +196,23 @@ class Bench:
 
 def row_filler(row: Row) -> str:
     return str(row.settings.get("filled_by", TURBO))
+
+
+@contextmanager
+def offering(scenario: dict[str, Any]) -> Iterator[None]:
+    """Meanwhile our producer sends to those that read, the same to all of them, until it is ended."""
+    producer = CONTENDERS[TURBO]
+    process = subprocess.Popen(
+        producer.command(), env=environment(producer), start_new_session=True, stdin=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdin is not None
+        with process.stdin as stdin:
+            stdin.write(json.dumps({**scenario, "do": "offer"}))
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def carried_out(command: list[str], environment: dict[str, str], scenario: dict[str, Any], count: int) -> list[Run]:
@@ -228,8 +251,9 @@ def carried_out(command: list[str], environment: dict[str, str], scenario: dict[
 
 def together(found: Sequence[Run]) -> Run:
     """Processes that worked at the same time, as one: rates and memory add up."""
-    merged = {"rate": sum(run["records"] / run["seconds"] for run in found)}
-    records = sum(run["records"] for run in found)
+    merged: Run = {}
+    if records := sum(run.get("records", 0) for run in found):
+        merged["rate"] = sum(run["records"] / run["seconds"] for run in found)
     for name in found[0].keys() - {"records", "warm", "seconds"}:
         if name == "cpu_us":
             merged[name] = sum(run[name] * run["records"] for run in found) / records
@@ -241,9 +265,9 @@ def together(found: Sequence[Run]) -> Run:
 
 
 def shown(row: Row, run: Run) -> str:
-    if row.do == "latency":
-        return f"{run['p50_ms']:.1f} / {run['p99_ms']:.1f} / {run['p999_ms']:.1f} ms"
-    return f"{run['rate']:,.0f}/s"
+    if row.measures == ("rate",):
+        return f"{run['rate']:,.0f}/s"
+    return ", ".join(f"{measure} {run[measure]:.2f}" for measure in row.measures)
 
 
 def result(row: Row, runs: dict[str, list[Run]], reasons: dict[str, str]) -> dict[str, Any]:
@@ -263,7 +287,12 @@ def result(row: Row, runs: dict[str, list[Run]], reasons: dict[str, str]) -> dic
     ratios: dict[str, Any] = {}
     for name in row.who[1:] if ours in runs else ():
         if name in runs:
-            ratios[name] = {measure: against(measure, runs[ours], runs[name]) for measure in row.measures}
+            pairs = (*runs[ours], *runs[name])
+            ratios[name] = {
+                measure: against(measure, runs[ours], runs[name])
+                for measure in row.measures
+                if all(run[measure] for run in pairs)  # there is no ratio to nothing
+            }
     return {
         "name": row.name, "section": row.section, "broker": row.broker, "do": row.do, "how": row.how,
         "settings": row.settings, "contenders": contenders, "ratios": ratios,

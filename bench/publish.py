@@ -20,7 +20,7 @@ from .charts import Group, Mark
 from .contenders import AIOKAFKA, BEFORE, COLUMNS, CONFLUENT, FRANZ, JAVA, KAFKA_PYTHON, MANY, TURBO
 from .environments import ROOT
 from .report import MEASURES, Report, number
-from .rows import KAFKA, LATENCY, PRODUCE, READ
+from .rows import KAFKA, LATENCY, PRODUCE, READ, ROWS, WAIT
 
 PUBLISHED = "docs/performance.json"
 PAGES = ("README.md", "docs/performance.md")
@@ -28,6 +28,7 @@ _IN_README = (
     "100 B", "1 KB", "10 KB", "100 B, a callback each", "JSON, zstd", "Kafka, 100 B", "reading 100 B",
 )  # fmt: skip
 _COLUMNS = (TURBO, FRANZ, CONFLUENT, JAVA, AIOKAFKA, KAFKA_PYTHON)
+SECTIONS = tuple(dict.fromkeys(row.section for row in ROWS))
 # Rows that stand for their section in a chart.
 _DRAWN = {
     PRODUCE: ("100 B", "100 B, a callback each", "1 KB", "10 KB", "JSON, zstd"),
@@ -73,8 +74,9 @@ def blocks(found: Report) -> Iterator[tuple[str, str]]:
     by_name = {row["name"]: row for row in found["rows"]}
     yield "rates", overview([by_name[name] for name in _IN_README if name in by_name])
     yield "beneath", "\n".join(report.beneath(found))
-    for section in dict.fromkeys(row["section"] for row in found["rows"]):
-        yield section, table([row for row in found["rows"] if row["section"] == section])
+    for section in SECTIONS:
+        rows = [row for row in found["rows"] if row["section"] == section]
+        yield section, table(rows) if rows else "Not in this report."
     yield "limits", limits(found["limits"])
     yield "short", short(found["rows"])
 
@@ -89,9 +91,11 @@ def overview(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    latencies = rows[0]["do"] == "latency"
-    measured = "p50 / p99 / p99.9, ms" if latencies else "records/s"
-    of = "ours is so many times better (p50)" if latencies else "ours is so many times faster"
+    measured, of = {
+        LATENCY: ("p50 / p99 / p99.9, ms", "better (p50)"),
+        WAIT: ("what the row says", "better (the first figure)"),
+    }.get(rows[0]["section"], ("records/s", "faster"))
+    of = f"ours is so many times {of}"
     lines = [["", "", measured, "from, to", "CPU, µs", "memory, MB", of], ["---", "---", *["---:"] * 4, "---"]]
     for row in rows:
         for at, (name, *cells) in enumerate(report.lines_of(row)):

@@ -11,11 +11,14 @@ from typing import Any
 
 from . import limits
 from .contenders import versions
-from .rows import SETTINGS
+from .rows import MEASURED, SETTINGS
 
 Report = dict[str, Any]
 BUSY = 0.05  # of the processors' time, before the run
-MEASURES = {"rate": "records/s", "p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms"}
+MEASURES = {
+    "rate": "records/s", "p50_ms": "p50, ms", "p99_ms": "p99, ms", "p999_ms": "p99.9, ms", "stood_ms": "ms without",
+    "taken": "partitions taken", "cpu_percent": "% of a processor", "peak_mb": "MB",
+}  # fmt: skip
 
 
 def processors_busy(seconds: float = 2.0) -> float:
@@ -73,7 +76,7 @@ def number(value: float | None) -> str:
 
 
 def measures_of(row: dict[str, Any]) -> tuple[str, ...]:
-    return ("p50_ms", "p99_ms", "p999_ms") if row["do"] == "latency" else ("rate",)
+    return MEASURED.get(row["do"], ("rate",))
 
 
 def ratio_text(ratio: dict[str, Any] | None) -> str:

@@ -2,6 +2,7 @@
 
 A row is a name, where (a broker), who (contenders, we first), what (`do` and `how`, see candidates/scenario.py) and
 which settings differ from `SETTINGS`. A bar is what we mean to reach: of `rate`, at least; of all else, at most.
+A reader reads a topic that is filled first, with `fill` records, where a row says how many.
 """
 
 from __future__ import annotations
@@ -20,6 +21,18 @@ SETTINGS: dict[str, Any] = {
     "buffer_memory": 64 << 20,
     "partitions": 6,
     "values": "100",
+}
+
+
+_PERCENTILES = ("p50_ms", "p99_ms", "p999_ms")
+# What ratios are made of, and what tables show, by what is done; of all else it is the rate.
+MEASURED = {
+    "latency": _PERCENTILES,
+    "arrive": _PERCENTILES,
+    "first": ("p50_ms",),
+    "join": ("p50_ms", "stood_ms", "taken"),
+    "idle": ("cpu_percent",),
+    "slow": ("peak_mb",),
 }
 
 
@@ -46,8 +59,7 @@ class Row:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """What ratios are made of."""
-        return ("p50_ms", "p99_ms", "p999_ms") if self.do == "latency" else ("rate",)
+        return MEASURED.get(self.do, ("rate",))
 
 
 def times(value: float, *of: str) -> tuple[Bar, ...]:
@@ -55,12 +67,14 @@ def times(value: float, *of: str) -> tuple[Bar, ...]:
 
 
 PRODUCE, KAFKA, LATENCY, READ = "Producing", "Producing to Apache Kafka", "Delivery latency", "Reading"
+WAIT = "Waiting, joining and holding"
 _ALL = (TURBO, MANY, FRANZ, CONFLUENT, JAVA, AIOKAFKA, KAFKA_PYTHON)
 _MAIN = (TURBO, FRANZ, CONFLUENT)
 _WITH_JAVA = (*_MAIN, JAVA)
 _PYTHON = (TURBO, CONFLUENT)
 _READERS = (TURBO, CONFLUENT, AIOKAFKA)
 _AHEAD = times(1, FRANZ, JAVA)
+_FEW = 600  # records to be there, where the rest is not read
 # They take long to start, or to do anything.
 NOT_QUICK = (JAVA, AIOKAFKA, KAFKA_PYTHON)
 
@@ -84,6 +98,10 @@ def delivered(name: str, offered: int, who: tuple[str, ...] = _WITH_JAVA, quick:
 
 def read(name: str, who: tuple[str, ...], how: str = "value", *bars: Bar, quick: bool = False, **more: Any) -> Row:
     return Row(name, READ, "Kafka", who, "consume", how, {"fill": 4_000_000, **more}, bars, quick)
+
+
+def waited(name: str, do: str, who: tuple[str, ...], how: str, *bars: Bar, **more: Any) -> Row:
+    return Row(name, WAIT, "Kafka", who, do, how, more, bars)
 
 
 ROWS: tuple[Row, ...] = (
@@ -136,6 +154,7 @@ ROWS: tuple[Row, ...] = (
         batch_size=16384, filled_by=JAVA,
     ),
     read("reading 100 B, poll(500)", _READERS, "poll", Bar("rate", 4e6), max_records=500),
+    read("reading 100 B, poll(10,000)", _READERS, "poll", Bar("rate", 4e6), max_records=10_000),
     read("reading 100 B, six fields", _READERS, "fields", Bar("rate", 2e6)),
     read("reading 100 B as columns", (COLUMNS, TURBO), "value", Bar("rate", 8e6), *times(1.5, TURBO)),
     read(
@@ -146,4 +165,29 @@ ROWS: tuple[Row, ...] = (
     read("reading JSON, zstd", _WITH_JAVA, "value", *_AHEAD, values="json", compression="zstd", fill=3_000_000),
     read("reading 1 KB", _WITH_JAVA, "value", *_AHEAD, values="1000", fill=800_000),
     read("reading 10 KB", _WITH_JAVA, "value", *_AHEAD, values="10000", fill=100_000),
+    waited(
+        "from a send to its reader, 5,000/s: p50, p99, p99.9, ms", "arrive", (TURBO, JAVA, CONFLUENT, AIOKAFKA), "poll",
+        Bar("p50_ms", 0.5), Bar("p99_ms", 1.1, JAVA), offered=5_000, linger_ms=0, seconds=2.5,
+    ),
+    waited(
+        "from making a consumer to its first record, ms", "first", (TURBO, AIOKAFKA), "value", Bar("p50_ms", 30),
+        Bar("p50_ms", 1.5, AIOKAFKA), fill=_FEW, times=20,
+    ),
+    waited(
+        "a third member, classic: until it reads, ms; others without, ms; taken from them", "join", _PYTHON, "classic",
+        Bar("p50_ms", 500), Bar("p50_ms", 1, CONFLUENT), Bar("stood_ms", 500), fill=_FEW, times=3,
+    ),
+    waited(
+        "a third member, new protocol: until it reads, ms; others without, ms; taken from them", "join", _PYTHON,
+        "consumer", Bar("p50_ms", 1, CONFLUENT), Bar("taken", 2), fill=_FEW, times=3,
+    ),
+    waited(
+        "5 records of 0.9 MB a second of 200 partitions: peak, MB", "slow", (TURBO,), "poll", Bar("peak_mb", 150),
+        values="900000", fill=800, partitions=200, seconds=6,
+    ),
+    # The last there: a broker with so many partitions is a slower one.
+    waited(
+        "idle, 1,000 partitions: % of a processor", "idle", (TURBO,), "poll", Bar("cpu_percent", 0.5),
+        partitions=1000, seconds=4,
+    ),
 )  # fmt: skip

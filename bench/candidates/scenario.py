@@ -1,11 +1,11 @@
 """What the candidates in Python share. Only the standard library: it runs in the environments of all of them.
 
 A candidate is a program that reads a scenario, JSON, from standard input, carries it out, and prints what it found as
-JSON. Of a scenario all have `do` ("produce", "latency" or "consume"), `how` (what the candidate calls), `bootstrap`,
-`topic`, `seconds` (how long, about) and the settings of `bench/rows.py`; `values` names the file with the values, one a
-line. What is found: `records`, `warm` (those sent before the clock started), `seconds`, `cpu_us` (microseconds of
-processor time, of all threads, for a record), `peak_mb` (memory at its peak, less what there was before there was a
-client), and of a latency the percentiles in milliseconds.
+JSON. Of a scenario all have `do` ("produce", "latency" or "consume"; the others are told in waiting.py), `how` (what
+the candidate calls), `bootstrap`, `topic`, `seconds` (how long, about) and the settings of `bench/rows.py`; `values`
+names the file with the values, one a line. What is found: `records`, `warm` (those sent before the clock started),
+`seconds`, `cpu_us` (microseconds of processor time, of all threads, for a record), `peak_mb` (memory at its peak, less
+what there was before there was a client), and of a latency the percentiles in milliseconds.
 """
 
 from __future__ import annotations

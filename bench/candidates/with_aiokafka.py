@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 
 import scenario as shared
+import waiting
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from scenario import Computing, Measured, Scenario
 
@@ -51,12 +53,15 @@ def consume(scenario: Scenario) -> dict[str, float]:
         return asyncio.run(consuming(scenario, computing))
 
 
+def consumer_for(scenario: Scenario, start: str = "earliest") -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        scenario["topic"], bootstrap_servers=scenario["bootstrap"], group_id=uuid.uuid4().hex, auto_offset_reset=start
+    )
+
+
 async def consuming(scenario: Scenario, computing: Computing) -> dict[str, float]:
     measured = Measured()
-    consumer = AIOKafkaConsumer(
-        scenario["topic"], bootstrap_servers=scenario["bootstrap"], group_id=uuid.uuid4().hex,
-        auto_offset_reset="earliest",
-    )  # fmt: skip
+    consumer = consumer_for(scenario)
     await consumer.start()
     seen = size = 0
     while seen < scenario["records"]:
@@ -76,5 +81,39 @@ async def consuming(scenario: Scenario, computing: Computing) -> dict[str, float
     return found
 
 
+def arrive(scenario: Scenario) -> dict[str, float]:
+    return asyncio.run(arriving(scenario))
+
+
+async def arriving(scenario: Scenario) -> dict[str, float]:
+    arrivals = waiting.Arrivals(scenario)
+    clock = time.time_ns
+    consumer = consumer_for(scenario, "latest")
+    await consumer.start()
+    while True:
+        polled, now = await consumer.getmany(timeout_ms=200), clock()
+        if not arrivals.come([record.value for records in polled.values() for record in records], now):
+            break
+    found = arrivals.found()
+    await consumer.stop()
+    return found
+
+
+def first(scenario: Scenario) -> dict[str, float]:
+    return asyncio.run(beginning(scenario))
+
+
+async def beginning(scenario: Scenario) -> dict[str, float]:
+    measured, seconds, clock = Measured(), [], time.perf_counter
+    for _ in range(scenario["times"] + 1):  # one is to warm up
+        start = clock()
+        consumer = consumer_for(scenario)
+        await consumer.start()
+        await consumer.getone()
+        seconds.append(clock() - start)
+        await consumer.stop()
+    return waiting.told(measured, seconds[1:])
+
+
 if __name__ == "__main__":
-    shared.run({"produce": produce, "consume": consume})
+    shared.run({"produce": produce, "consume": consume, "arrive": arrive, "first": first})

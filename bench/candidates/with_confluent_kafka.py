@@ -6,10 +6,12 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import repeat
 from typing import Any
 
 import scenario as shared
+import waiting
 from confluent_kafka import Consumer, Producer
 from scenario import Computing, Measured, Scenario
 
@@ -148,12 +150,16 @@ def latency(scenario: Scenario) -> dict[str, float]:
     return shared.delivered(scenario, measured, chunks, send, latencies, flusher(producer), lambda: poll(0.001))
 
 
+def consumer_for(scenario: Scenario, **more: Any) -> Consumer:
+    return Consumer({
+        **common(scenario), "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest", "check.crcs": True, **more,
+    })  # fmt: skip
+
+
 def consume(scenario: Scenario) -> dict[str, float]:
     measured = Measured()
     with Computing(scenario) as computing:
-        consumer = Consumer(
-            {**common(scenario), "group.id": uuid.uuid4().hex, "auto.offset.reset": "earliest", "check.crcs": True}
-        )
+        consumer = consumer_for(scenario)
         consumer.subscribe([scenario["topic"]])
         seen = size = 0
         while seen < scenario["records"]:
@@ -175,5 +181,38 @@ def consume(scenario: Scenario) -> dict[str, float]:
     return found
 
 
+def arrive(scenario: Scenario) -> dict[str, float]:
+    arrivals, clock = waiting.Arrivals(scenario), time.time_ns
+    consumer = consumer_for(scenario, **{"auto.offset.reset": "latest"})
+    consumer.subscribe([scenario["topic"]])
+    while True:
+        # One that is there is handed out at once; consume() would wait for as many as it is asked for.
+        record, now = consumer.poll(0.2), clock()
+        if not arrivals.come([record.value()] if record is not None else [], now):
+            break
+    found = arrivals.found()
+    consumer.close()
+    return found
+
+
+class Joining:
+    def __init__(self, scenario: Scenario, group: str, assigned: waiting.Told, revoked: waiting.Told) -> None:
+        new = {"group.protocol": "consumer"}
+        classic = {"heartbeat.interval.ms": 500, "session.timeout.ms": 6000}
+        self.consumer = consumer_for(
+            scenario, **{"group.id": group}, **(new if scenario["how"] == "consumer" else classic)
+        )
+        self.consumer.subscribe(
+            [scenario["topic"]],
+            on_assign=lambda consumer, partitions: assigned(len(partitions)),
+            on_revoke=lambda consumer, partitions: revoked(len(partitions)),
+        )
+        self.poll, self.close = self.consumer.poll, self.consumer.close
+
+
+def join(scenario: Scenario) -> dict[str, float]:
+    return waiting.joined(scenario, partial(Joining, scenario))
+
+
 if __name__ == "__main__":
-    shared.run({"produce": produce, "latency": latency, "consume": consume})
+    shared.run({"produce": produce, "latency": latency, "consume": consume, "arrive": arrive, "join": join})

@@ -1,4 +1,5 @@
-"""Java's own client, by the tools that come with Apache Kafka: ProducerPerformance and ConsumerPerformance.
+"""Java's own client, by the tools that come with Apache Kafka: ProducerPerformance and ConsumerPerformance. How long
+records take to their reader is told by a program beside this one, Arrive.java, as there is no tool for it.
 
 They count records and not seconds, so they are told `expected`, how many a second there may be. A third of what is sent
 goes to warming up and is left out; a reader has only its own beginning. Processor time would have that of compiling in
@@ -10,8 +11,10 @@ from __future__ import annotations
 import re
 import resource
 import subprocess
+from pathlib import Path
 
 import scenario as shared
+import waiting
 from scenario import Scenario
 
 _STEADY = re.compile(r"^(\d+) steady state records sent, ([\d.]+) records/sec", re.MULTILINE)
@@ -20,7 +23,8 @@ _LATENCIES = re.compile(r"([\d]+) ms 50th, [\d]+ ms 95th, ([\d]+) ms 99th, ([\d]
 
 
 def tool(scenario: Scenario, name: str, *arguments: object) -> str:
-    command = [*scenario["java"], f"org.apache.kafka.tools.{name}", *map(str, arguments)]
+    program = name if name.endswith(".java") else f"org.apache.kafka.tools.{name}"
+    command = [*scenario["java"], program, *map(str, arguments)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode or "ERROR" in done.stderr or "Exception" in done.stdout + done.stderr:
         raise RuntimeError(f"{name}: {(done.stderr + done.stdout)[-1000:]}")
@@ -94,5 +98,15 @@ def consume(scenario: Scenario) -> dict[str, float]:
     return {"records": records, "warm": 0, "seconds": milliseconds / 1e3, "peak_mb": peak_mb()}
 
 
+def arrive(scenario: Scenario) -> dict[str, float]:
+    """It warms up for as long as the others."""
+    arrivals = waiting.Arrivals(scenario)
+    program = str(Path(__file__).with_name("Arrive.java"))
+    arguments = scenario["bootstrap"], scenario["topic"], waiting.WARM, scenario["seconds"]
+    arrivals.latencies = [int(line) / 1e9 for line in tool(scenario, program, *arguments).split()]
+    found = arrivals.found()
+    return {name: value for name, value in found.items() if name.endswith("_ms")} | {"peak_mb": peak_mb()}
+
+
 if __name__ == "__main__":
-    shared.run({"produce": produce, "latency": latency, "consume": consume})
+    shared.run({"produce": produce, "latency": latency, "consume": consume, "arrive": arrive})

@@ -6,13 +6,15 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import scenario as shared
+import waiting
 from scenario import Computing, Measured, Scenario
 
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 
 
 def secured(scenario: Scenario) -> dict[str, Any]:
@@ -185,16 +187,24 @@ def latency(scenario: Scenario) -> dict[str, float]:
     return shared.delivered(scenario, measured, chunks, send, latencies, producer.flush)
 
 
+def consumer_for(scenario: Scenario, **more: Any) -> KafkaConsumer:
+    """It is alone in its group, and begins with the first record."""
+    return KafkaConsumer(
+        scenario["topic"],
+        **{
+            "bootstrap_servers": scenario["bootstrap"],
+            "group_id": uuid.uuid4().hex,
+            "auto_offset_reset": "earliest",
+            "consumer_timeout_ms": 60_000,
+            **secured(scenario),
+            **more,
+        },
+    )
+
+
 def consume(scenario: Scenario) -> dict[str, float]:
     measured = Measured()
-    with Computing(scenario) as computing, KafkaConsumer(
-        scenario["topic"],
-        bootstrap_servers=scenario["bootstrap"],
-        group_id=uuid.uuid4().hex,
-        auto_offset_reset="earliest",
-        consumer_timeout_ms=60_000,
-        **secured(scenario),
-    ) as consumer:  # fmt: skip
+    with Computing(scenario) as computing, consumer_for(scenario) as consumer:
         read = {"value": value, "fields": fields, "poll": poll, "columns": columns}[scenario["how"]]
         return read(scenario, measured, computing, consumer)
 
@@ -232,19 +242,126 @@ def poll(scenario: Scenario, measured: Measured, computing: Computing, consumer:
 
 
 def columns(scenario: Scenario, measured: Measured, computing: Computing, consumer: KafkaConsumer) -> dict[str, float]:
+    """All columns are read by pyarrow, and are what was sent: no offset is missing, no key, no headers."""
     import pyarrow
-    import pyarrow.compute
+    import pyarrow.compute as compute
 
     size = seen = 0
+    following: dict[int, int] = {}  # offsets, by partition
     while seen < scenario["records"]:
         for batch in consumer.poll_batches(60_000):
             if not seen:
                 shared.begin(measured, computing)
             table = pyarrow.record_batch(batch)
-            seen += table.num_rows
-            size += pyarrow.compute.sum(pyarrow.compute.binary_length(table.column("value"))).as_py()
+            count, offsets = table.num_rows, compute.min_max(table["offset"]).as_py()
+            partitions, topics = compute.min_max(table["partition"]).as_py(), table["topic"]
+            partition, first = partitions["min"], offsets["min"]
+            good = (
+                topics.dictionary.to_pylist() == [scenario["topic"]]
+                and compute.sum(topics.indices).as_py() == topics.null_count == 0
+                and partition == partitions["max"]
+                and first == following.get(partition, 0)
+                and offsets["max"] == first + count - 1
+                and compute.sum(table["offset"]).as_py() == count * (first + offsets["max"]) // 2
+                and compute.min(table["timestamp"]).as_py() is not None
+                and table["key"].null_count == count
+                and not compute.sum(compute.list_value_length(table["headers"])).as_py()
+                and table["value"].null_count == 0
+            )
+            if not good:
+                raise RuntimeError(f"not what was sent: {count} records of partition {partition} from offset {first}")
+            following[partition] = first + count
+            seen += count
+            size += compute.sum(compute.binary_length(table["value"])).as_py()
     return shared.ended(scenario, measured, computing, seen, size)
 
 
+def offer(scenario: Scenario) -> dict[str, float]:
+    producer, topic = producer_for(scenario), scenario["topic"]
+    waiting.offered(scenario, lambda value: producer.send(topic, value))
+    return {}
+
+
+def arrive(scenario: Scenario) -> dict[str, float]:
+    arrivals = waiting.Arrivals(scenario)
+    clock = time.time_ns
+    with consumer_for(scenario, auto_offset_reset="latest") as consumer:
+        while True:
+            polled, now = consumer.poll(200), clock()
+            if not arrivals.come([record.value for records in polled.values() for record in records], now):
+                return arrivals.found()
+
+
+def first(scenario: Scenario) -> dict[str, float]:
+    measured, seconds, clock = Measured(), [], time.perf_counter
+    for _ in range(scenario["times"] + 1):  # one is to warm up
+        start = clock()
+        consumer = consumer_for(scenario)
+        next(consumer)
+        seconds.append(clock() - start)
+        consumer.close()
+    return waiting.told(measured, seconds[1:])
+
+
+class Joining(ConsumerRebalanceListener):
+    def __init__(self, scenario: Scenario, group: str, assigned: waiting.Told, revoked: waiting.Told) -> None:
+        self.assigned, self.revoked = assigned, revoked
+        new = {"group_protocol": "consumer"}
+        classic = {"heartbeat_interval_ms": 500, "session_timeout_ms": 6000}
+        self.consumer = KafkaConsumer(
+            bootstrap_servers=scenario["bootstrap"], group_id=group, auto_offset_reset="earliest",
+            **(new if scenario["how"] == "consumer" else classic),
+        )  # fmt: skip
+        self.consumer.subscribe([scenario["topic"]], listener=self)
+        self.close = self.consumer.close
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        self.assigned(len(assigned))
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        self.revoked(len(revoked))
+
+    def poll(self, seconds: float) -> None:
+        self.consumer.poll(seconds * 1000)
+
+
+def join(scenario: Scenario) -> dict[str, float]:
+    return waiting.joined(scenario, partial(Joining, scenario))
+
+
+def idle(scenario: Scenario) -> dict[str, float]:
+    """All partitions are assigned, and nothing comes: a share of one processor's time."""
+    measured, clock = Measured(), time.perf_counter
+    with KafkaConsumer(bootstrap_servers=scenario["bootstrap"], **secured(scenario)) as consumer:
+        consumer.assign([TopicPartition(scenario["topic"], number) for number in range(scenario["partitions"])])
+        for seconds in (2.0, scenario["seconds"]):  # the first is to warm up
+            measured.start()
+            end = clock() + seconds
+            while (left := end - clock()) > 0:
+                if consumer.poll(left * 1000):
+                    raise RuntimeError("there is something to read")
+            found = measured.stop(1)
+    return {"cpu_percent": found["cpu_us"] / found["seconds"] / 1e4, "peak_mb": found["peak_mb"]}
+
+
+def slow(scenario: Scenario) -> dict[str, float]:
+    """Reads five records a second, and whatever else is there is waiting for it."""
+    measured, seen = Measured(), 0
+    with consumer_for(scenario, max_poll_records=1) as consumer:
+        measured.start()
+        end = time.perf_counter() + scenario["seconds"]
+        while time.perf_counter() < end:
+            for records in consumer.poll(60_000).values():
+                for record in records:
+                    if len(record.value) != scenario["size"]:
+                        raise RuntimeError(f"a record of {len(record.value)} bytes")
+                    seen += 1
+                    time.sleep(0.2)
+        return measured.stop(seen)
+
+
 if __name__ == "__main__":
-    shared.run({"produce": produce, "latency": latency, "consume": consume})
+    shared.run({
+        "produce": produce, "latency": latency, "consume": consume, "offer": offer, "arrive": arrive, "first": first,
+        "join": join, "idle": idle, "slow": slow,
+    })  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -75,6 +76,41 @@ def test_it_reads_in_every_way(how: str) -> None:
         ours = Plan(1, 1.0).contenders[TURBO]
         (found,) = harness.carried_out(ours.command(), harness.environment(ours), scenario, 1)
         assert found["records"] == 5000 and found["seconds"] > 0
+
+
+def waited(cluster: EmbeddedCluster, do: str, how: str, **more: Any) -> harness.Run:
+    ours = Plan(1, 1.0).contenders[TURBO]
+    scenario = {**harness.SETTINGS, "do": do, "how": how, "bootstrap": cluster.bootstrap, "topic": "t", "seconds": 1.0}
+    scenario |= more
+    with harness.offering(scenario) if do == "arrive" else contextlib.nullcontext():
+        (found,) = harness.carried_out(ours.command(), harness.environment(ours), scenario, 1)
+    return found
+
+
+def test_it_tells_how_long_records_take_to_their_reader(tmp_path: Path) -> None:
+    values = tmp_path / "values"
+    values.write_bytes((b"x" * 50 + b"\n") * 2000)
+    with EmbeddedCluster(topics={"t": 2}) as cluster:
+        found = waited(cluster, "arrive", "poll", offered=200, values=str(values))
+        assert found["records"] > 150 and 0 < found["p50_ms"] <= found["p99_ms"] <= found["p999_ms"]
+
+
+@pytest.mark.parametrize("how", ["classic", "consumer"])
+def test_it_tells_how_long_a_third_member_takes(how: str) -> None:
+    with EmbeddedCluster(topics={"t": 6}) as cluster:
+        found = waited(cluster, "join", how, times=1)
+        assert found["p50_ms"] > 0 and found["taken"] == (6 if how == "classic" else 2)
+        assert (found["stood_ms"] > 0) == (how == "classic")
+
+
+def test_it_tells_of_beginning_holding_and_doing_nothing() -> None:
+    with EmbeddedCluster(topics={"t": 6, "empty": 50}) as cluster:
+        with KafkaProducer(bootstrap_servers=cluster.bootstrap) as producer:
+            producer.send_many("t", [b"%010d" % number for number in range(50)])
+        assert waited(cluster, "first", "value", times=2)["p50_ms"] > 0
+        assert 0 < waited(cluster, "slow", "poll", size=10)["records"] <= 6
+        found = waited(cluster, "idle", "poll", topic="empty", partitions=50)
+        assert 0 < found["cpu_percent"] < 100
 
 
 # Stands for confluent-kafka: a topic of 1,100 records, and whoever waits for more than it has waits for ever.

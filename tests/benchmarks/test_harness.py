@@ -292,6 +292,16 @@ def test_of_times_the_lesser_is_better(broker: Counting) -> None:
     assert found["bars"][0]["held"] is True
 
 
+def test_what_is_no_rate_is_told_by_its_own_measures(broker: Counting) -> None:
+    """A member of which nothing was taken away has stood still for no time, and there is no ratio to that."""
+    row = Row("a row", rows.WAIT, "discarding", (TURBO, CONFLUENT), "join", bars=(Bar("taken", 2),))
+    program = 'print(\'{"p50_ms": %d, "stood_ms": 0.0, "taken": 2, "peak_mb": 3.0}\')'
+    found = measured(row, 9, [silent(TURBO, program % 200), silent(CONFLUENT, program % 400)])
+    assert found["ratios"][CONFLUENT].keys() == {"p50_ms", "taken"}
+    assert found["ratios"][CONFLUENT]["p50_ms"]["median"] == 2 and found["bars"][0]["held"] is True
+    assert report.lines_of(found)[0][:2] == [TURBO, "200 / 0.00 / 2.00"]
+
+
 def test_processes_that_work_at_the_same_time_count_as_one(broker: Counting) -> None:
     row = Row("a row", "Producing", "discarding", (TURBO,), settings={"processes": 3})
     found = measured(row, 1, [contender(broker, TURBO, 1000)])["contenders"][TURBO]
