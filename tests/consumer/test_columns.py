@@ -368,8 +368,9 @@ def test_a_truncation_that_is_found_meanwhile() -> None:
             is_within = moved.is_set()
             thread.join()
             assert source.position.offset == 0
-            assert columns is not None
-            if is_within:
+            if columns is None:  # found while the first batch was taken apart
+                assert is_within
+            elif is_within:
                 outcomes.add(len(columns))
                 assert rows(columns) == [(0, 1000, None, b"before", [])]
                 pyarrow.record_batch(columns).validate(full=True)
