@@ -19,12 +19,32 @@ cdef object in_use():
     )
 
 
+cdef list cut(const uint8_t[::1] data):
+    """The batches in `data`, the first one last; one whose length cannot be ends them, as much of it as there is."""
+    cdef list batches = []
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t size = data.shape[0]
+    cdef int64_t length
+    while size - at > BATCH_MAGIC:
+        length = BATCH_LENGTH_END + <int64_t><int32_t>load32(&data[at] + BATCH_LENGTH)
+        if length < BATCH_LENGTH_END + MIN_BATCH_LENGTH:
+            batches.append(PyBytes_FromStringAndSize(<const char *>&data[at], min(size - at, BATCH_HEADER_SIZE)))
+            break
+        if length > size - at:
+            break   # a broker cuts the last one where its limit falls
+        batches.append(PyBytes_FromStringAndSize(<const char *>&data[at], length))
+        at += length
+    batches.reverse()
+    return batches
+
+
 @cython.final
 cdef class Fetched:
     """The records that a Fetch brought of one partition, to be handed out in order.
 
-    `data` is a buffer that nobody changes; `aborted` the answer's aborted transactions, (producer id, first offset)
-    each. What lies below the position is passed over, and so is everything once the position's generation has grown.
+    `data` is a buffer, of which each batch is copied: else the whole answer would stay while anything of it is kept.
+    `aborted` is the answer's aborted transactions, (producer id, first offset) each. What lies below the position is
+    passed over, and so is everything once the position's generation has grown.
     """
 
     cdef readonly ReadPosition position
@@ -32,9 +52,7 @@ cdef class Fetched:
     cdef int32_t generation
     cdef bint is_in_use                 # a record is being made, by a deserializer perhaps
     cdef ReadRules rules
-    cdef Py_buffer data
-    cdef bint has_data
-    cdef Py_ssize_t at                  # the next batch in `data`
+    cdef list batches                   # the bytes of those to come, the next one last; None once finished
     cdef list aborted                   # those whose first offset is still to come, the first one last
     cdef set aborting                   # producers whose records, from here on, are those of an aborted transaction
     # The batch whose records are handed out:
@@ -48,21 +66,17 @@ cdef class Fetched:
     cdef int64_t append_timestamp
     cdef list messages                  # of formats v0 and v1, the next one last
 
-    def __init__(self, ReadPosition position not None, ReadRules rules not None, data, aborted=()):
-        if self.has_data:
+    def __init__(self, ReadPosition position not None, ReadRules rules not None, const uint8_t[::1] data not None,
+                 aborted=()):
+        if self.position is not None:
             raise TypeError("a Fetched does not change")
         self.position = position
         self.generation = position.generation
         self.rules = rules
         self.aborted = sorted(aborted, key=itemgetter(1), reverse=True)
         self.aborting = set()
-        PyObject_GetBuffer(data, &self.data, PyBUF_SIMPLE)
-        self.has_data = True
-        self.size = self.data.len
-
-    def __dealloc__(self):
-        if self.has_data:
-            PyBuffer_Release(&self.data)
+        self.size = data.shape[0]
+        self.batches = cut(data)
 
     @property
     def is_stale(self):
@@ -74,9 +88,7 @@ cdef class Fetched:
         if self.is_in_use:
             return 0
         self.leave_page()
-        if self.has_data:
-            self.has_data = False
-            PyBuffer_Release(&self.data)
+        self.batches = None
         return 0
 
     cdef int leave_page(self) except -1:
@@ -133,7 +145,7 @@ cdef class Fetched:
     cdef inline bint has_page(self) except -1:
         """Whether there is a batch to read on in; goes to the next one where none is open."""
         return (
-            self.has_data
+            self.batches is not None
             and self.generation == self.position.generation
             and (self.page is not None or self.next_page())
             # The log may have been found truncated meanwhile: checksums and decompression let other threads run.
@@ -155,51 +167,49 @@ cdef class Fetched:
     cdef bint next_page(self) except -1:
         """Go to the next batch that has something for the user; False where there is none."""
         cdef const uint8_t *p
-        cdef int32_t length
-        cdef Py_ssize_t end
+        cdef bytes batch
+        cdef Py_ssize_t size
         cdef int16_t attributes
         cdef int64_t base, last
-        while self.data.len - self.at > BATCH_MAGIC:
-            p = <const uint8_t *>self.data.buf + self.at
+        while self.batches:
+            batch = <bytes>self.batches[len(self.batches) - 1]
+            p = <const uint8_t *>PyBytes_AS_STRING(batch)
+            size = PyBytes_GET_SIZE(batch)
             base = <int64_t>load64(p)
-            length = <int32_t>load32(p + BATCH_LENGTH)
-            if length < MIN_BATCH_LENGTH:
-                raise self.broken(base, f"has length {length}")
-            if length > self.data.len - self.at - BATCH_LENGTH_END:
-                return False    # a broker cuts the last one where its limit falls
-            end = self.at + BATCH_LENGTH_END + length
+            if <int32_t>load32(p + BATCH_LENGTH) < MIN_BATCH_LENGTH:
+                raise self.broken(base, f"has length {<int32_t>load32(p + BATCH_LENGTH)}")
             if p[BATCH_MAGIC] < 2:
                 if base >= self.position.offset:    # of a compressed set: that of its last message
-                    self.open_messages(base, end)
-                    self.at = end
+                    self.open_messages(base, batch)
+                    self.batches.pop()
                     return True
-                self.at = end
+                self.batches.pop()
                 continue
             if p[BATCH_MAGIC] > 2:
                 raise self.broken(base, f"is of an unknown format, magic {p[BATCH_MAGIC]}")
-            if end - self.at < BATCH_HEADER_SIZE:
-                raise self.broken(base, f"has {end - self.at} bytes, less than a batch header")
+            if size < BATCH_HEADER_SIZE:
+                raise self.broken(base, f"has {size} bytes, less than a batch header")
             if self.rules.check_crc:    # before anything in it decides that it may be passed over
-                self.check(p, end, base)
+                self.check(batch, base)
                 if self.generation != self.position.generation:
                     return False    # other threads have run: where the reader is now is no business of this batch
             last = base + <int32_t>load32(p + BATCH_LAST_OFFSET_DELTA)
             if last < base:
                 raise self.broken(base, f"has last offset delta {last - base}")
             if last < self.position.offset:
-                self.at = end
+                self.batches.pop()
                 continue
             attributes = <int16_t>load16(p + BATCH_ATTRIBUTES)
-            if self.is_for_nobody(p, attributes, last, end):
+            if self.is_for_nobody(p, attributes, last):
                 self.position.offset = last + 1
-                self.at = end
+                self.batches.pop()
                 continue
-            self.open_batch(p, end, base, last, attributes)
-            self.at = end
+            self.open_batch(batch, base, last, attributes)
+            self.batches.pop()
             return True
         return False
 
-    cdef bint is_for_nobody(self, const uint8_t *p, int16_t attributes, int64_t last, Py_ssize_t end) except -1:
+    cdef bint is_for_nobody(self, const uint8_t *p, int16_t attributes, int64_t last) except -1:
         """Whether a batch holds a marker of the broker's, or records that were never committed."""
         cdef object producer = <int64_t>load64(p + BATCH_PRODUCER_ID)
         if self.rules.read_committed:
@@ -215,22 +225,22 @@ cdef class Fetched:
     cdef object broken(self, int64_t offset, str what):
         return self.rules.corrupt(what, self.position.partition, offset)
 
-    cdef int check(self, const uint8_t *p, Py_ssize_t end, int64_t base) except -1:
+    cdef int check(self, bytes batch, int64_t base) except -1:
         """Raise where the batch's bytes are not those that its checksum is of."""
-        cdef Py_ssize_t size = end - self.at - BATCH_ATTRIBUTES
-        cdef uint32_t expected = load32(p + BATCH_CRC)
-        cdef uint32_t found = crc32c(PyMemoryView_FromMemory(<char *>p + BATCH_ATTRIBUTES, size, PyBUF_READ))
+        cdef char *p = PyBytes_AS_STRING(batch)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(batch) - BATCH_ATTRIBUTES
+        cdef uint32_t expected = load32(<const uint8_t *>p + BATCH_CRC)
+        cdef uint32_t found = crc32c(PyMemoryView_FromMemory(p + BATCH_ATTRIBUTES, size, PyBUF_READ))
         if found != expected:
             raise self.broken(base, f"has CRC {expected:#010x} in its header, but its bytes have {found:#010x}")
         return 0
 
-    cdef int open_batch(
-        self, const uint8_t *p, Py_ssize_t end, int64_t base, int64_t last, int16_t attributes
-    ) except -1:
+    cdef int open_batch(self, bytes batch, int64_t base, int64_t last, int16_t attributes) except -1:
         cdef Page page
+        cdef const uint8_t *p = <const uint8_t *>PyBytes_AS_STRING(batch)
         cdef int32_t count = <int32_t>load32(p + BATCH_COUNT)
         cdef int codec = attributes & ATTRIBUTE_CODEC_MASK
-        cdef Py_ssize_t size = end - self.at - BATCH_HEADER_SIZE
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(batch) - BATCH_HEADER_SIZE
         if count < 0:
             raise self.broken(base, f"has count {count}")
         page = Page.__new__(Page)
@@ -239,11 +249,11 @@ cdef class Fetched:
         page.leader_epoch = <int32_t>load32(p + BATCH_LEADER_EPOCH)
         page.timestamp_type = 1 if attributes & ATTRIBUTE_LOG_APPEND_TIME else 0
         if codec == 0:
-            page.hold(PyBytes_FromStringAndSize(<const char *>p + BATCH_HEADER_SIZE, size))
+            page.hold(batch, BATCH_HEADER_SIZE)
         else:
             try:
                 page.hold(self.rules.opened(codec, PyMemoryView_FromMemory(
-                    <char *>p + BATCH_HEADER_SIZE, size, PyBUF_READ)))
+                    <char *>p + BATCH_HEADER_SIZE, size, PyBUF_READ)), 0)
             except Errors.UnsupportedCodecError as error:
                 raise error.about(f"the batch at offset {base} of {page.topic}[{page.partition}]")
             except Errors.CorruptRecordError as error:
@@ -348,11 +358,10 @@ cdef class Fetched:
 
     # -- formats v0 and v1 -------------------------------------------------------------------------------------------
 
-    cdef int open_messages(self, int64_t last, Py_ssize_t end) except -1:
+    cdef int open_messages(self, int64_t last, bytes batch) except -1:
         cdef Page page = Page.__new__(Page)
         try:
-            messages = self.rules.legacy(PyMemoryView_FromMemory(
-                <char *>self.data.buf + self.at, end - self.at, PyBUF_READ), self.rules.check_crc)
+            messages = self.rules.legacy(memoryview(batch), self.rules.check_crc)
         except Errors.CorruptRecordError as error:
             raise self.broken(last, f"cannot be read: {error}") from error
         page.topic = self.position.partition[0]

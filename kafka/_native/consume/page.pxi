@@ -59,9 +59,11 @@ cdef class Page:
         if self.is_held:
             PyBuffer_Release(&self.memory)
 
-    cdef int hold(self, data) except -1:
-        """Take `data`, any buffer that nobody changes, as the memory of its records."""
+    cdef int hold(self, data, Py_ssize_t start) except -1:
+        """Take `data`, any buffer that nobody changes, from `start` on as the memory of its records."""
         PyObject_GetBuffer(data, &self.memory, PyBUF_SIMPLE)
+        self.memory.buf = <uint8_t *>self.memory.buf + start
+        self.memory.len -= start
         self.is_held = True
         self.size = self.memory.len
         return 0

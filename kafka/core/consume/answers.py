@@ -90,8 +90,6 @@ class Answers:
             self._fetch.fail(partition, CorruptRecordError(f"An answer for {tp.topic}[{tp.partition}] holds {what}."))
             self._fetch.retry(partition, now)
             return
-        # Bytes of its own: those of the whole answer would stay for as long as anything of it is kept.
-        data = bytes(entry.records)
         aborted = [(each.producer_id, each.first_offset) for each in entry.aborted_transactions or ()]
         partition.next_offset = next_offset
         partition.epoch = epoch
@@ -99,8 +97,8 @@ class Answers:
             partition.session.change(partition)
         fetched = self._fetch.services.events.fetched
         if fetched is not None:
-            fetched(partition.tp.topic, partition.tp.partition, records, len(data), next_offset, now)
-        self._fetch.deliver(partition, Fetched(partition.position, self._fetch.rules, data, aborted))
+            fetched(partition.tp.topic, partition.tp.partition, records, len(entry.records), next_offset, now)
+        self._fetch.deliver(partition, Fetched(partition.position, self._fetch.rules, entry.records, aborted))
 
     def _refused(self, partition: FetchPartition, entry: Any, response: Any, now: float) -> None:
         fetch, code = self._fetch, entry.error_code
