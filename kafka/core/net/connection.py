@@ -278,7 +278,7 @@ class Connection:
         while end - position >= 8:
             size, correlation_id = _PREFIX.unpack_from(view, position)
             stop = position + 4 + size
-            if stop > end or size < 4:
+            if stop > end or not 4 <= size <= self._limit:
                 break
             frame = view[position + 4 : stop]
             position = stop
