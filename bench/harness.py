@@ -207,9 +207,14 @@ def offering(scenario: dict[str, Any]) -> Iterator[None]:
     )
     try:
         assert process.stdin is not None
-        with process.stdin as stdin:
+        with suppress(BrokenPipeError), process.stdin as stdin:
             stdin.write(json.dumps({**scenario, "do": "offer"}))
-        yield
+        try:
+            yield
+        except Failed as error:
+            if process.poll() is None:
+                raise
+            raise Failed("the producer of what is read has ended") from error
     finally:
         process.kill()
         process.wait()

@@ -340,10 +340,12 @@ SLOW: dict[str, tuple[str, ...]] = {
         "tests/broker/test_mixed_groups.py",
         "tests/testing/test_foreign_members.py",
         "tests/chaos/foreign.py",
+        "tests/chaos/groups.py",
         "tests/chaos/member*.py",
         "kafka/core/groups/*",
         "kafka/core/consume/*",
         "kafka/testing/model/*group*.py",
+        "kafka/testing/model/migration.py",
     ),
     "secured": (
         "tests/broker/*secured*",

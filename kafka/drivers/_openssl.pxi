@@ -74,7 +74,6 @@ cdef enum:
     BIO_CTRL_INFO = 3
     RECORD = 16384                  # the most a record of TLS has
     PIECE = 1 << 18                 # how much is encrypted at once; nothing more is until the socket has taken it
-    DECRYPTED_SIZE = 1 << 18        # how much one connection is read in a turn
 
 cdef struct Tls:
     PyObject *owner                 # the ssl.SSLObject, which keeps the others alive
@@ -273,10 +272,10 @@ cdef void read_tls(Slot *slot, uint8_t *raw) noexcept nogil:
                 return
         tls.more = False
         while True:
-            if slot.received_size == DECRYPTED_SIZE:
+            if slot.received_size == READ_SIZE:
                 tls.more = True
                 return
-            result = SSL_read(tls.ssl, slot.received + slot.received_size, <int>(DECRYPTED_SIZE - slot.received_size))
+            result = SSL_read(tls.ssl, slot.received + slot.received_size, <int>(READ_SIZE - slot.received_size))
             if result <= 0:
                 break
             slot.received_size += result

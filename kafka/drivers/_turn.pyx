@@ -208,13 +208,10 @@ cdef class Turn:
         It `looks_as_expected`, and has nothing left to be written. Nor has the socket.
         """
         cdef Slot *slot = self.find(id)
-        cdef uint8_t *received
         if self.raw == NULL:
             self.raw = <uint8_t *>malloc(READ_SIZE)
-        received = <uint8_t *>realloc(slot.received, DECRYPTED_SIZE)
-        if received == NULL or self.raw == NULL:
+        if self.raw == NULL:
             raise MemoryError()
-        slot.received = received
         slot.tls = tls_of(secured)
 
     def remove(self, int id):

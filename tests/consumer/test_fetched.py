@@ -252,6 +252,23 @@ def test_a_count_that_lies() -> None:
             all_of(fetched(remade(data)))
 
 
+def test_the_answer_is_not_kept() -> None:
+    """Each batch is bytes of its own, so that a record that is kept keeps that alone."""
+    data = bytearray(values(b"a") + values(b"b", base=1))
+    source = fetched(data)  # type: ignore[arg-type]
+    data.clear()  # an error while anybody has a view
+    assert [record.value for record in source.take(10)] == [b"a", b"b"]
+
+
+def test_a_length_that_cannot_be_behind_a_batch_that_can() -> None:
+    data = values(b"a") + bytes(8) + (3).to_bytes(4, "big") + bytes(100)
+    source = fetched(data)
+    assert [record.value for record in source.take(10)] == [b"a"]
+    for _ in range(2):
+        with pytest.raises(CorruptBatchError, match="has length 3"):
+            source.take(10)
+
+
 def test_a_magic_of_the_future_and_a_length_that_cannot_be() -> None:
     data = bytearray(values(b"a"))
     data[BATCH_MAGIC] = 3

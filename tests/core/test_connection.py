@@ -115,6 +115,15 @@ def test_a_frame_out_of_bounds_is_an_error(size: int, piece: int) -> None:
     assert str(size) in str(errors[0])
 
 
+def test_a_frame_that_is_too_large_is_an_error_also_where_all_of_it_is_there() -> None:
+    on, answers = connection(), Answers()
+    ask(on, answers, 2)
+    whole = answer(0, 7)
+    error = on.receive(whole + struct.pack(">ii", 1001, 1) + bytes(997), 0.0)
+    assert isinstance(error, KafkaConnectionError) and "1001" in str(error)
+    assert answers.ids == [7]
+
+
 def test_an_announced_size_costs_no_memory() -> None:
     on, answers = connection(limit=2**31 - 1), Answers()
     ask(on, answers)

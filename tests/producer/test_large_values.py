@@ -166,7 +166,14 @@ class Bytes(bytes):
     pass
 
 
-@pytest.mark.parametrize("kind", [bytearray, Bytes, lambda data: memoryview(bytearray(data))])
+class Stubborn(Bytes):
+    """What `bytes()` makes of it is not exactly that."""
+
+    def __bytes__(self) -> bytes:
+        return self
+
+
+@pytest.mark.parametrize("kind", [bytearray, Bytes, Stubborn, lambda data: memoryview(bytearray(data))])
 def test_what_may_change_is_copied(kind: Any) -> None:
     it = Setup()
     data = random.Random(4).randbytes(LARGE)

@@ -14,6 +14,7 @@ from kafka.core.groups.states import MemberState
 from kafka.errors import AssignorError
 from kafka.protocol import (
     DescribeGroupsRequest,
+    DescribeGroupsResponse,
     HeartbeatRequest,
     JoinGroupRequest,
     LeaveGroupRequest,
@@ -21,8 +22,10 @@ from kafka.protocol import (
     OffsetFetchRequest,
     SyncGroupRequest,
 )
+from kafka.protocol.codes import Code
 from kafka.result import Ok
 from kafka.structs import TopicPartition
+from kafka.testing.model import group_apis
 from kafka.testing.simulator import SimDriver
 from tests.sim.world import World
 
@@ -303,6 +306,32 @@ def test_a_static_leader_that_came_back_gives_out_partitions_that_were_added_mea
         assert again.member.id == w.group.leader and (w.group.generation > generation) == (count > 0)
 
 
+@pytest.mark.parametrize("code", [Code.COORDINATOR_LOAD_IN_PROGRESS, Code.NOT_COORDINATOR])
+def test_a_static_leader_that_came_back_asks_until_it_is_told(code: int) -> None:
+    """What was given out: the coordinator moves meanwhile, and the new one has to load its groups first."""
+    w = GroupWorld(18)
+    w.add(instance="a"), w.add(instance="b")
+    until(w, w.settled, 10.0)
+    topic = w.cluster.topics["t"]
+    leader = next(member for member in w.alive() if member.member.id == w.group.leader)
+    leader.die()
+    topic.partitions.append(w.cluster.new_partition(topic, PARTITIONS, [0, 1, 2]))
+    refused = []
+
+    def describe(broker: Any, header: Any, request: DescribeGroupsRequest) -> DescribeGroupsResponse:
+        if len(refused) == 2:
+            return group_apis.describe(broker, header, request)
+        refused.append(broker)
+        found = [DescribeGroupsResponse.DescribedGroup(error_code=code, group_id="g")]
+        return DescribeGroupsResponse(groups=found)
+
+    for broker in w.cluster.brokers:
+        broker.handlers[DescribeGroupsRequest.API_KEY] = describe
+    w.add(instance=leader.member.config.instance)
+    until(w, lambda: sum(len(member.held) for member in w.alive()) == PARTITIONS + 1, 10.0)
+    assert len(refused) == 2
+
+
 def test_a_static_leader_that_came_back_with_older_metadata_takes_nothing_away() -> None:
     """Brokers learn of new partitions one by one; what was given out is newer than what is not known yet."""
     w = GroupWorld(19)
@@ -320,6 +349,10 @@ def test_a_static_leader_that_came_back_with_older_metadata_takes_nothing_away()
     w.run(5.0)
     assert again.member.id == w.group.leader and w.group.generation == generation
     assert len(w.cluster.topics["t"]) == sum(len(member.held) for member in w.alive()) == PARTITIONS
+    for broker in w.cluster.brokers:
+        broker.stale = None
+    w.run(5.0)
+    until(w, w.settled, 10.0)
 
 
 def test_sticky_members_get_back_what_they_gave_up() -> None:

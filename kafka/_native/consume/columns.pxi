@@ -101,7 +101,10 @@ def take_columns(Fetched fetched not None, Py_ssize_t most, Py_ssize_t enough):
 
     As with `Fetched.take`, what is wrong with the first record is raised, and ends them before it where it is another.
     """
-    cdef RecordColumns columns = RecordColumns.__new__(RecordColumns)
+    cdef RecordColumns columns
+    if fetched.position is None:
+        return None     # it was never made
+    columns = RecordColumns.__new__(RecordColumns)
     columns.topic = fetched.position.partition[0]
     columns.partition = fetched.position.partition[1]
     cdef bint is_over = False

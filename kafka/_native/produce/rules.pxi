@@ -34,7 +34,8 @@ cdef inline void set_fields(Fields *fields, PyObject *key, PyObject *value, PyOb
     if value != NONE:
         fields.value = <const uint8_t *>BytesData(value)
         fields.value_length = BytesSize(value)
-        fields.value_object = value
+        if TYPE(value) == <PyTypeObject *>bytes:    # what `bytes()` makes of a subclass may be one
+            fields.value_object = value
     if headers != NONE:
         fields.headers = <const uint8_t *>BytesData(headers)
         fields.headers_length = BytesSize(headers)

@@ -32,6 +32,7 @@ from kafka.core.groups.assignors import (
 from kafka.core.groups.offsets import Membership
 from kafka.core.groups.states import TRANSITIONS, MemberEvent, MemberState
 from kafka.core.net.lanes import Lane
+from kafka.core.net.node import Node
 from kafka.core.parts import Services
 from kafka.errors import AssignorError, InconsistentGroupProtocolError, KafkaError
 from kafka.protocol import (
@@ -94,6 +95,12 @@ def _failed(strategy: Strategy, error: Exception) -> AssignorError:
     failed = AssignorError(f"The assignor {strategy.name!r} failed: {what}")
     failed.__cause__ = error
     return failed
+
+
+def _is_loading(node: Node, response: Any, now: float) -> KafkaError | None:
+    """The error of a coordinator that does not know its groups yet."""
+    errors = (error for _, error in response.errors())
+    return next((error for error in errors if error.errno == Code.COORDINATOR_LOAD_IN_PROGRESS), None)
 
 
 class Member:
@@ -542,10 +549,12 @@ class Member:
             self._compare(now)
 
         request = DescribeGroupsRequest(groups=[self.config.group])
-        timeout = self._services.config.request_timeout
+        # For as long as it may stay a member unheard.
+        timeout = self.config.session_timeout + self._services.config.request_timeout
         self._services.calls.request(
-            self._route, DescribeGroupsRequest, lambda version: request, answered, now, timeout, lane=Lane.GROUP
-        )
+            self._route, DescribeGroupsRequest, lambda version: request, answered, now, timeout,
+            refuse=_is_loading, lane=Lane.GROUP,
+        )  # fmt: skip
 
     def _assign(self, strategy: Strategy, members: Members) -> Result[Shares, KafkaError]:
         """What everybody gets."""
